@@ -1,0 +1,55 @@
+/* base/uring.h: one io_uring and the operations in flight on it.
+ *
+ * A shard has one; the kernel transport, the file device and the wake-ups share it. Whoever
+ * submits embeds a struct mr_uring_op, whose address travels as user_data, so that a completion
+ * finds its owner without a table.
+ *
+ * Thread: the one that called mr_uring_init(), for its whole life (IORING_SETUP_SINGLE_ISSUER);
+ * only mr_uring_wake_peer() names another thread's ring. Callbacks run inside mr_uring_reap(), so
+ * never inside the call that prepared the operation.
+ *
+ * Source: io_uring(7), io_uring_enter(2); liburing 2.3. */
+#ifndef MR_BASE_URING_H
+#define MR_BASE_URING_H
+
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mr_uring_op {
+    /* @result and @flags are the completion's res and flags. A multishot operation's callback
+     * runs as long as flags has IORING_CQE_F_MORE. */
+    void (*done)(struct mr_uring_op *op, int32_t result, uint32_t flags);
+};
+
+struct mr_uring {
+    struct io_uring ring;
+    unsigned in_flight; /* prepared operations that will still complete (multishot counts once) */
+    bool wake_seen;     /* a wake message arrived since the last mr_uring_reap() */
+};
+
+/* @entries is the submission queue's size; the completion queue is eight times that. Falls back to
+ * a plain ring where the kernel lacks SINGLE_ISSUER or DEFER_TASKRUN (before 6.1). -errno. */
+int mr_uring_init(struct mr_uring *uring, unsigned entries);
+
+/* Closes the ring; operations in flight are cancelled by the kernel and never call back. */
+void mr_uring_close(struct mr_uring *uring);
+
+/* A cleared submission entry bound to `op`; submits what is queued when the ring is full, so it
+ * never fails. `op` must stay valid until its last callback. */
+struct io_uring_sqe *mr_uring_prepare(struct mr_uring *uring, struct mr_uring_op *op);
+
+/* Submits all that is prepared. One system call, none where nothing is prepared. */
+void mr_uring_submit(struct mr_uring *uring);
+
+/* Runs the callbacks of at most `count_max` completions; returns how many. */
+unsigned mr_uring_reap(struct mr_uring *uring, unsigned count_max);
+
+/* Submits, then sleeps until a completion arrives or `timeout_ns` has passed. */
+void mr_uring_wait(struct mr_uring *uring, uint64_t timeout_ns);
+
+/* Prepares a message (IORING_OP_MSG_RING) that ends the peer's mr_uring_wait(). The peer's ring
+ * must outlive this one. */
+void mr_uring_wake_peer(struct mr_uring *uring, struct mr_uring *peer);
+
+#endif
