@@ -1,0 +1,154 @@
+/* storage/log.h: one partition's log inside a store: append, read, look up, trim.
+ *
+ * Thread: the store's. A log has three ends: appended (in memory), written, and durable; the high
+ * watermark is the durable end, and nothing above it is ever shown.
+ *
+ *   log start <= ... <= high watermark = durable end <= appended end
+ *
+ * States: RUNNING -> FAILED, sticky until the next open: a data write failed. Appends are then
+ * answered KAFKA_STORAGE_ERROR; reads, trim and delete still work. */
+#ifndef MR_STORAGE_LOG_H
+#define MR_STORAGE_LOG_H
+
+#include "storage/batch.h"
+#include "storage/store.h"
+
+struct mr_log_offsets {
+    int64_t start;          /* first offset that can be read */
+    int64_t high_watermark; /* one past the last that can be read */
+    int64_t end;            /* one past the last appended */
+    uint64_t size_bytes;    /* of the batches from start to high watermark, about */
+    int32_t leader_epoch;   /* of the last batch; -1: none */
+    bool failed;
+};
+
+void mr_log_offsets(const struct mr_log *log, struct mr_log_offsets *out);
+
+const struct mr_log_id *mr_log_id(const struct mr_log *log);
+
+/* ---- append ---------------------------------------------------------------------------------- */
+
+/* The caller's; lent from mr_log_append() until `done`. */
+struct mr_append {
+    void (*done)(struct mr_append *append);
+
+    /* In. The batch's bytes are copied during the call: they are the caller's again afterwards. */
+    struct mr_batch batch;
+    int32_t leader_epoch;
+
+    /* Out, valid in `done`. */
+    enum mr_kafka_err error;
+    int64_t base_offset;    /* of a duplicate: the original's */
+    int64_t append_time_ms; /* LogAppendTime, else -1 */
+    int64_t log_start_offset;
+    bool duplicate;
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    uint64_t sequence;
+};
+
+/* Assigns offsets to one validated batch and appends it.
+ * Idempotent producers (KIP-98): per producer id the epoch and the last five batches are known. A
+ * batch that equals one of them is answered with the original's offset once that one is durable; a
+ * gap gives OUT_OF_ORDER_SEQUENCE_NUMBER, a lower epoch INVALID_PRODUCER_EPOCH, a new epoch must
+ * start at sequence 0, an unknown producer id may start anywhere; sequences wrap from 2^31 - 1 to
+ * 0. Returns 0: `done` runs exactly once, later, with success when the batch is durable, or an
+ * error. -EAGAIN: memory or journal is full for the moment; nothing was taken, `done` never runs,
+ * and on_room() will be called. */
+int mr_log_append(struct mr_log *log, struct mr_append *append);
+
+/* ---- read ------------------------------------------------------------------------------------ */
+
+/* The caller's; lent from mr_log_read() until mr_log_read_release(). */
+struct mr_read {
+    void (*done)(struct mr_read *read);
+
+    /* In. */
+    int64_t offset;     /* the batch that contains it comes first */
+    uint32_t bytes_max; /* whole batches up to this, but one at least where `one_at_least` */
+    bool one_at_least;
+
+    /* Out, once answered. */
+    enum mr_kafka_err error; /* OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR */
+    const struct iovec *iov; /* whole batches, in order; lent until mr_log_read_release() */
+    unsigned iov_count;
+    uint32_t size;
+    struct mr_log_offsets offsets; /* of the log, at the moment of the answer */
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    void *state;
+};
+
+/* Reads whole batches below the high watermark. At the high watermark itself the answer is empty.
+ * Returns 1: answered at once, `done` will not run (recent bytes: no copy, no disk read).
+ * 0: `done` runs later, exactly once.
+ * -EAGAIN: no read buffer is free; nothing was taken; try again after on_room(). */
+int mr_log_read(struct mr_log *log, struct mr_read *read);
+
+/* Gives the slices back; needed after every answered read, also a failed one. Works after the log
+ * was deleted. */
+void mr_log_read_release(struct mr_store *store, struct mr_read *read);
+
+/* A one-shot watch: `fired` runs once when at least `bytes` more have become durable, or when the
+ * log fails or is deleted. Bounded by its owner, who embeds it. */
+struct mr_log_watch {
+    void (*fired)(struct mr_log_watch *watch);
+    struct mr_list node; /* private; initialise with mr_list_init() */
+    uint64_t bytes;
+};
+
+void mr_log_watch_add(struct mr_log *log, struct mr_log_watch *watch, uint64_t bytes);
+
+/* Safe on a watch that has fired or was never added. */
+void mr_log_watch_remove(struct mr_log_watch *watch);
+
+/* ---- look up --------------------------------------------------------------------------------- */
+
+enum mr_log_find_kind {
+    MR_LOG_FIND_TIME,          /* the first record with at least this timestamp */
+    MR_LOG_FIND_MAX_TIMESTAMP, /* the first record with the largest timestamp (KIP-734) */
+};
+
+struct mr_log_find {
+    void (*done)(struct mr_log_find *find);
+    enum mr_log_find_kind kind;
+    int64_t timestamp_ms;
+
+    /* Out. */
+    enum mr_kafka_err error;
+    int64_t offset;    /* -1: no such record */
+    int64_t timestamp; /* -1 then */
+    int32_t leader_epoch;
+
+    struct mr_read read; /* private */
+    struct mr_list node;
+    struct mr_log *log;
+    void *state;
+};
+
+/* Completion rule of store.h: 0, and `done` runs exactly once, later; -EAGAIN at a limit. */
+int mr_log_find(struct mr_log *log, struct mr_log_find *find);
+
+/* KIP-320: the largest epoch <= `epoch` that has batches, and where it ends (the start of the next
+ * one, or the high watermark). -ENOENT: none. */
+int mr_log_epoch_end(const struct mr_log *log, int32_t epoch, int32_t *epoch_out,
+                     int64_t *offset_out);
+
+/* ---- trim ------------------------------------------------------------------------------------ */
+
+struct mr_log_trim {
+    void (*done)(struct mr_log_trim *trim, enum mr_kafka_err error);
+    int64_t offset;
+    struct mr_list node; /* private */
+    uint64_t sequence;   /* private */
+};
+
+/* Moves the log start up to `offset` (DeleteRecords, retention); `done` runs when that is durable.
+ * OFFSET_OUT_OF_RANGE above the high watermark; below the log start: success, nothing happens. */
+void mr_log_trim(struct mr_log *log, struct mr_log_trim *trim);
+
+#endif
