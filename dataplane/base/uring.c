@@ -11,27 +11,45 @@
 #define USER_DATA_WAKE   UINT64_C(1) /* arrives from a peer */
 #define USER_DATA_IGNORE UINT64_C(2) /* our own message left */
 
+static int
+setup(struct mr_uring *uring, unsigned entries, unsigned flags)
+{
+    struct io_uring_params params = {0};
+
+    memset(uring, 0, sizeof(*uring));
+    params.flags = IORING_SETUP_CQSIZE | flags;
+    params.cq_entries = entries * 8;
+    return io_uring_queue_init_params(entries, &uring->ring, &params);
+}
+
 int
 mr_uring_init(struct mr_uring *uring, unsigned entries)
 {
-    struct io_uring_params params = {0};
-    int error;
+    int error = setup(uring, entries, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 
-    memset(uring, 0, sizeof(*uring));
-    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
-    params.cq_entries = entries * 8;
-    error = io_uring_queue_init_params(entries, &uring->ring, &params);
     if (error == -EINVAL) {
-        memset(&params, 0, sizeof(params));
-        params.flags = IORING_SETUP_CQSIZE;
-        params.cq_entries = entries * 8;
-        error = io_uring_queue_init_params(entries, &uring->ring, &params);
+        error = setup(uring, entries, 0);
     }
     if (error) {
         return error;
     }
     io_uring_register_ring_fd(&uring->ring); /* saves a descriptor lookup; works without it */
     return 0;
+}
+
+int
+mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd)
+{
+    int error = setup(uring, entries, 0);
+
+    if (error) {
+        return error;
+    }
+    error = io_uring_register_eventfd(&uring->ring, event_fd);
+    if (error) {
+        io_uring_queue_exit(&uring->ring);
+    }
+    return error;
 }
 
 void
@@ -45,10 +63,9 @@ next_sqe(struct mr_uring *uring)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
 
-    if (!sqe) {
+    while (!sqe) {
         mr_uring_submit(uring);
         sqe = io_uring_get_sqe(&uring->ring);
-        MR_ASSERT(sqe);
     }
     memset(sqe, 0, sizeof(*sqe));
     return sqe;
@@ -68,15 +85,12 @@ mr_uring_prepare(struct mr_uring *uring, struct mr_uring_op *op)
 void
 mr_uring_submit(struct mr_uring *uring)
 {
-    while (io_uring_sq_ready(&uring->ring) > 0) {
-        int got = io_uring_submit(&uring->ring);
-
-        /* EBUSY and EAGAIN: the kernel wants completions taken first; the caller's next reap does
-         * that, and the entries stay queued. */
-        if (got < 0 && got != -EINTR) {
-            return;
-        }
+    if (io_uring_sq_ready(&uring->ring) == 0 && uring->in_flight == 0) {
+        return;
     }
+    /* On EBUSY, EAGAIN and EINTR the entries stay queued for the next call. With DEFER_TASKRUN
+     * completions appear only when the kernel is entered for them: this call does both. */
+    io_uring_submit_and_get_events(&uring->ring);
 }
 
 unsigned
@@ -84,11 +98,6 @@ mr_uring_reap(struct mr_uring *uring, unsigned count_max)
 {
     unsigned count = 0;
 
-    uring->wake_seen = false;
-    /* With DEFER_TASKRUN completions appear only when the kernel is entered for them. */
-    if (io_uring_cq_ready(&uring->ring) == 0) {
-        io_uring_get_events(&uring->ring);
-    }
     while (count < count_max) {
         struct io_uring_cqe *cqe;
         struct mr_uring_op *op;
@@ -104,12 +113,8 @@ mr_uring_reap(struct mr_uring *uring, unsigned count_max)
         flags = cqe->flags;
         io_uring_cqe_seen(&uring->ring, cqe);
         count++;
-        if (user_data == USER_DATA_WAKE) {
-            uring->wake_seen = true;
-            continue;
-        }
-        if (user_data == USER_DATA_IGNORE) {
-            continue;
+        if (user_data == USER_DATA_WAKE || user_data == USER_DATA_IGNORE) {
+            continue; /* being awake is all there is to a wake-up */
         }
         op = (struct mr_uring_op *)(uintptr_t)user_data;
         if (!(flags & IORING_CQE_F_MORE)) {
@@ -117,6 +122,7 @@ mr_uring_reap(struct mr_uring *uring, unsigned count_max)
         }
         op->done(op, result, flags);
     }
+    uring->reaped += count;
     return count;
 }
 

@@ -25,12 +25,16 @@ struct mr_uring_op {
 struct mr_uring {
     struct io_uring ring;
     unsigned in_flight; /* prepared operations that will still complete (multishot counts once) */
-    bool wake_seen;     /* a wake message arrived since the last mr_uring_reap() */
+    uint64_t reaped;    /* completions taken so far, wake-ups included */
 };
 
 /* @entries is the submission queue's size; the completion queue is eight times that. Falls back to
  * a plain ring where the kernel lacks SINGLE_ISSUER or DEFER_TASKRUN (before 6.1). -errno. */
 int mr_uring_init(struct mr_uring *uring, unsigned entries);
+
+/* For a thread that sleeps elsewhere (the control thread's libuv loop): a plain ring that signals
+ * `event_fd` (eventfd(2)) whenever a completion arrives. -errno. */
+int mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd);
 
 /* Closes the ring; operations in flight are cancelled by the kernel and never call back. */
 void mr_uring_close(struct mr_uring *uring);
@@ -39,7 +43,8 @@ void mr_uring_close(struct mr_uring *uring);
  * never fails. `op` must stay valid until its last callback. */
 struct io_uring_sqe *mr_uring_prepare(struct mr_uring *uring, struct mr_uring_op *op);
 
-/* Submits all that is prepared. One system call, none where nothing is prepared. */
+/* Submits all that is prepared and lets the kernel post what has completed, in one system call;
+ * none where nothing is prepared and nothing in flight. */
 void mr_uring_submit(struct mr_uring *uring);
 
 /* Runs the callbacks of at most `count_max` completions; returns how many. */

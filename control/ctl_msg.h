@@ -1,0 +1,117 @@
+/* control/ctl_msg.h: all that shards and the control thread know of each other.
+ *
+ * Shards ask the control thread by struct mr_ctl_request; the control thread gives the shards
+ * immutable snapshots of the metadata. Both travel as messages of shard/msg.h.
+ *
+ * Thread: a snapshot is built by the control thread and is read-only from the moment it is sent;
+ * the control thread frees it when every shard has acknowledged a later one. The lookup functions
+ * are pure. */
+#ifndef MR_CONTROL_CTL_MSG_H
+#define MR_CONTROL_CTL_MSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dataplane/base/bump.h"
+#include "dataplane/base/kafka_err.h"
+#include "dataplane/base/uuid.h"
+
+#define MR_TOPIC_NAME_MAX 249u
+
+/* ---- requests: shard -> control -------------------------------------------------------------- */
+
+/* A Kafka request that the control thread answers: CreateTopics, DeleteTopics, DescribeConfigs,
+ * InitProducerId, ... Lent from MR_MSG_CTL_REQUEST to MR_MSG_CTL_REPLY. */
+struct mr_ctl_request {
+    int16_t api_key;
+    int16_t api_version;
+    const void *request;   /* the decoded struct of the wire codec; its strings may lie in receive
+                              buffers that stay lent for as long as the request */
+    void *response;        /* zeroed struct of the wire codec, to be filled */
+    struct mr_bump *bump;  /* for what the response points to; control's until the reply */
+    const char *client_id; /* not terminated; NULL: none */
+    int32_t client_id_size;
+    char client_host[48];
+    bool failed; /* out: close the connection, no answer can be given (memory) */
+};
+
+/* ---- snapshots: control -> shards ------------------------------------------------------------ */
+
+/* What the data path needs of a topic's configuration, defaults applied. */
+struct mr_topic_limits {
+    int32_t max_message_bytes;
+    int32_t segment_bytes;
+    int64_t timestamp_before_ms; /* INT64_MAX: any */
+    int64_t timestamp_after_ms;
+    int64_t retention_ms;    /* -1: for ever */
+    int64_t retention_bytes; /* -1: any number */
+    bool append_time;
+    bool compact;
+    bool delete_old; /* cleanup.policy has delete */
+};
+
+struct mr_snapshot_partition {
+    uint16_t store;       /* index of the store that holds it */
+    int32_t leader_epoch; /* without the broker's restarts: see mr_snapshot_leader_epoch() */
+};
+
+struct mr_snapshot_topic {
+    struct mr_uuid id;
+    const char *name; /* terminated */
+    uint32_t name_size;
+    bool internal;
+    int32_t partition_count;
+    const struct mr_snapshot_partition *partitions;
+    struct mr_topic_limits limits;
+    int32_t generation_created; /* broker generation when it was created */
+};
+
+struct mr_snapshot {
+    uint64_t epoch; /* rises with every change */
+    struct mr_uuid cluster_id;
+    char cluster_id_text[MR_UUID_TEXT_SIZE];
+    int32_t node_id;
+    int32_t generation; /* rises with every start after an unclean stop */
+    uint32_t topic_count;
+    const struct mr_snapshot_topic *const *topics_by_name; /* sorted by memcmp, then length */
+    const struct mr_snapshot_topic *const *topics_by_id;   /* sorted by memcmp */
+};
+
+/* The topic, or NULL. */
+const struct mr_snapshot_topic *mr_snapshot_topic_by_name(const struct mr_snapshot *snapshot,
+                                                          const char *name, uint32_t name_size);
+const struct mr_snapshot_topic *mr_snapshot_topic_by_id(const struct mr_snapshot *snapshot,
+                                                        const struct mr_uuid *id);
+
+/* The index in topics_by_name of the first topic whose name is not before `name`. */
+uint32_t mr_snapshot_topic_at_or_after(const struct mr_snapshot *snapshot, const char *name,
+                                       uint32_t name_size);
+
+/* The leader epoch of a partition now: it rises with every start after an unclean stop. */
+static inline int32_t
+mr_snapshot_leader_epoch(const struct mr_snapshot *snapshot, const struct mr_snapshot_topic *topic,
+                         int32_t partition)
+{
+    return topic->partitions[partition].leader_epoch + snapshot->generation -
+           topic->generation_created;
+}
+
+/* ---- logs and stores: control -> shard ------------------------------------------------------- */
+
+/* The tombstone of one partition; lent from MR_MSG_LOG_DELETE to its reply. */
+struct mr_ctl_log {
+    struct mr_uuid topic_id;
+    int32_t partition;
+    uint16_t store;
+    enum mr_kafka_err error; /* out */
+};
+
+/* Please extend store `store`'s file by its growth step; lent from MR_MSG_STORE_GROW to its reply.
+ * The control plane's worker zero-writes and flushes the new part; the shard then admits it. */
+struct mr_ctl_grow {
+    uint16_t store;
+    uint64_t size_bytes; /* out: the file's size now */
+    int error;           /* out: 0 or -errno */
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* shard/msg.h: the messages that shards and the control thread exchange.
+ *
+ * Every message has the same size and no function pointer, so that it can be dumped and replayed.
+ * A request lends `context`, which its origin allocated; exactly one reply gives it back, and only
+ * then may the origin touch or free it. */
+#ifndef MR_SHARD_MSG_H
+#define MR_SHARD_MSG_H
+
+#include <stdint.h>
+
+enum mr_msg_type {
+    MR_MSG_NONE,
+
+    /* shard -> shard; context: struct mr_produce_part. Class REQUEST. */
+    MR_MSG_PRODUCE,
+    MR_MSG_PRODUCE_REPLY,
+    /* shard -> shard; context: struct mr_fetch_part. Class REQUEST, and RELEASE for the slices. */
+    MR_MSG_FETCH,
+    MR_MSG_FETCH_REPLY,
+    MR_MSG_FETCH_RELEASE, /* the slices of the reply are not used any more */
+    MR_MSG_FETCH_RELEASED,
+    /* shard -> shard; context: struct mr_fetch_part. Class WATCH. Fired comes at most once;
+     * a cancel is always answered, after the fired message where both happen. */
+    MR_MSG_WATCH,
+    MR_MSG_WATCH_FIRED,
+    MR_MSG_WATCH_CANCEL,
+    MR_MSG_WATCH_CANCELLED,
+    /* shard -> shard; context: struct mr_offsets_part. Class REQUEST. */
+    MR_MSG_OFFSETS,
+    MR_MSG_OFFSETS_REPLY,
+
+    /* shard -> control; context: struct mr_ctl_request. Class REQUEST. */
+    MR_MSG_CTL_REQUEST,
+    MR_MSG_CTL_REPLY,
+    /* control -> shard; context: const struct mr_snapshot. Class REQUEST. */
+    MR_MSG_SNAPSHOT,
+    MR_MSG_SNAPSHOT_ACK, /* the shard uses it from now on, and no older one */
+    /* control -> shard; context: struct mr_ctl_log. Class REQUEST. */
+    MR_MSG_LOG_DELETE,
+    MR_MSG_LOG_DELETE_REPLY,
+    /* shard -> control; argument: store index. Class REQUEST. Context: struct mr_ctl_grow. */
+    MR_MSG_STORE_GROW,
+    MR_MSG_STORE_GROW_REPLY,
+    /* control -> shard; stop serving, close the stores. Class REQUEST. */
+    MR_MSG_STOP,
+    MR_MSG_STOP_REPLY,
+};
+
+struct mr_msg {
+    uint16_t type; /* enum mr_msg_type */
+    uint16_t from; /* the sender's endpoint: a shard's index, or the number of shards for control */
+    uint32_t value;
+    void *context;
+    uint64_t arguments[6];
+};
+
+_Static_assert(sizeof(struct mr_msg) == 64, "one cache line");
+
+#endif
