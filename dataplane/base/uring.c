@@ -82,6 +82,15 @@ mr_uring_prepare(struct mr_uring *uring, struct mr_uring_op *op)
     return sqe;
 }
 
+struct io_uring_sqe *
+mr_uring_prepare_quiet(struct mr_uring *uring)
+{
+    struct io_uring_sqe *sqe = next_sqe(uring);
+
+    sqe->user_data = USER_DATA_IGNORE;
+    return sqe;
+}
+
 void
 mr_uring_submit(struct mr_uring *uring)
 {
@@ -142,8 +151,7 @@ mr_uring_wait(struct mr_uring *uring, uint64_t timeout_ns)
 void
 mr_uring_wake_peer(struct mr_uring *uring, struct mr_uring *peer)
 {
-    struct io_uring_sqe *sqe = next_sqe(uring);
+    struct io_uring_sqe *sqe = mr_uring_prepare_quiet(uring);
 
     io_uring_prep_msg_ring(sqe, peer->ring.ring_fd, 0, USER_DATA_WAKE, 0);
-    sqe->user_data = USER_DATA_IGNORE;
 }

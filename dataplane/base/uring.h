@@ -43,6 +43,9 @@ void mr_uring_close(struct mr_uring *uring);
  * never fails. `op` must stay valid until its last callback. */
 struct io_uring_sqe *mr_uring_prepare(struct mr_uring *uring, struct mr_uring_op *op);
 
+/* A cleared submission entry whose completion nobody waits for. */
+struct io_uring_sqe *mr_uring_prepare_quiet(struct mr_uring *uring);
+
 /* Submits all that is prepared and lets the kernel post what has completed, in one system call;
  * none where nothing is prepared and nothing in flight. */
 void mr_uring_submit(struct mr_uring *uring);
