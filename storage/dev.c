@@ -6,7 +6,7 @@
 
 /* Fills in what the implementations read. A wrong range or alignment is a bug of the caller. */
 static void
-prepare(const struct mr_dev *dev, struct mr_dev_io *io, enum dev_kind kind, const struct iovec *iov,
+prepare(struct mr_dev *dev, struct mr_dev_io *io, enum dev_kind kind, const struct iovec *iov,
         unsigned iov_count, uint64_t offset)
 {
     uint64_t size = 0;
@@ -23,6 +23,7 @@ prepare(const struct mr_dev *dev, struct mr_dev_io *io, enum dev_kind kind, cons
     }
     MR_ASSERT(offset <= dev->size_bytes);
     MR_ASSERT(size <= dev->size_bytes - offset);
+    io->dev = dev;
     io->kind = (uint8_t)kind;
     io->iov = iov;
     io->iov_count = iov_count;
@@ -52,6 +53,7 @@ void
 mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
 {
     MR_ASSERT(io->done);
+    io->dev = dev;
     io->kind = DEV_FLUSH;
     io->iov = NULL;
     io->iov_count = 0;

@@ -35,9 +35,10 @@ struct mr_dev_io {
     void (*done)(struct mr_dev_io *io, int result);
 
     /* Private to the implementation from the call to `done`. */
+    struct mr_dev *dev;
     struct mr_uring_op op;
     struct mr_list node;
-    struct iovec iov_left[2]; /* of a single-slice operation that was short */
+    struct iovec iov_left; /* the rest of a slice that a short transfer ended in */
     const struct iovec *iov;
     uint64_t offset;
     uint64_t size;
