@@ -1,0 +1,150 @@
+/* kafka/api.c: which APIs are served, in which versions, by whom; and ApiVersions (key 18).
+ *
+ * The ranges are the stable ones of Apache Kafka 4.3.1. Produce is advertised from version 0, as
+ * Kafka does, because older librdkafka judges compression by it (KAFKA-18659); versions 0 to 2
+ * close the connection. */
+#include "dataplane/kafka/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dataplane/kafka/conn.h"
+#include "dataplane/kafka/part.h"
+
+static const struct mr_api apis[] = {
+    {.key = 0, .version_min = 0, .version_max = 13, .overlaps = true, .start = mr_produce_start},
+    {.key = 1,
+     .version_min = 4,
+     .version_max = 18,
+     .start = mr_fetch_start,
+     .abort = mr_fetch_abort},
+    {.key = 2, .version_min = 1, .version_max = 11, .start = mr_list_offsets_start},
+    {.key = 3, .version_min = 0, .version_max = 13, .start = mr_metadata_start},
+    {.key = 8, .version_min = 2, .version_max = 10, .start = mr_control_start},
+    {.key = 9, .version_min = 1, .version_max = 10, .start = mr_control_start},
+    {.key = 10, .version_min = 0, .version_max = 6, .start = mr_control_start},
+    {.key = 11, .version_min = 0, .version_max = 9, .start = mr_control_start},
+    {.key = 12, .version_min = 0, .version_max = 4, .start = mr_control_start},
+    {.key = 13, .version_min = 0, .version_max = 5, .start = mr_control_start},
+    {.key = 14, .version_min = 0, .version_max = 5, .start = mr_control_start},
+    {.key = 15, .version_min = 0, .version_max = 6, .start = mr_control_start},
+    {.key = 16, .version_min = 0, .version_max = 5, .start = mr_control_start},
+    {.key = 18, .version_min = 0, .version_max = 4, .start = mr_api_versions_start},
+    {.key = 19, .version_min = 2, .version_max = 7, .start = mr_control_start},
+    {.key = 20, .version_min = 1, .version_max = 6, .start = mr_control_start},
+    {.key = 22, .version_min = 0, .version_max = 5, .start = mr_control_start},
+    {.key = 23, .version_min = 2, .version_max = 4, .start = mr_offset_for_leader_epoch_start},
+    {.key = 32, .version_min = 1, .version_max = 4, .start = mr_control_start},
+    {.key = 42, .version_min = 0, .version_max = 2, .start = mr_control_start},
+    {.key = 47, .version_min = 0, .version_max = 0, .start = mr_control_start},
+    {.key = 60, .version_min = 0, .version_max = 2, .start = mr_describe_cluster_start},
+    {.key = 75, .version_min = 0, .version_max = 0, .start = mr_describe_topic_partitions_start},
+};
+
+#define API_COUNT (sizeof(apis) / sizeof(apis[0]))
+
+const struct mr_api *
+mr_api_find(int16_t key)
+{
+    for (unsigned i = 0; i < API_COUNT; i++) {
+        if (apis[i].key == key) {
+            return &apis[i];
+        }
+    }
+    return NULL;
+}
+
+const struct mr_api *
+mr_api_at(unsigned index)
+{
+    return index < API_COUNT ? &apis[index] : NULL;
+}
+
+/* ---- ApiVersions ----------------------------------------------------------------------------- */
+
+#define VERSION_SOFTWARE_NAME 3 /* KIP-511 */
+
+static bool
+alphanumeric(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* KIP-511: letters and digits, with '-' and '.' inside. */
+static bool
+software_text_valid(struct mr_str text)
+{
+    if (text.size < 1 || !alphanumeric(text.data[0]) || !alphanumeric(text.data[text.size - 1])) {
+        return false;
+    }
+    for (int32_t i = 0; i < text.size; i++) {
+        if (!alphanumeric(text.data[i]) && text.data[i] != '-' && text.data[i] != '.') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int
+list_apis(struct mr_request *request, struct mr_api_versions_response *out)
+{
+    out->api_keys = mr_request_alloc(request, API_COUNT, sizeof(*out->api_keys));
+    if (!out->api_keys) {
+        return -ENOMEM;
+    }
+    out->api_keys_count = API_COUNT;
+    for (unsigned i = 0; i < API_COUNT; i++) {
+        out->api_keys[i].api_key = apis[i].key;
+        out->api_keys[i].min_version = apis[i].version_min;
+        out->api_keys[i].max_version = apis[i].version_max;
+    }
+    return 0;
+}
+
+/* KIP-511: the answer to a version this broker does not know has version 0's layout and names the
+ * versions of ApiVersions that it does know. */
+static int
+answer_unknown_version(struct mr_request *request, struct mr_api_versions_response *out)
+{
+    out->api_keys = mr_request_alloc(request, 1, sizeof(*out->api_keys));
+    if (!out->api_keys) {
+        return -ENOMEM;
+    }
+    out->api_keys_count = 1;
+    out->api_keys[0].api_key = request->api->key;
+    out->api_keys[0].min_version = request->api->version_min;
+    out->api_keys[0].max_version = request->api->version_max;
+    out->error_code = MR_KAFKA_UNSUPPORTED_VERSION;
+    request->version = 0;
+    return 0;
+}
+
+int
+mr_api_versions_start(struct mr_request *request)
+{
+    const struct mr_api_versions_request *body = request->body;
+    struct mr_api_versions_response *out = mr_request_alloc(request, 1, sizeof(*out));
+    int error = -ENOMEM;
+
+    if (out) {
+        out->finalized_features_epoch = -1;
+        error = body ? list_apis(request, out) : answer_unknown_version(request, out);
+    }
+    if (error) {
+        mr_request_fail(request);
+        return 0;
+    }
+    if (body && request->version >= VERSION_SOFTWARE_NAME) {
+        if (!software_text_valid(body->client_software_name) ||
+            !software_text_valid(body->client_software_version)) {
+            out->error_code = MR_KAFKA_INVALID_REQUEST;
+            out->api_keys_count = 0;
+        } else {
+            snprintf(request->conn->software_name, sizeof(request->conn->software_name), "%.*s",
+                     (int)body->client_software_name.size, body->client_software_name.data);
+        }
+    }
+    mr_request_answer(request, out);
+    return 0;
+}

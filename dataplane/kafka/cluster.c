@@ -1,0 +1,236 @@
+/* kafka/cluster.c: DescribeCluster (key 60) and DescribeTopicPartitions (key 75). */
+#include <string.h>
+
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/topics.h"
+
+#define CLUSTER_OPERATIONS  0x1fa0 /* see metadata.c */
+#define TOPIC_OPERATIONS    0x0df8
+#define ENDPOINT_BROKERS    1
+#define ENDPOINT_CONTROLLER 2
+#define PARTITIONS_MAX      2000 /* Kafka's max.request.partition.size.limit */
+
+int
+mr_describe_cluster_start(struct mr_request *request)
+{
+    const struct mr_describe_cluster_request *body = request->body;
+    const struct mr_server_node *node = &request->server->config.node;
+    struct mr_describe_cluster_response *out = mr_request_alloc(request, 1, sizeof(*out));
+    struct mr_describe_cluster_response_broker *broker =
+        mr_request_alloc(request, 1, sizeof(*broker));
+
+    if (!out || !broker) {
+        mr_request_fail(request);
+        return 0;
+    }
+    out->error_message = mr_str_null();
+    out->endpoint_type = body->endpoint_type;
+    out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
+    out->controller_id = node->node_id;
+    out->cluster_authorized_operations =
+        body->include_cluster_authorized_operations ? CLUSTER_OPERATIONS : INT32_MIN;
+    if (body->endpoint_type != ENDPOINT_BROKERS) {
+        out->error_code = body->endpoint_type == ENDPOINT_CONTROLLER
+                              ? MR_KAFKA_MISMATCHED_ENDPOINT_TYPE
+                              : MR_KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
+        out->error_message = mr_str_from_c("this is a broker's listener");
+        mr_request_answer(request, out);
+        return 0;
+    }
+    broker->broker_id = node->node_id;
+    broker->host = mr_str_from_c(node->host);
+    broker->port = node->port;
+    broker->rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null();
+    out->brokers = broker;
+    out->brokers_count = 1;
+    mr_request_answer(request, out);
+    return 0;
+}
+
+/* ---- DescribeTopicPartitions ----------------------------------------------------------------- */
+
+struct describe {
+    struct mr_request *request;
+    struct mr_describe_topic_partitions_response *out;
+    int32_t left; /* partitions that may still be told */
+    int32_t *nodes;
+};
+
+static bool
+describe_partitions(struct describe *describe, const struct mr_snapshot_topic *topic, int32_t first,
+                    struct mr_describe_topic_partitions_response_topic *out)
+{
+    int32_t count = topic->partition_count - first;
+
+    count = count < describe->left ? count : describe->left;
+    out->partitions = mr_request_alloc(describe->request, (size_t)count, sizeof(*out->partitions));
+    if (!out->partitions) {
+        return false;
+    }
+    out->partitions_count = count;
+    for (int32_t i = 0; i < count; i++) {
+        out->partitions[i] = (struct mr_describe_topic_partitions_response_partition){
+            .partition_index = first + i,
+            .leader_id = describe->request->server->config.node.node_id,
+            .leader_epoch =
+                mr_snapshot_leader_epoch(describe->request->server->snapshot, topic, first + i),
+            .replica_nodes = describe->nodes,
+            .replica_nodes_count = 1,
+            .isr_nodes = describe->nodes,
+            .isr_nodes_count = 1,
+        };
+    }
+    describe->left -= count;
+    return true;
+}
+
+static bool
+describe_topic(struct describe *describe, struct mr_str name, int32_t first)
+{
+    struct mr_request *request = describe->request;
+    struct mr_topic_ref ref = mr_topic_resolve(request->server, name, NULL, false);
+    struct mr_describe_topic_partitions_response_topic *out =
+        &describe->out->topics[describe->out->topics_count++];
+
+    out->name = name;
+    out->topic_authorized_operations = INT32_MIN;
+    if (!ref.topic) {
+        out->error_code = mr_topic_name_valid(name) ? MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION
+                                                    : MR_KAFKA_INVALID_TOPIC_EXCEPTION;
+        return true;
+    }
+    out->topic_id = ref.topic->id;
+    out->is_internal = ref.topic->internal;
+    out->topic_authorized_operations = TOPIC_OPERATIONS;
+    if (first >= ref.topic->partition_count) {
+        first = ref.topic->partition_count;
+    }
+    return describe_partitions(describe, ref.topic, first, out);
+}
+
+/* Where the next page begins, when this one is full. */
+static bool
+set_cursor(struct describe *describe, struct mr_str name, int32_t partition)
+{
+    struct mr_describe_topic_partitions_response_cursor *cursor =
+        mr_request_alloc(describe->request, 1, sizeof(*cursor));
+
+    if (!cursor) {
+        return false;
+    }
+    cursor->topic_name = name;
+    cursor->partition_index = partition;
+    describe->out->next_cursor = cursor;
+    return true;
+}
+
+static int
+name_order(struct mr_str a, struct mr_str b)
+{
+    int32_t size = a.size < b.size ? a.size : b.size;
+    int order = size > 0 ? memcmp(a.data, b.data, (size_t)size) : 0;
+
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static int
+topic_order(const void *a, const void *b)
+{
+    return name_order(*(const struct mr_str *)a, *(const struct mr_str *)b);
+}
+
+/* The names asked for, sorted; all topics where none is named. NULL without memory. */
+static struct mr_str *
+names_asked(struct mr_request *request, int32_t *count)
+{
+    const struct mr_describe_topic_partitions_request *body = request->body;
+    const struct mr_snapshot *snapshot = request->server->snapshot;
+    bool all = body->topics_count <= 0;
+    struct mr_str *names;
+
+    *count = all ? (int32_t)snapshot->topic_count : body->topics_count;
+    names = mr_request_alloc(request, (size_t)*count, sizeof(*names));
+    for (int32_t i = 0; names && i < *count; i++) {
+        if (all) {
+            const struct mr_snapshot_topic *topic = snapshot->topics_by_name[i];
+
+            names[i] = (struct mr_str){topic->name, (int32_t)topic->name_size};
+        } else {
+            names[i] = body->topics[i].name;
+        }
+    }
+    if (names && *count > 0) {
+        qsort(names, (size_t)*count, sizeof(*names), topic_order);
+    }
+    return names;
+}
+
+static bool
+describe_all(struct describe *describe, const struct mr_str *names, int32_t count)
+{
+    const struct mr_describe_topic_partitions_request *body = describe->request->body;
+
+    for (int32_t i = 0; i < count; i++) {
+        const struct mr_describe_topic_partitions_response_topic *told;
+        int32_t first = 0;
+
+        if (i > 0 && name_order(names[i], names[i - 1]) == 0) {
+            continue; /* asked for twice */
+        }
+        if (body->cursor) {
+            int order = name_order(names[i], body->cursor->topic_name);
+
+            if (order < 0) {
+                continue;
+            }
+            first =
+                order == 0 && body->cursor->partition_index > 0 ? body->cursor->partition_index : 0;
+        }
+        if (describe->left == 0) {
+            return set_cursor(describe, names[i], first);
+        }
+        if (!describe_topic(describe, names[i], first)) {
+            return false;
+        }
+        told = &describe->out->topics[describe->out->topics_count - 1];
+        if (describe->left == 0 && told->error_code == MR_KAFKA_NONE) {
+            const struct mr_snapshot_topic *topic =
+                mr_topic_resolve(describe->request->server, names[i], NULL, false).topic;
+
+            if (first + told->partitions_count < topic->partition_count) {
+                return set_cursor(describe, names[i], first + told->partitions_count);
+            }
+        }
+    }
+    return true;
+}
+
+int
+mr_describe_topic_partitions_start(struct mr_request *request)
+{
+    const struct mr_describe_topic_partitions_request *body = request->body;
+    struct describe describe = {.request = request};
+    struct mr_str *names;
+    int32_t count;
+
+    describe.left = body->response_partition_limit < 1 ? 1 : body->response_partition_limit;
+    describe.left = describe.left < PARTITIONS_MAX ? describe.left : PARTITIONS_MAX;
+    describe.out = mr_request_alloc(request, 1, sizeof(*describe.out));
+    describe.nodes = mr_request_alloc(request, 1, sizeof(*describe.nodes));
+    names = names_asked(request, &count);
+    if (describe.out && names) {
+        describe.out->topics =
+            mr_request_alloc(request, (size_t)count, sizeof(*describe.out->topics));
+    }
+    if (!names || !describe.out || !describe.out->topics || !describe.nodes) {
+        mr_request_fail(request);
+        return 0;
+    }
+    describe.nodes[0] = request->server->config.node.node_id;
+    if (describe_all(&describe, names, count)) {
+        mr_request_answer(request, describe.out);
+    } else {
+        mr_request_fail(request);
+    }
+    return 0;
+}

@@ -1,0 +1,84 @@
+/* kafka/conn.h: one client's connection: frames in, answers out in the order of the requests.
+ *
+ * Pipelining: requests start in order. Produce requests overlap: each starts as soon as the ones
+ * before it have been given to their partitions. Every other request starts when all before it on
+ * its connection have taken effect, that is, are answered or ready to be. Answers leave in order.
+ *
+ * A frame's bytes stay in the receive buffers they arrived in (a small frame is copied into its
+ * request's context; a large or a stalled one is gathered on the heap under a budget, so that it
+ * pins no receive buffers).
+ *
+ *   READING -> WAITING (for a context, memory or a credit: reading is paused) -> READING
+ *   any -> CLOSING -> gone, when the transport says closed and no request is left
+ */
+#ifndef MR_KAFKA_CONN_H
+#define MR_KAFKA_CONN_H
+
+#include "dataplane/kafka/request.h"
+#include "dataplane/kafka/server.h"
+
+#define MR_CONN_SLICES_MAX 4096u /* receive buffers that one unfinished frame may name */
+
+struct mr_conn_slice {
+    struct mr_net_buf *buf;
+    const uint8_t *data;
+    uint32_t size;
+};
+
+struct mr_conn {
+    struct mr_server *server;
+    struct mr_net_conn *net; /* NULL once the transport has closed */
+    struct mr_list node;     /* in conns_free or conns_open */
+    struct mr_list waiting_node;
+    struct mr_list dirty_node;
+    struct mr_list requests; /* in order; the front is answered next */
+    uint32_t request_count;
+    size_t request_bytes;
+    bool closing;
+    bool paused;
+    bool held; /* no further frame is cut: too much in progress */
+
+    /* What has arrived and is not a frame yet. */
+    struct mr_conn_slice *slices;
+    uint32_t slice_count;
+    uint32_t slice_capacity;
+    size_t pending; /* bytes in slices */
+
+    /* A frame gathered on the heap; NULL when there is none. */
+    uint8_t *heap;
+    size_t heap_size;
+    size_t heap_filled;
+
+    uint64_t active_ns;   /* last byte received or sent */
+    uint64_t progress_ns; /* last byte of the unfinished frame */
+    char host[48];
+    char software_name[64]; /* from ApiVersions, for logs */
+};
+
+/* Tries again what waiting connections waited for. */
+void mr_conn_retry_all(struct mr_server *server);
+
+/* Starts what may start and sends what is ready. */
+void mr_conn_advance(struct mr_conn *conn);
+
+/* mr_conn_advance(), and then reads on where the connection was held. */
+void mr_conn_go_on(struct mr_conn *conn);
+
+/* mr_conn_go_on() will be called in this turn's transmit step. */
+void mr_conn_mark(struct mr_conn *conn);
+
+/* A request of this connection has been freed: there may be room for the next frame. */
+void mr_conn_request_freed(struct mr_conn *conn, size_t frame_size);
+
+/* A protocol error, or the server stops. */
+void mr_conn_close(struct mr_conn *conn);
+
+/* Periodic: reaps idle connections, copies stalled frames out of their receive buffers. */
+void mr_conn_sweep(struct mr_server *server);
+
+/* The transport's callbacks. */
+void *mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host);
+void mr_conn_received(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size);
+void mr_conn_closed(void *user, int reason);
+
+#endif

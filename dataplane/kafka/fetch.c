@@ -1,0 +1,788 @@
+/* kafka/fetch.c: Fetch (key 1), without sessions (KIP-227 allows a broker to answer session id 0).
+ *
+ *            credits                all parts replied, enough bytes or a reason to answer
+ *   START ----------> READING ----------------------------------------------------> ANSWERING
+ *                      ^   |  too few bytes                                            | sent
+ *          unparked    |   v                                                           v
+ *        WAKING <------ PARKED                                                     RELEASING
+ *               data, max_wait, or the connection has gone
+ *
+ * READING: every owner reads its items; recent records come as slices of the owner's memory, which
+ * stay pinned there until this side releases them. PARKED: every owner watches its items for new
+ * durable bytes; nobody holds a credit but the watch's. WAKING: the watches are being cancelled;
+ * a part is read again only when its owner has let go of it. */
+#include <errno.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topics.h"
+#include "dataplane/shard/timer.h"
+#include "storage/log.h"
+
+#define VERSION_TOPIC_ID   13
+#define READ_COMMITTED     1
+#define SESSION_EPOCH_FULL 0
+#define SESSION_EPOCH_NONE (-1)
+#define STARVED_RETRY_NS   MR_NS_PER_MS
+
+#define FETCH_CREDITS      ((1u << MR_MESH_REQUEST) | (1u << MR_MESH_RELEASE))
+
+enum fetch_state {
+    FETCH_START,
+    FETCH_READING,
+    FETCH_PARKED,
+    FETCH_WAKING,
+    FETCH_ANSWERING,
+    FETCH_RELEASING,
+};
+
+/* One partition of the request; lent to its owner with the part. */
+struct fetch_item {
+    struct mr_read read;
+    struct mr_log_watch watch;
+    struct mr_part *part;
+    struct mr_store *store; /* the owner's; set while the read is unreleased */
+    struct mr_log_id id;
+    int64_t offset;
+    int32_t bytes_max;
+    int32_t last_fetched_epoch;
+    bool topic_by_id;
+    bool diverged;
+    int32_t diverging_epoch;
+    int64_t diverging_offset;
+    enum mr_kafka_err error;
+    struct mr_fetch_response_partition *response;
+};
+
+struct fetch {
+    struct mr_request *request;
+    enum fetch_state state;
+    struct mr_fetch_response response;
+    struct fetch_item *items;
+    unsigned item_count;
+    struct mr_part *parts;
+    unsigned part_count;
+    unsigned parts_left;
+    uint64_t deadline_ns;
+    uint32_t min_bytes;
+    uint32_t max_bytes;
+    bool last_round; /* max_wait has passed: answer with what there is */
+    bool answer_now; /* an error, or nothing to wait for */
+    bool aborted;
+    uint32_t parks; /* how often it has been parked */
+    struct mr_timer timer;
+};
+
+static void read_round(struct fetch *fetch);
+
+static void
+set_state(struct fetch *fetch, enum fetch_state state)
+{
+    static const uint8_t allowed[] = {
+        [FETCH_START] = 1u << FETCH_READING | 1u << FETCH_ANSWERING,
+        [FETCH_READING] = 1u << FETCH_PARKED | 1u << FETCH_ANSWERING,
+        [FETCH_PARKED] = 1u << FETCH_WAKING,
+        [FETCH_WAKING] = 1u << FETCH_READING | 1u << FETCH_ANSWERING,
+        [FETCH_ANSWERING] = 1u << FETCH_RELEASING,
+    };
+
+    MR_ASSERT(allowed[fetch->state] & (1u << state));
+    fetch->state = state;
+}
+
+/* ---- on the owner: reading ------------------------------------------------------------------- */
+
+static void
+release_items(struct mr_part *part)
+{
+    for (unsigned i = 0; i < part->count; i++) {
+        struct fetch_item *item = part->items[i];
+
+        if (item->store) {
+            mr_log_read_release(item->store, &item->read);
+            item->store = NULL;
+        }
+    }
+}
+
+static void
+part_check_done(struct mr_part *part)
+{
+    if (part->next < part->count || part->pending > 0) {
+        return;
+    }
+    if (part->size == 0) {
+        release_items(part); /* nothing is pinned: no release message is needed */
+    }
+    if (part->remote) {
+        mr_part_reply(part->owner, part, part->from, MR_MSG_FETCH_REPLY);
+    } else {
+        mr_fetch_replied(part);
+    }
+}
+
+static void
+item_answered(struct fetch_item *item)
+{
+    item->error = item->read.error;
+    item->part->size += item->read.size;
+    item->part->any |= item->read.size > 0;
+}
+
+static void
+on_read(struct mr_read *read)
+{
+    struct fetch_item *item = MR_CONTAINER_OF(read, struct fetch_item, read);
+
+    item_answered(item);
+    item->part->pending--;
+    part_check_done(item->part);
+}
+
+/* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged. */
+static bool
+check_diverged(const struct mr_log *log, struct fetch_item *item)
+{
+    item->diverged = false;
+    if (item->last_fetched_epoch < 0 ||
+        mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
+                         &item->diverging_offset) != 0) {
+        return false;
+    }
+    item->diverged =
+        item->diverging_epoch < item->last_fetched_epoch || item->diverging_offset < item->offset;
+    return item->diverged;
+}
+
+/* A partition that nobody has produced to has no log yet. */
+static void
+answer_empty(struct fetch_item *item)
+{
+    item->read.size = 0;
+    item->read.iov_count = 0;
+    item->read.offsets = (struct mr_log_offsets){.leader_epoch = -1};
+    item->read.error = item->offset == 0 ? MR_KAFKA_NONE : MR_KAFKA_OFFSET_OUT_OF_RANGE;
+    item_answered(item);
+}
+
+static void
+refuse_item(struct fetch_item *item, enum mr_kafka_err error)
+{
+    item->read.size = 0;
+    item->read.iov_count = 0;
+    item->read.offsets = (struct mr_log_offsets){-1, -1, -1, 0, -1, false};
+    item->error = error;
+}
+
+/* -EAGAIN: no read buffer is free. */
+static int
+run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
+{
+    struct mr_store *store = mr_topic_store(owner, &item->id, NULL);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    int result;
+
+    if (!store) {
+        refuse_item(item, item->topic_by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID
+                                            : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+        return 0;
+    }
+    if (!log) {
+        answer_empty(item);
+        return 0;
+    }
+    item->read.offset = item->offset;
+    item->read.bytes_max =
+        (uint32_t)item->bytes_max < part->bytes_left ? (uint32_t)item->bytes_max : part->bytes_left;
+    item->read.one_at_least = !part->any;
+    item->read.done = on_read;
+    if (check_diverged(log, item)) {
+        item->read.bytes_max = 0;
+        item->read.one_at_least = false;
+    }
+    result = mr_log_read(log, &item->read);
+    if (result == -EAGAIN) {
+        return result;
+    }
+    item->store = store;
+    if (result == 1) {
+        item_answered(item);
+        part->bytes_left -= item->read.size < part->bytes_left ? item->read.size : part->bytes_left;
+    } else {
+        part->pending++;
+        part->any = true; /* a read from the medium brings records */
+        part->bytes_left -= item->read.bytes_max;
+    }
+    return 0;
+}
+
+void
+mr_fetch_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    if (!part->waited) {
+        part->owner = owner;
+        part->from = (uint16_t)from;
+        part->next = 0;
+        part->pending = 0;
+        part->size = 0;
+        part->any = false;
+        part->bytes_left = part->bytes_max;
+    }
+    while (part->next < part->count) {
+        if (run_item(owner, part, part->items[part->next]) == -EAGAIN) {
+            mr_part_wait(part, &owner->reads_waiting);
+            return;
+        }
+        part->next++;
+    }
+    part->waited = false;
+    part_check_done(part);
+}
+
+void
+mr_fetch_release_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    release_items(part);
+    mr_part_reply(owner, part, from, MR_MSG_FETCH_RELEASED);
+}
+
+/* ---- on the owner: watching ------------------------------------------------------------------ */
+
+static void
+stop_watching(struct mr_part *part)
+{
+    for (unsigned i = 0; i < part->count; i++) {
+        mr_log_watch_remove(&((struct fetch_item *)part->items[i])->watch);
+    }
+}
+
+static void
+fire(struct mr_part *part)
+{
+    if (part->fired) {
+        return;
+    }
+    part->fired = true;
+    stop_watching(part);
+    if (part->remote) {
+        mr_part_reply(part->owner, part, part->from, MR_MSG_WATCH_FIRED);
+    } else {
+        mr_fetch_watch_fired(part);
+    }
+}
+
+static void
+on_watch(struct mr_log_watch *watch)
+{
+    fire(MR_CONTAINER_OF(watch, struct fetch_item, watch)->part);
+}
+
+/* Returns false where there is something to see already. */
+static bool
+watch_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
+{
+    struct mr_store *store = mr_topic_store(owner, &item->id, NULL);
+    struct mr_log *log = store ? mr_store_log_make(store, &item->id) : NULL;
+    struct mr_log_offsets offsets;
+
+    if (!log) {
+        return !store; /* no memory for a log: max_wait ends the wait; a deleted topic shows now */
+    }
+    mr_log_offsets(log, &offsets);
+    if (offsets.high_watermark != item->read.offsets.high_watermark) {
+        return false;
+    }
+    item->watch.fired = on_watch;
+    mr_log_watch_add(log, &item->watch, part->watch_bytes);
+    return true;
+}
+
+void
+mr_fetch_watch_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    bool quiet = true;
+
+    part->owner = owner;
+    part->from = (uint16_t)from;
+    part->fired = false;
+    for (unsigned i = 0; i < part->count && quiet; i++) {
+        quiet = watch_item(owner, part, part->items[i]);
+    }
+    if (!quiet) {
+        fire(part);
+    }
+}
+
+void
+mr_fetch_watch_cancel_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    part->fired = true;
+    stop_watching(part);
+    mr_part_reply(owner, part, from, MR_MSG_WATCH_CANCELLED);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static void
+fill_partition(const struct mr_request *request, struct fetch_item *item, bool with_records)
+{
+    const struct mr_fetch_request *body = request->body;
+    struct mr_fetch_response_partition *out = item->response;
+
+    out->error_code = (int16_t)item->error;
+    out->high_watermark = item->read.offsets.high_watermark;
+    out->last_stable_offset = item->read.offsets.high_watermark; /* no transactions yet */
+    out->log_start_offset = item->read.offsets.start;
+    out->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
+    if (item->diverged && item->error == MR_KAFKA_NONE) {
+        out->diverging_epoch.epoch = item->diverging_epoch;
+        out->diverging_epoch.end_offset = item->diverging_offset;
+    }
+    if (with_records) {
+        out->records.iov = item->read.iov;
+        out->records.iov_count = item->read.iov_count;
+        out->records.size = (int32_t)item->read.size;
+    }
+}
+
+static void
+release_parts(struct fetch *fetch)
+{
+    struct mr_request *request = fetch->request;
+
+    for (unsigned i = 0; i < fetch->part_count; i++) {
+        struct mr_part *part = &fetch->parts[i];
+
+        if (!part->pinned) {
+            continue;
+        }
+        part->pinned = false;
+        if (part->remote) {
+            request->holds++;
+            mr_part_send(request->server, part, MR_MSG_FETCH_RELEASE);
+        } else {
+            release_items(part);
+        }
+    }
+}
+
+static void
+on_release(struct mr_request *request)
+{
+    struct fetch *fetch = request->state_of_handler;
+
+    set_state(fetch, FETCH_RELEASING);
+    release_parts(fetch);
+    if (request->holds == 0) {
+        mr_request_free(request);
+    }
+}
+
+void
+mr_fetch_released(struct mr_part *part)
+{
+    struct mr_request *request = part->request;
+    struct fetch *fetch = request->state_of_handler;
+
+    request->holds--;
+    if (fetch->state == FETCH_RELEASING && request->holds == 0) {
+        mr_request_free(request);
+    }
+}
+
+/* Limits bind over all partitions in the order of the request; the first records go whole. */
+static void
+answer(struct fetch *fetch)
+{
+    struct mr_request *request = fetch->request;
+    uint32_t left = fetch->max_bytes;
+    bool any = false;
+
+    set_state(fetch, FETCH_ANSWERING);
+    request->on_release = on_release;
+    for (unsigned i = 0; i < fetch->item_count; i++) {
+        struct fetch_item *item = &fetch->items[i];
+        bool with_records = item->read.size > 0 && !fetch->aborted &&
+                            item->error == MR_KAFKA_NONE && (!any || item->read.size <= left);
+
+        fill_partition(request, item, with_records);
+        if (with_records) {
+            any = true;
+            left -= item->read.size < left ? item->read.size : left;
+            request->server->stats.fetch_bytes += item->read.size;
+        }
+    }
+    mr_request_answer(request, &fetch->response);
+}
+
+/* ---- waiting for data ------------------------------------------------------------------------ */
+
+static void
+wake_if_quiet(struct fetch *fetch)
+{
+    if (fetch->parts_left > 0) {
+        return;
+    }
+    if (fetch->aborted) {
+        answer(fetch);
+    } else {
+        set_state(fetch, FETCH_READING);
+        read_round(fetch);
+    }
+}
+
+/* Ends the wait: every owner lets go of its part first. */
+static void
+wake(struct fetch *fetch)
+{
+    struct mr_server *server = fetch->request->server;
+
+    if (fetch->state != FETCH_PARKED) {
+        return;
+    }
+    set_state(fetch, FETCH_WAKING);
+    mr_timer_stop(&fetch->timer);
+    server->fetches_parked--;
+    fetch->parts_left = 1;
+    for (unsigned i = 0; i < fetch->part_count; i++) {
+        struct mr_part *part = &fetch->parts[i];
+
+        if (!part->watched) {
+            continue;
+        }
+        part->watched = false;
+        if (part->remote) {
+            fetch->parts_left++;
+            mr_part_send(server, part, MR_MSG_WATCH_CANCEL);
+        } else {
+            stop_watching(part);
+        }
+    }
+    fetch->parts_left--;
+    wake_if_quiet(fetch);
+}
+
+void
+mr_fetch_watch_fired(struct mr_part *part)
+{
+    wake(part->request->state_of_handler);
+}
+
+void
+mr_fetch_watch_cancelled(struct mr_part *part)
+{
+    struct fetch *fetch = part->request->state_of_handler;
+
+    fetch->parts_left--;
+    wake_if_quiet(fetch);
+}
+
+static void
+on_timer(struct mr_timer *timer)
+{
+    struct fetch *fetch = MR_CONTAINER_OF(timer, struct fetch, timer);
+
+    if (fetch->state == FETCH_READING) {
+        read_round(fetch); /* it had no credits */
+        return;
+    }
+    fetch->last_round = true;
+    wake(fetch);
+}
+
+static void
+park(struct fetch *fetch, uint32_t missing)
+{
+    struct mr_server *server = fetch->request->server;
+    uint64_t now_ns = server->shard->now_ns;
+    uint32_t parks = ++fetch->parks;
+
+    set_state(fetch, FETCH_PARKED);
+    release_parts(fetch);
+    server->fetches_parked++;
+    mr_timer_start(&fetch->timer, fetch->deadline_ns - now_ns);
+    /* A watch may fire at once and lead here again, or to the answer. */
+    for (unsigned i = 0;
+         i < fetch->part_count && fetch->state == FETCH_PARKED && fetch->parks == parks; i++) {
+        struct mr_part *part = &fetch->parts[i];
+
+        /* One partition: wait for all that is missing; several: any news may complete it. */
+        part->watch_bytes = fetch->item_count == 1 ? missing : 1;
+        if (!part->remote) {
+            part->watched = true;
+            mr_fetch_watch_run(server, part, server->shard->index);
+        } else if (mr_mesh_take(server->shard->port, part->shard, MR_MESH_WATCH)) {
+            part->watched = true;
+            mr_part_send(server, part, MR_MSG_WATCH);
+        } /* else max_wait ends the wait */
+    }
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void
+round_done(struct fetch *fetch)
+{
+    uint64_t now_ns = fetch->request->server->shard->now_ns;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < fetch->item_count; i++) {
+        fetch->answer_now |= fetch->items[i].error != MR_KAFKA_NONE || fetch->items[i].diverged;
+        bytes += fetch->items[i].read.size;
+    }
+    if (fetch->answer_now || fetch->last_round || fetch->aborted || bytes >= fetch->min_bytes ||
+        now_ns >= fetch->deadline_ns ||
+        fetch->request->server->fetches_parked >=
+            fetch->request->server->config.fetches_parked_max) {
+        answer(fetch);
+    } else {
+        park(fetch, fetch->min_bytes - (uint32_t)bytes);
+    }
+}
+
+void
+mr_fetch_replied(struct mr_part *part)
+{
+    struct fetch *fetch = part->request->state_of_handler;
+
+    part->pinned = part->size > 0;
+    if (part->remote && !part->pinned) {
+        mr_mesh_give(part->request->server->shard->port, part->shard, MR_MESH_RELEASE);
+    }
+    fetch->parts_left--;
+    if (fetch->parts_left == 0) {
+        round_done(fetch);
+    }
+}
+
+static void
+send_round(struct fetch *fetch)
+{
+    struct mr_server *server = fetch->request->server;
+
+    fetch->parts_left = fetch->part_count + 1; /* one for this function */
+    for (unsigned i = 0; i < fetch->part_count; i++) {
+        struct mr_part *part = &fetch->parts[i];
+
+        part->bytes_max = fetch->max_bytes;
+        if (part->remote) {
+            server->stats.parts_remote++;
+            mr_part_send(server, part, MR_MSG_FETCH);
+        } else {
+            server->stats.parts_local++;
+            mr_fetch_run(server, part, server->shard->index);
+        }
+    }
+    fetch->parts_left--;
+    if (fetch->parts_left == 0) {
+        round_done(fetch);
+    }
+}
+
+/* A later round; without credits it tries again a moment later. */
+static void
+read_round(struct fetch *fetch)
+{
+    if (mr_parts_take(fetch->request, fetch->parts, fetch->part_count, FETCH_CREDITS)) {
+        send_round(fetch);
+    } else {
+        mr_timer_start(&fetch->timer, STARVED_RETRY_NS);
+    }
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static uint16_t
+resolve_item(struct mr_request *request, const struct mr_fetch_request_topic *topic,
+             const struct mr_fetch_request_partition *partition, struct fetch_item *item)
+{
+    bool by_id = request->version >= VERSION_TOPIC_ID;
+    struct mr_topic_ref ref =
+        mr_topic_resolve(request->server, topic->topic, &topic->topic_id, by_id);
+    uint16_t shard;
+
+    mr_list_init(&item->watch.node);
+    refuse_item(item, ref.error);
+    if (!ref.topic) {
+        return UINT16_MAX;
+    }
+    shard = mr_topic_shard(request->server, ref.topic, partition->partition);
+    if (shard == UINT16_MAX) {
+        item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        return UINT16_MAX;
+    }
+    item->error = mr_topic_check_epoch(request->server, ref.topic, partition->partition,
+                                       partition->current_leader_epoch);
+    item->id = (struct mr_log_id){ref.topic->id, partition->partition};
+    item->offset = partition->fetch_offset;
+    item->bytes_max = partition->partition_max_bytes > 0 ? partition->partition_max_bytes : 0;
+    item->last_fetched_epoch = partition->last_fetched_epoch;
+    item->topic_by_id = by_id;
+    return item->error ? UINT16_MAX : shard;
+}
+
+static void
+init_partition(struct mr_fetch_response_partition *out, int32_t index)
+{
+    out->partition_index = index;
+    out->diverging_epoch = (struct mr_fetch_response_epoch_end_offset){-1, -1};
+    out->current_leader = (struct mr_fetch_response_leader){-1, -1};
+    out->snapshot_id = (struct mr_fetch_response_snapshot_id){-1, -1};
+    out->preferred_read_replica = -1;
+    out->records = (struct mr_wire_records){NULL, 0, 0}; /* empty, never null (KAFKA-18646) */
+}
+
+static unsigned
+count_partitions(const struct mr_fetch_request *body)
+{
+    unsigned count = 0;
+
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        count +=
+            (unsigned)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+    }
+    return count;
+}
+
+static int
+prepare(struct mr_request *request, struct fetch *fetch, uint16_t **shard_of, void ***items)
+{
+    const struct mr_fetch_request *body = request->body;
+    unsigned count = count_partitions(body);
+    unsigned at = 0;
+
+    fetch->response.responses =
+        mr_request_alloc(request, (size_t)(body->topics_count > 0 ? body->topics_count : 0),
+                         sizeof(*fetch->response.responses));
+    fetch->items = mr_request_alloc(request, count, sizeof(*fetch->items));
+    *shard_of = mr_request_alloc(request, count, sizeof(**shard_of));
+    *items = mr_request_alloc(request, count, sizeof(**items));
+    if (!fetch->response.responses || !fetch->items || !*shard_of || !*items) {
+        return -ENOMEM;
+    }
+    fetch->item_count = count;
+    fetch->response.responses_count = body->topics_count;
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        const struct mr_fetch_request_topic *topic = &body->topics[t];
+        struct mr_fetch_response_topic *out = &fetch->response.responses[t];
+
+        out->topic = topic->topic;
+        out->topic_id = topic->topic_id;
+        out->partitions_count = topic->partitions_count;
+        out->partitions = mr_request_alloc(
+            request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
+            sizeof(*out->partitions));
+        if (!out->partitions) {
+            return -ENOMEM;
+        }
+        for (int32_t p = 0; p < topic->partitions_count; p++, at++) {
+            struct fetch_item *item = &fetch->items[at];
+
+            item->response = &out->partitions[p];
+            init_partition(item->response, topic->partitions[p].partition);
+            (*shard_of)[at] = resolve_item(request, topic, &topic->partitions[p], item);
+            fetch->answer_now |= item->error != MR_KAFKA_NONE;
+            (*items)[at] = item;
+        }
+    }
+    return 0;
+}
+
+/* Sessions are not kept: a full fetch is answered with session id 0, anything else by an error
+ * that makes the client begin again. */
+static enum mr_kafka_err
+session_error(const struct mr_fetch_request *body)
+{
+    if (body->session_id != 0) {
+        return MR_KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+    }
+    if (body->session_epoch != SESSION_EPOCH_FULL && body->session_epoch != SESSION_EPOCH_NONE) {
+        return MR_KAFKA_INVALID_FETCH_SESSION_EPOCH;
+    }
+    return MR_KAFKA_NONE;
+}
+
+static void
+set_limits(struct fetch *fetch, const struct mr_fetch_request *body)
+{
+    const struct mr_server *server = fetch->request->server;
+    uint32_t max_bytes = body->max_bytes > 0 ? (uint32_t)body->max_bytes : 0;
+    uint32_t min_bytes = body->min_bytes > 0 ? (uint32_t)body->min_bytes : 0;
+    uint64_t wait_ms = body->max_wait_ms > 0 ? (uint64_t)body->max_wait_ms : 0;
+
+    fetch->max_bytes =
+        max_bytes < server->config.fetch_bytes_max ? max_bytes : server->config.fetch_bytes_max;
+    fetch->min_bytes = min_bytes < fetch->max_bytes ? min_bytes : fetch->max_bytes;
+    fetch->deadline_ns = server->shard->now_ns + wait_ms * MR_NS_PER_MS;
+    fetch->last_round = wait_ms == 0;
+}
+
+static struct fetch *
+begin(struct mr_request *request)
+{
+    struct fetch *fetch = mr_request_alloc(request, 1, sizeof(*fetch));
+    uint16_t *shard_of;
+    void **items;
+
+    if (!fetch) {
+        return NULL;
+    }
+    fetch->request = request;
+    mr_timer_init(&fetch->timer, on_timer);
+    set_limits(fetch, request->body);
+    fetch->response.error_code = (int16_t)session_error(request->body);
+    if (fetch->response.error_code) {
+        return fetch; /* no partition is answered */
+    }
+    if (prepare(request, fetch, &shard_of, &items) != 0) {
+        return NULL;
+    }
+    fetch->answer_now |= fetch->item_count == 0;
+    fetch->parts = mr_parts_make(request, MR_PART_FETCH, items, shard_of, fetch->item_count,
+                                 &fetch->part_count);
+    if (!fetch->parts) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < fetch->part_count; i++) {
+        for (unsigned k = 0; k < fetch->parts[i].count; k++) {
+            ((struct fetch_item *)fetch->parts[i].items[k])->part = &fetch->parts[i];
+        }
+    }
+    return fetch;
+}
+
+int
+mr_fetch_start(struct mr_request *request)
+{
+    struct fetch *fetch = request->state_of_handler;
+
+    if (!fetch) { /* else it is started again, for credits */
+        fetch = begin(request);
+        request->state_of_handler = fetch;
+    }
+    if (!fetch) {
+        mr_request_fail(request);
+        return 0;
+    }
+    if (fetch->response.error_code) {
+        answer(fetch);
+        return 0;
+    }
+    if (!mr_parts_take(request, fetch->parts, fetch->part_count, FETCH_CREDITS)) {
+        return -EAGAIN;
+    }
+    set_state(fetch, FETCH_READING);
+    send_round(fetch);
+    return 0;
+}
+
+void
+mr_fetch_abort(struct mr_request *request)
+{
+    struct fetch *fetch = request->state_of_handler;
+
+    fetch->aborted = true;
+    wake(fetch);
+}

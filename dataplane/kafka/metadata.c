@@ -1,0 +1,249 @@
+/* kafka/metadata.c: Metadata (key 3), with automatic creation of topics.
+ *
+ * Answered from the shard's snapshot. Topics that are missing and may be created are created first
+ * by the control thread; the answer then shows them, so that the client can produce at once. */
+#include <errno.h>
+#include <string.h>
+
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/topics.h"
+
+#define VERSION_ALLOW_AUTO_CREATE 4
+#define VERSION_NULL_MEANS_ALL    1
+#define API_KEY_CREATE_TOPICS     19
+#define CREATE_TOPICS_VERSION     5
+
+/* Without an authorizer everything is allowed (KIP-430): bits by AclOperation's code. */
+#define TOPIC_OPERATIONS   0x0df8 /* read write create delete alter describe, both configs */
+#define CLUSTER_OPERATIONS 0x1fa0 /* create alter describe cluster, both configs, idempotent */
+
+/* What answers one run: from the snapshot, plus what auto-creation said. */
+struct metadata {
+    struct mr_metadata_response response;
+    struct mr_create_topics_request create;
+    struct mr_create_topics_response created;
+};
+
+static void *
+array(struct mr_request *request, int32_t count, size_t size)
+{
+    return mr_request_alloc(request, (size_t)(count > 0 ? count : 0), size);
+}
+
+/* The one replica of every partition is this broker. */
+static int32_t *
+replicas(struct mr_request *request)
+{
+    int32_t *nodes = mr_request_alloc(request, 1, sizeof(*nodes));
+
+    if (nodes) {
+        nodes[0] = request->server->config.node.node_id;
+    }
+    return nodes;
+}
+
+static bool
+fill_topic(struct mr_request *request, const struct mr_snapshot_topic *topic, int32_t *nodes,
+           struct mr_metadata_response_topic *out)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    out->error_code = MR_KAFKA_NONE;
+    out->name = (struct mr_str){topic->name, (int32_t)topic->name_size};
+    out->topic_id = topic->id;
+    out->is_internal = topic->internal;
+    out->topic_authorized_operations =
+        body->include_topic_authorized_operations ? TOPIC_OPERATIONS : INT32_MIN;
+    out->partitions_count = topic->partition_count;
+    out->partitions = array(request, topic->partition_count, sizeof(*out->partitions));
+    if (!out->partitions) {
+        return false;
+    }
+    for (int32_t p = 0; p < topic->partition_count; p++) {
+        out->partitions[p] = (struct mr_metadata_response_partition){
+            .partition_index = p,
+            .leader_id = request->server->config.node.node_id,
+            .leader_epoch = mr_snapshot_leader_epoch(request->server->snapshot, topic, p),
+            .replica_nodes = nodes,
+            .replica_nodes_count = 1,
+            .isr_nodes = nodes,
+            .isr_nodes_count = 1,
+        };
+    }
+    return true;
+}
+
+static const struct mr_create_topics_response_topic *
+creation_result(const struct metadata *metadata, struct mr_str name)
+{
+    for (int32_t i = 0; i < metadata->created.topics_count; i++) {
+        if (mr_str_equal(metadata->created.topics[i].name, name)) {
+            return &metadata->created.topics[i];
+        }
+    }
+    return NULL;
+}
+
+/* What is said of a topic that does not exist. */
+static void
+fill_missing(const struct metadata *metadata, const struct mr_metadata_request_topic *asked,
+             bool by_id, struct mr_metadata_response_topic *out)
+{
+    const struct mr_create_topics_response_topic *result = NULL;
+
+    out->name = asked->name;
+    out->topic_id = asked->topic_id;
+    out->topic_authorized_operations = INT32_MIN;
+    if (by_id) {
+        out->error_code = MR_KAFKA_UNKNOWN_TOPIC_ID;
+        return;
+    }
+    if (!mr_topic_name_valid(asked->name)) {
+        out->error_code = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
+        return;
+    }
+    result = creation_result(metadata, asked->name);
+    out->error_code =
+        result && result->error_code ? result->error_code : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static bool
+fill_asked(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    metadata->response.topics_count = body->topics_count;
+    metadata->response.topics =
+        array(request, body->topics_count, sizeof(*metadata->response.topics));
+    if (!metadata->response.topics) {
+        return false;
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct mr_metadata_request_topic *asked = &body->topics[i];
+        bool by_id = asked->name.size < 0;
+        struct mr_topic_ref ref =
+            mr_topic_resolve(request->server, asked->name, &asked->topic_id, by_id);
+
+        if (!ref.topic) {
+            fill_missing(metadata, asked, by_id, &metadata->response.topics[i]);
+        } else if (!fill_topic(request, ref.topic, nodes, &metadata->response.topics[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+fill_all(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
+{
+    const struct mr_snapshot *snapshot = request->server->snapshot;
+
+    metadata->response.topics_count = (int32_t)snapshot->topic_count;
+    metadata->response.topics =
+        array(request, metadata->response.topics_count, sizeof(*metadata->response.topics));
+    for (uint32_t i = 0; metadata->response.topics && i < snapshot->topic_count; i++) {
+        if (!fill_topic(request, snapshot->topics_by_name[i], nodes,
+                        &metadata->response.topics[i])) {
+            return false;
+        }
+    }
+    return metadata->response.topics;
+}
+
+static bool
+wants_all(const struct mr_request *request)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    return request->version >= VERSION_NULL_MEANS_ALL ? body->topics_count < 0
+                                                      : body->topics_count <= 0;
+}
+
+static void
+answer(struct mr_request *request)
+{
+    const struct mr_server_node *node = &request->server->config.node;
+    const struct mr_metadata_request *body = request->body;
+    struct metadata *metadata = request->state_of_handler;
+    struct mr_metadata_response *out = &metadata->response;
+    int32_t *nodes = replicas(request);
+    bool filled;
+
+    out->brokers = array(request, 1, sizeof(*out->brokers));
+    if (!out->brokers || !nodes) {
+        mr_request_fail(request);
+        return;
+    }
+    out->brokers_count = 1;
+    out->brokers[0] = (struct mr_metadata_response_broker){
+        .node_id = node->node_id,
+        .host = mr_str_from_c(node->host),
+        .port = node->port,
+        .rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null(),
+    };
+    out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
+    out->controller_id = node->node_id;
+    out->cluster_authorized_operations =
+        body->include_cluster_authorized_operations ? CLUSTER_OPERATIONS : INT32_MIN;
+    filled = wants_all(request) ? fill_all(request, metadata, nodes)
+                                : fill_asked(request, metadata, nodes);
+    if (filled) {
+        mr_request_answer(request, out);
+    } else {
+        mr_request_fail(request);
+    }
+}
+
+/* Puts the topics that are missing and may be created into metadata->create; -ENOMEM. */
+static int
+collect_missing(struct mr_request *request, struct metadata *metadata)
+{
+    const struct mr_metadata_request *body = request->body;
+    bool allowed = request->version < VERSION_ALLOW_AUTO_CREATE || body->allow_auto_topic_creation;
+
+    if (!allowed || !request->server->config.auto_create_topics || wants_all(request)) {
+        return 0;
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        struct mr_str name = body->topics[i].name;
+        struct mr_create_topics_request_topic *topic;
+
+        if (!mr_topic_name_valid(name) ||
+            mr_topic_resolve(request->server, name, NULL, false).topic) {
+            continue;
+        }
+        if (!metadata->create.topics) {
+            metadata->create.topics =
+                array(request, body->topics_count, sizeof(*metadata->create.topics));
+            if (!metadata->create.topics) {
+                return -ENOMEM;
+            }
+        }
+        topic = &metadata->create.topics[metadata->create.topics_count++];
+        topic->name = name;
+        topic->num_partitions = -1;
+        topic->replication_factor = -1;
+    }
+    return 0;
+}
+
+int
+mr_metadata_start(struct mr_request *request)
+{
+    struct metadata *metadata = request->state_of_handler;
+
+    if (!metadata) { /* else it is started again, for a credit */
+        metadata = mr_request_alloc(request, 1, sizeof(*metadata));
+        if (!metadata || collect_missing(request, metadata) != 0) {
+            mr_request_fail(request);
+            return 0;
+        }
+        request->state_of_handler = metadata;
+    }
+    if (metadata->create.topics_count == 0) {
+        answer(request);
+        return 0;
+    }
+    return mr_request_ask_control(request, API_KEY_CREATE_TOPICS, CREATE_TOPICS_VERSION,
+                                  &metadata->create, &metadata->created, answer);
+}

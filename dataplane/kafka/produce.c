@@ -1,0 +1,391 @@
+/* kafka/produce.c: Produce (key 0).
+ *
+ * The connection's shard resolves topics and splits the request by owner; each owner validates and
+ * appends its batches in order (mr_produce_run) and replies when all of them are durable; then the
+ * answer is put together here. Acks -1 and 1 are answered then, acks 0 never. */
+#include <errno.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topics.h"
+#include "storage/log.h"
+
+#define VERSION_TOPIC_ID 13 /* topics are named by id from here on */
+#define VERSION_ZSTD     7  /* KIP-110 */
+
+/* One partition of the request. Lent to its owner with the part. */
+struct produce_item {
+    struct mr_append append;
+    struct mr_part *part;
+    struct mr_log_id id;
+    struct mr_wire_records records;
+    bool zstd_allowed;
+    bool transactional_allowed;
+    bool topic_by_id;
+    struct mr_batch_refusal refusal;
+    struct mr_produce_response_partition *response;
+};
+
+struct produce {
+    struct mr_produce_response response;
+    struct produce_item *items;
+    unsigned item_count;
+    struct mr_part *parts;
+    unsigned part_count;
+    unsigned parts_left;
+    bool acks_zero;
+};
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static void
+fill_refusal(struct mr_request *request, struct produce_item *item)
+{
+    struct mr_produce_response_record_error *record;
+
+    item->response->error_message =
+        mr_str_from_c(item->refusal.message ? item->refusal.message
+                                            : mr_kafka_err_text(item->response->error_code));
+    if (item->refusal.record_index < 0) {
+        return;
+    }
+    record = mr_request_alloc(request, 1, sizeof(*record));
+    if (record) {
+        record->batch_index = item->refusal.record_index;
+        record->batch_index_error_message = mr_str_from_c(item->refusal.message);
+        item->response->record_errors = record;
+        item->response->record_errors_count = 1;
+    }
+}
+
+static bool
+fill_item(struct mr_request *request, struct produce_item *item)
+{
+    struct mr_produce_response_partition *out = item->response;
+
+    out->error_code = (int16_t)item->append.error;
+    out->base_offset = -1;
+    out->log_append_time_ms = -1;
+    out->log_start_offset = -1;
+    if (item->append.error == MR_KAFKA_NONE) {
+        out->base_offset = item->append.base_offset;
+        out->log_append_time_ms = item->append.append_time_ms;
+        out->log_start_offset = item->append.log_start_offset;
+        request->server->stats.produce_bytes += (uint64_t)item->append.batch.header.size;
+        return true;
+    }
+    fill_refusal(request, item);
+    return false;
+}
+
+static void
+finish(struct mr_request *request)
+{
+    struct produce *produce = request->state_of_handler;
+    bool all_good = true;
+
+    for (unsigned i = 0; i < produce->item_count; i++) {
+        all_good &= fill_item(request, &produce->items[i]);
+    }
+    if (!produce->acks_zero) {
+        mr_request_answer(request, &produce->response);
+    } else if (all_good) {
+        mr_request_done_silent(request);
+    } else {
+        mr_request_fail(request); /* the one way to tell a client that wants no answers */
+    }
+}
+
+void
+mr_produce_replied(struct mr_part *part)
+{
+    struct mr_request *request = part->request;
+    struct produce *produce = request->state_of_handler;
+
+    produce->parts_left--;
+    if (produce->parts_left == 0) {
+        finish(request);
+    }
+}
+
+/* ---- on the owner ---------------------------------------------------------------------------- */
+
+static void
+part_check_done(struct mr_part *part)
+{
+    if (part->next < part->count || part->pending > 0) {
+        return;
+    }
+    if (part->remote) {
+        mr_part_reply(part->owner, part, part->from, MR_MSG_PRODUCE_REPLY);
+    } else {
+        mr_produce_replied(part);
+    }
+}
+
+static void
+on_appended(struct mr_append *append)
+{
+    struct produce_item *item = MR_CONTAINER_OF(append, struct produce_item, append);
+
+    item->part->pending--;
+    part_check_done(item->part);
+}
+
+static void
+rules_of(const struct mr_server *owner, const struct produce_item *item,
+         const struct mr_snapshot_topic *topic, struct mr_batch_rules *rules)
+{
+    *rules = (struct mr_batch_rules){
+        .size_max = topic->limits.max_message_bytes,
+        .segment_size_max = topic->limits.segment_bytes,
+        .append_time = topic->limits.append_time,
+        .now_ms = mr_clock_wall_ms(owner->shard->clock),
+        .timestamp_before_ms = topic->limits.timestamp_before_ms,
+        .timestamp_after_ms = topic->limits.timestamp_after_ms,
+        .keys_required = topic->limits.compact,
+        .zstd_allowed = item->zstd_allowed,
+        .transactional_allowed = item->transactional_allowed,
+    };
+}
+
+/* Validates and appends one batch. -EAGAIN: the store has no room yet. Otherwise the item is
+ * answered, now or by on_appended(). */
+static int
+run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item)
+{
+    const struct mr_snapshot_topic *topic;
+    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
+    struct mr_batch_rules rules;
+    struct mr_log *log;
+    int error;
+
+    if (!store) {
+        item->append.error =
+            item->topic_by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        return 0;
+    }
+    rules_of(owner, item, topic, &rules);
+    item->append.error =
+        mr_batch_validate(item->records.iov, item->records.iov_count, (size_t)item->records.size,
+                          &rules, owner->scratch, &item->append.batch, &item->refusal);
+    if (item->append.error != MR_KAFKA_NONE) {
+        return 0;
+    }
+    log = mr_store_log_make(store, &item->id);
+    if (!log) {
+        item->append.error = MR_KAFKA_KAFKA_STORAGE_ERROR;
+        item->refusal.message = "the store holds as many partitions as its profile allows";
+        return 0;
+    }
+    item->append.leader_epoch =
+        mr_snapshot_leader_epoch(owner->snapshot, topic, item->id.partition);
+    item->append.done = on_appended;
+    error = mr_log_append(log, &item->append);
+    if (error == 0) {
+        part->pending++;
+    }
+    return error;
+}
+
+void
+mr_produce_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    part->owner = owner;
+    part->from = (uint16_t)from;
+    /* What waits already goes first, or a connection's order would be lost. */
+    if (!part->waited && !mr_list_empty(&owner->appends_waiting)) {
+        mr_part_wait(part, &owner->appends_waiting);
+        return;
+    }
+    while (part->next < part->count) {
+        struct produce_item *item = part->items[part->next];
+
+        if (run_item(owner, part, item) == -EAGAIN) {
+            mr_part_wait(part, &owner->appends_waiting);
+            return;
+        }
+        part->next++;
+    }
+    part_check_done(part);
+}
+
+/* ---- on the connection's shard --------------------------------------------------------------- */
+
+static uint16_t
+resolve_item(struct mr_request *request, const struct mr_produce_request_topic *topic,
+             const struct mr_produce_request_partition *partition, struct produce_item *item)
+{
+    bool by_id = request->version >= VERSION_TOPIC_ID;
+    struct mr_topic_ref ref =
+        mr_topic_resolve(request->server, topic->name, &topic->topic_id, by_id);
+    uint16_t shard;
+
+    item->refusal.record_index = -1;
+    item->append.error = ref.error;
+    if (!ref.topic) {
+        return UINT16_MAX;
+    }
+    shard = mr_topic_shard(request->server, ref.topic, partition->index);
+    if (shard == UINT16_MAX) {
+        item->append.error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        return UINT16_MAX;
+    }
+    if (partition->records.size <= 0) {
+        item->append.error = MR_KAFKA_INVALID_RECORD;
+        item->refusal.message = "the partition has no batch";
+        return UINT16_MAX;
+    }
+    item->id = (struct mr_log_id){ref.topic->id, partition->index};
+    item->records = partition->records;
+    item->topic_by_id = by_id;
+    item->zstd_allowed = request->version >= VERSION_ZSTD;
+    item->transactional_allowed = false;
+    return shard;
+}
+
+static unsigned
+count_partitions(const struct mr_produce_request *body)
+{
+    unsigned count = 0;
+
+    for (int32_t t = 0; t < body->topic_data_count; t++) {
+        count += (unsigned)(body->topic_data[t].partition_data_count > 0
+                                ? body->topic_data[t].partition_data_count
+                                : 0);
+    }
+    return count;
+}
+
+/* Builds items and the response's skeleton; -ENOMEM. */
+static int
+prepare(struct mr_request *request, struct produce *produce, uint16_t **shard_of, void ***items)
+{
+    const struct mr_produce_request *body = request->body;
+    unsigned count = count_partitions(body);
+    unsigned at = 0;
+
+    produce->response.responses =
+        mr_request_alloc(request, (size_t)(body->topic_data_count > 0 ? body->topic_data_count : 0),
+                         sizeof(*produce->response.responses));
+    produce->items = mr_request_alloc(request, count, sizeof(*produce->items));
+    *shard_of = mr_request_alloc(request, count, sizeof(**shard_of));
+    *items = mr_request_alloc(request, count, sizeof(**items));
+    if (!produce->response.responses || !produce->items || !*shard_of || !*items) {
+        return -ENOMEM;
+    }
+    produce->item_count = count;
+    produce->response.responses_count = body->topic_data_count;
+    for (int32_t t = 0; t < body->topic_data_count; t++) {
+        const struct mr_produce_request_topic *topic = &body->topic_data[t];
+        struct mr_produce_response_topic *out = &produce->response.responses[t];
+
+        out->name = topic->name;
+        out->topic_id = topic->topic_id;
+        out->partition_responses_count = topic->partition_data_count;
+        out->partition_responses = mr_request_alloc(
+            request, (size_t)(topic->partition_data_count > 0 ? topic->partition_data_count : 0),
+            sizeof(*out->partition_responses));
+        if (!out->partition_responses) {
+            return -ENOMEM;
+        }
+        for (int32_t p = 0; p < topic->partition_data_count; p++, at++) {
+            struct produce_item *item = &produce->items[at];
+
+            item->response = &out->partition_responses[p];
+            item->response->index = topic->partition_data[p].index;
+            item->response->error_message = mr_str_null();
+            item->response->current_leader = (struct mr_produce_response_leader){-1, -1};
+            (*shard_of)[at] = resolve_item(request, topic, &topic->partition_data[p], item);
+            (*items)[at] = item;
+        }
+    }
+    return 0;
+}
+
+/* A fault of the whole request: every partition is answered with it. */
+static enum mr_kafka_err
+request_error(const struct mr_produce_request *body)
+{
+    if (body->acks < -1 || body->acks > 1) {
+        return MR_KAFKA_INVALID_REQUIRED_ACKS;
+    }
+    if (body->transactional_id.size >= 0) {
+        return MR_KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED; /* not served yet */
+    }
+    return MR_KAFKA_NONE;
+}
+
+static void
+refuse_all(struct produce *produce, uint16_t *shard_of, enum mr_kafka_err error)
+{
+    for (unsigned i = 0; i < produce->item_count; i++) {
+        shard_of[i] = UINT16_MAX;
+        produce->items[i].append.error = error;
+        produce->items[i].refusal = (struct mr_batch_refusal){.record_index = -1};
+    }
+}
+
+/* Everything up to the point where credits are needed. */
+static struct produce *
+begin(struct mr_request *request)
+{
+    const struct mr_produce_request *body = request->body;
+    struct produce *produce = mr_request_alloc(request, 1, sizeof(*produce));
+    uint16_t *shard_of;
+    void **items;
+    enum mr_kafka_err error;
+
+    if (!produce || prepare(request, produce, &shard_of, &items) != 0) {
+        return NULL;
+    }
+    produce->acks_zero = body->acks == 0;
+    error = request_error(body);
+    if (error) {
+        refuse_all(produce, shard_of, error);
+    }
+    produce->parts = mr_parts_make(request, MR_PART_PRODUCE, items, shard_of, produce->item_count,
+                                   &produce->part_count);
+    return produce->parts ? produce : NULL;
+}
+
+int
+mr_produce_start(struct mr_request *request)
+{
+    struct mr_server *server = request->server;
+    struct produce *produce = request->state_of_handler;
+
+    if (!produce) { /* else it is started again, for credits */
+        produce = begin(request);
+        request->state_of_handler = produce;
+    }
+    if (!produce) {
+        mr_request_fail(request);
+        return 0;
+    }
+    if (!mr_parts_take(request, produce->parts, produce->part_count, 1u << MR_MESH_REQUEST)) {
+        return -EAGAIN;
+    }
+    produce->parts_left = produce->part_count + 1; /* one for this function */
+    for (unsigned i = 0; i < produce->part_count; i++) {
+        struct mr_part *part = &produce->parts[i];
+
+        for (unsigned k = 0; k < part->count; k++) {
+            ((struct produce_item *)part->items[k])->part = part;
+        }
+        if (part->remote) {
+            server->stats.parts_remote++;
+            mr_part_send(server, part, MR_MSG_PRODUCE);
+        } else {
+            server->stats.parts_local++;
+            mr_produce_run(server, part, server->shard->index);
+        }
+    }
+    produce->parts_left--;
+    if (produce->parts_left == 0) {
+        finish(request);
+    }
+    return 0;
+}

@@ -1,0 +1,368 @@
+/* kafka/server.c: the shard's steps: messages by type, stores' ticks, answers. */
+#include "dataplane/kafka/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/conn.h"
+#include "dataplane/kafka/part.h"
+
+#define SWEEP_NS (250 * MR_NS_PER_MS)
+
+void
+mr_server_budget(const struct mr_server_config *config,
+                 void (*line)(void *context, const char *what, size_t bytes), void *context)
+{
+    line(context, "request contexts", (size_t)config->requests_max * MR_REQUEST_SIZE);
+    line(context, "frames over 4 MiB, and stalled ones", config->frame_heap_bytes_max);
+    line(context, "connections", config->connections_max * sizeof(struct mr_conn));
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static void
+take_snapshot(struct mr_server *server, const struct mr_msg *message)
+{
+    const struct mr_snapshot *snapshot = message->context;
+
+    MR_ASSERT(!server->snapshot || snapshot->epoch > server->snapshot->epoch);
+    server->snapshot = snapshot;
+    mr_mesh_send(server->shard->port, message->from,
+                 (struct mr_msg){.type = MR_MSG_SNAPSHOT_ACK, .arguments = {snapshot->epoch}});
+}
+
+struct log_delete {
+    struct mr_log_delete request;
+    struct mr_server *server;
+    struct mr_ctl_log *log;
+    unsigned from;
+};
+
+static void
+log_deleted(struct mr_log_delete *request, enum mr_kafka_err error)
+{
+    struct log_delete *work = MR_CONTAINER_OF(request, struct log_delete, request);
+
+    work->log->error = error;
+    mr_mesh_send(work->server->shard->port, work->from,
+                 (struct mr_msg){.type = MR_MSG_LOG_DELETE_REPLY, .context = work->log});
+    free(work);
+}
+
+static void
+delete_log(struct mr_server *server, const struct mr_msg *message)
+{
+    struct mr_ctl_log *log = message->context;
+    struct mr_store *store = mr_server_store(server, log->store);
+    struct mr_log_id id = {log->topic_id, log->partition};
+    struct log_delete *work = calloc(1, sizeof(*work)); /* rare: a topic is deleted */
+
+    if (!store || !work) {
+        log->error = MR_KAFKA_KAFKA_STORAGE_ERROR; /* the tombstone stays and is tried again */
+        mr_mesh_send(server->shard->port, message->from,
+                     (struct mr_msg){.type = MR_MSG_LOG_DELETE_REPLY, .context = log});
+        free(work);
+        return;
+    }
+    work->request.done = log_deleted;
+    work->server = server;
+    work->log = log;
+    work->from = message->from;
+    mr_store_log_delete(store, &id, &work->request);
+}
+
+/* A reply returns the credit that its request took. */
+static void
+on_reply(struct mr_server *server, const struct mr_msg *message, enum mr_mesh_class class)
+{
+    mr_mesh_give(server->shard->port, message->from, class);
+    server->retry_conns = true;
+}
+
+static void
+on_message(void *context, const struct mr_msg *message)
+{
+    struct mr_server *server = context;
+
+    switch ((enum mr_msg_type)message->type) {
+    case MR_MSG_PRODUCE:
+        mr_produce_run(server, message->context, message->from);
+        break;
+    case MR_MSG_PRODUCE_REPLY:
+        on_reply(server, message, MR_MESH_REQUEST);
+        mr_produce_replied(message->context);
+        break;
+    case MR_MSG_FETCH:
+        mr_fetch_run(server, message->context, message->from);
+        break;
+    case MR_MSG_FETCH_REPLY:
+        on_reply(server, message, MR_MESH_REQUEST);
+        mr_fetch_replied(message->context);
+        break;
+    case MR_MSG_FETCH_RELEASE:
+        mr_fetch_release_run(server, message->context, message->from);
+        break;
+    case MR_MSG_FETCH_RELEASED:
+        on_reply(server, message, MR_MESH_RELEASE);
+        mr_fetch_released(message->context);
+        break;
+    case MR_MSG_WATCH:
+        mr_fetch_watch_run(server, message->context, message->from);
+        break;
+    case MR_MSG_WATCH_FIRED:
+        mr_fetch_watch_fired(message->context);
+        break;
+    case MR_MSG_WATCH_CANCEL:
+        mr_fetch_watch_cancel_run(server, message->context, message->from);
+        break;
+    case MR_MSG_WATCH_CANCELLED:
+        on_reply(server, message, MR_MESH_WATCH);
+        mr_fetch_watch_cancelled(message->context);
+        break;
+    case MR_MSG_OFFSETS:
+        mr_offsets_run(server, message->context, message->from);
+        break;
+    case MR_MSG_OFFSETS_REPLY:
+        on_reply(server, message, MR_MESH_REQUEST);
+        mr_offsets_replied(message->context);
+        break;
+    case MR_MSG_CTL_REPLY: {
+        struct mr_request *request = MR_CONTAINER_OF(message->context, struct mr_request, ctl);
+
+        on_reply(server, message, MR_MESH_REQUEST);
+        request->on_control(request);
+        break;
+    }
+    case MR_MSG_SNAPSHOT:
+        take_snapshot(server, message);
+        break;
+    case MR_MSG_LOG_DELETE:
+        delete_log(server, message);
+        break;
+    default:
+        server->on_control(server->on_control_context, message);
+        break;
+    }
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* Gives parts that met a full store or no read buffer another try, oldest first. */
+static void
+retry_parts(struct mr_server *server, struct mr_list *waiting,
+            void (*run)(struct mr_server *owner, struct mr_part *part, unsigned from))
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(waiting))) {
+        struct mr_part *part = MR_CONTAINER_OF(node, struct mr_part, node);
+
+        part->waiting = false;
+        run(server, part, part->from);
+        if (part->waiting) {
+            return; /* it is at the front again: still no room */
+        }
+    }
+}
+
+static bool
+on_commit(void *context)
+{
+    struct mr_server *server = context;
+    bool worked = false;
+
+    if (server->room) {
+        server->room = false;
+        worked = true;
+        retry_parts(server, &server->appends_waiting, mr_produce_run);
+        retry_parts(server, &server->reads_waiting, mr_reads_run);
+    }
+    for (unsigned i = 0; i < server->store_count; i++) {
+        worked |= mr_store_tick(server->stores[i].store);
+    }
+    return worked;
+}
+
+static bool
+on_transmit(void *context)
+{
+    struct mr_server *server = context;
+    bool worked = false;
+    struct mr_list dirty;
+    struct mr_list *node;
+
+    mr_list_init(&dirty);
+    while ((node = mr_list_pop_front(&server->conns_dirty))) {
+        mr_list_push_back(&dirty, node);
+    }
+    while ((node = mr_list_pop_front(&dirty))) {
+        struct mr_conn *conn = MR_CONTAINER_OF(node, struct mr_conn, dirty_node);
+
+        mr_conn_go_on(conn);
+        worked = true;
+    }
+    if (server->retry_conns) {
+        server->retry_conns = false;
+        mr_conn_retry_all(server);
+    }
+    return worked || !mr_list_empty(&server->conns_dirty);
+}
+
+static uint64_t
+deadline_ns(void *context)
+{
+    struct mr_server *server = context;
+    uint64_t deadline = UINT64_MAX;
+
+    for (unsigned i = 0; i < server->store_count; i++) {
+        uint64_t of_store = mr_store_deadline_ns(server->stores[i].store);
+
+        deadline = of_store < deadline ? of_store : deadline;
+    }
+    return deadline;
+}
+
+struct mr_shard_steps
+mr_server_steps(struct mr_server *server,
+                void (*on_control)(void *context, const struct mr_msg *message), void *context)
+{
+    server->on_control = on_control;
+    server->on_control_context = context;
+    return (struct mr_shard_steps){
+        .context = server,
+        .message = on_message,
+        .commit = on_commit,
+        .transmit = on_transmit,
+        .deadline_ns = deadline_ns,
+    };
+}
+
+void
+mr_server_room(struct mr_server *server)
+{
+    server->room = true;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+on_sweep(struct mr_timer *timer)
+{
+    struct mr_server *server = MR_CONTAINER_OF(timer, struct mr_server, sweep_timer);
+
+    mr_conn_sweep(server);
+    if (!mr_list_empty(&server->conns_open)) {
+        mr_timer_start(timer, SWEEP_NS);
+    }
+}
+
+void
+mr_server_wake_sweep(struct mr_server *server)
+{
+    if (!mr_timer_running(&server->sweep_timer)) {
+        mr_timer_start(&server->sweep_timer, SWEEP_NS);
+    }
+}
+
+int
+mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
+                 const struct mr_server_store *stores, unsigned store_count, struct mr_server **out)
+{
+    struct mr_server *server = calloc(1, sizeof(*server));
+
+    if (!server) {
+        return -ENOMEM;
+    }
+    server->shard = shard;
+    server->config = *config;
+    server->store_count = store_count;
+    mr_list_init(&server->conns_free);
+    mr_list_init(&server->conns_open);
+    mr_list_init(&server->conns_waiting);
+    mr_list_init(&server->conns_dirty);
+    mr_list_init(&server->requests_free);
+    mr_list_init(&server->appends_waiting);
+    mr_list_init(&server->reads_waiting);
+    mr_timer_init(&server->sweep_timer, on_sweep);
+    server->stores = calloc(store_count + 1, sizeof(*stores));
+    server->conns = calloc(config->connections_max, sizeof(*server->conns));
+    server->requests = aligned_alloc(64, (size_t)config->requests_max * MR_REQUEST_SIZE);
+    server->scratch = mr_batch_scratch_create();
+    if (!server->stores || !server->conns || !server->requests || !server->scratch) {
+        mr_server_destroy(server);
+        return -ENOMEM;
+    }
+    memcpy(server->stores, stores, store_count * sizeof(*stores));
+    for (uint32_t i = 0; i < config->connections_max; i++) {
+        mr_list_push_back(&server->conns_free, &server->conns[i].node);
+    }
+    for (uint32_t i = 0; i < config->requests_max; i++) {
+        struct mr_request *request =
+            (struct mr_request *)(server->requests + (size_t)i * MR_REQUEST_SIZE);
+
+        mr_list_push_back(&server->requests_free, &request->node);
+    }
+    *out = server;
+    return 0;
+}
+
+struct mr_net_events
+mr_server_net_events(struct mr_server *server)
+{
+    return (struct mr_net_events){
+        .context = server,
+        .accepted = mr_conn_accepted,
+        .received = mr_conn_received,
+        .closed = mr_conn_closed,
+    };
+}
+
+void
+mr_server_net_set(struct mr_server *server, struct mr_net *net)
+{
+    server->net = net;
+}
+
+void
+mr_server_stop(struct mr_server *server)
+{
+    server->stopping = true;
+    mr_net_listen_stop(server->net);
+    MR_LIST_FOR_EACH(node, &server->conns_open)
+    {
+        mr_conn_close(MR_CONTAINER_OF(node, struct mr_conn, node));
+    }
+}
+
+bool
+mr_server_idle(const struct mr_server *server)
+{
+    return server->requests_used == 0 && mr_list_empty(&server->conns_open);
+}
+
+void
+mr_server_destroy(struct mr_server *server)
+{
+    if (!server) {
+        return;
+    }
+    mr_batch_scratch_destroy(server->scratch);
+    free(server->requests);
+    free(server->conns);
+    free(server->stores);
+    free(server);
+}
+
+struct mr_store *
+mr_server_store(const struct mr_server *server, uint16_t index)
+{
+    for (unsigned i = 0; i < server->store_count; i++) {
+        if (server->stores[i].index == index) {
+            return server->stores[i].store;
+        }
+    }
+    return NULL;
+}
