@@ -85,6 +85,10 @@ reader_view(struct mr_wire_in *in, struct mr_bump *bump, size_t size, const uint
 {
     uint8_t *copy;
 
+    if (size == 0) {
+        *out = in->at;
+        return 0;
+    }
     if (size > in->left) {
         return -EBADMSG;
     }

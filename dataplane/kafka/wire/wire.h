@@ -68,7 +68,7 @@ int mr_wire_decode(const struct mr_wire_message *message, int16_t version, struc
 
 /* ---- Writing ---- */
 
-/* An encoded message as a list of slices, which grows. */
+/* An encoded message as a list of slices, which grows; the last one may be empty. */
 struct mr_wire_out {
     struct mr_bump *bump;
     struct iovec *iov;
