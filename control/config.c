@@ -206,6 +206,8 @@ mr_config_set_pair(struct mr_config *config, const char *pair, const char *origi
     return mr_config_set(config, name, equals + 1, origin, error, error_size);
 }
 
+const char *
+mr_config_get(const struct mr_config *config, const char *name)
 {
     int index = find(name);
 

@@ -41,6 +41,9 @@ enum mr_msg_type {
     /* shard -> control; argument: store index. Class REQUEST. Context: struct mr_ctl_grow. */
     MR_MSG_STORE_GROW,
     MR_MSG_STORE_GROW_REPLY,
+    /* shard -> control, once, without a credit: its stores are open (value 0), or it cannot start
+     * (value 1). Argument 0: a store was not closed cleanly. */
+    MR_MSG_SHARD_READY,
     /* control -> shard; stop serving, close the stores. Class REQUEST. */
     MR_MSG_STOP,
     MR_MSG_STOP_REPLY,

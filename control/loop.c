@@ -1,0 +1,789 @@
+/* control/loop.c: the control thread's loop, messages, proposals.
+ *
+ * Before libuv sleeps the thread announces it to the mesh; a peer's wake-up arrives as a completion
+ * on the thread's io_uring, whose eventfd libuv watches. */
+#include "control/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/metalog_local.h"
+#include "dataplane/base/assert.h"
+#include "dataplane/base/log.h"
+#include "dataplane/shard/msg.h"
+
+#define RING_ENTRIES         64u
+#define MESSAGES_PER_TURN    256u
+#define COMPLETIONS_PER_TURN 256u
+#define HOUSEKEEPING_MS      1000u
+
+/* ---- requests and proposals ------------------------------------------------------------------ */
+
+void
+mr_ctl_reply(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    mr_mesh_send(control->port, from,
+                 (struct mr_msg){.type = MR_MSG_CTL_REPLY, .context = request});
+}
+
+void
+mr_ctl_fail(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    request->failed = true;
+    mr_ctl_reply(control, request, from);
+}
+
+void *
+mr_ctl_array(struct mr_ctl_request *request, int64_t count, size_t size)
+{
+    return mr_bump_array(request->bump, count > 0 ? (size_t)count : 0, size);
+}
+
+struct mr_str
+mr_ctl_text(struct mr_ctl_request *request, const char *format, ...)
+{
+    char text[512];
+    char *copy;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    copy = mr_bump_alloc(request->bump, strlen(text) + 1);
+    if (!copy) {
+        return mr_str_null();
+    }
+    memcpy(copy, text, strlen(text) + 1);
+    return mr_str_from_c(copy);
+}
+
+struct mr_op *
+mr_op_begin(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    struct mr_op *op = calloc(1, sizeof(*op));
+
+    if (!op) {
+        mr_ctl_fail(control, request, from);
+        return NULL;
+    }
+    op->control = control;
+    op->request = request;
+    op->from = from;
+    op->commands_left = 1; /* until mr_op_go() */
+    mr_list_init(&op->node);
+    return op;
+}
+
+static void
+op_command_done(struct mr_op *op)
+{
+    struct mr_control *control = op->control;
+    const struct mr_snapshot *snapshot;
+
+    op->commands_left--;
+    if (op->commands_left > 0) {
+        return;
+    }
+    snapshot = mr_metadata_snapshot(control->metadata);
+    if (snapshot) {
+        op->epoch = snapshot->epoch;
+        mr_metadata_snapshot_release(snapshot);
+    }
+    mr_list_push_back(&control->waiting_ops, &op->node);
+}
+
+void
+mr_op_go(struct mr_op *op)
+{
+    op_command_done(op);
+}
+
+enum mr_kafka_err
+mr_propose(struct mr_control *control, struct mr_op *op, const uint8_t *command, size_t size,
+           void (*decided)(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome),
+           void *slot)
+{
+    struct mr_proposal *proposal;
+    int error;
+
+    if (size == 0) {
+        return MR_KAFKA_INVALID_REQUEST; /* larger than a command may be */
+    }
+    if (!control->leads) {
+        return MR_KAFKA_NOT_CONTROLLER;
+    }
+    proposal = calloc(1, sizeof(*proposal));
+    if (!proposal) {
+        return MR_KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+    proposal->op = op;
+    proposal->decided = decided;
+    proposal->slot = slot;
+    error = mr_metalog_append(control->metalog, command, size, (uint64_t)(uintptr_t)proposal);
+    if (error) {
+        free(proposal);
+        return mr_kafka_err_from_errno(error);
+    }
+    mr_list_push_back(&control->proposals, &proposal->node);
+    if (op) {
+        op->commands_left++;
+    }
+    return MR_KAFKA_NONE;
+}
+
+static void
+proposal_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+{
+    mr_list_remove(&proposal->node);
+    proposal->decided(proposal, outcome);
+    if (proposal->op) {
+        op_command_done(proposal->op);
+    }
+    free(proposal);
+}
+
+/* Whatever was proposed and is not decided will not be heard of again. */
+static void
+drop_proposals(struct mr_control *control)
+{
+    static const struct mr_metadata_outcome lost = {.error = MR_KAFKA_REQUEST_TIMED_OUT,
+                                                    .first_producer_id = -1};
+
+    while (!mr_list_empty(&control->proposals)) {
+        proposal_decided(MR_CONTAINER_OF(control->proposals.next, struct mr_proposal, node), &lost);
+    }
+}
+
+/* ---- the metadata log ------------------------------------------------------------------------ */
+
+static void
+on_committed(void *context, uint64_t index, const uint8_t *command, size_t size, uint64_t token)
+{
+    struct mr_control *control = context;
+    struct mr_metadata_outcome outcome;
+    int error = mr_metadata_apply(control->metadata, command, size, &outcome);
+
+    control->applied_index = index;
+    if (error) {
+        MR_LOG_ERROR("control", "metadata command %llu cannot be applied: %s",
+                     (unsigned long long)index, strerror(-error));
+        outcome.error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+    if (token) {
+        proposal_decided((struct mr_proposal *)(uintptr_t)token, &outcome);
+    }
+}
+
+static void
+on_restore(void *context, uint64_t index, const uint8_t *snapshot, size_t size)
+{
+    struct mr_control *control = context;
+    int error = mr_metadata_load(control->metadata, snapshot, size);
+
+    control->applied_index = index;
+    if (error) {
+        MR_LOG_ERROR("control", "the metadata snapshot cannot be read: %s", strerror(-error));
+        control->metalog_failed = true;
+    }
+}
+
+static void
+on_leading(void *context, bool leads)
+{
+    struct mr_control *control = context;
+
+    control->leads = leads;
+    if (!leads) {
+        drop_proposals(control);
+    }
+}
+
+static void
+on_dropped(void *context, uint64_t token)
+{
+    static const struct mr_metadata_outcome dropped = {.error = MR_KAFKA_REQUEST_TIMED_OUT,
+                                                       .first_producer_id = -1};
+
+    (void)context; /* the proposal knows its control thread */
+    proposal_decided((struct mr_proposal *)(uintptr_t)token, &dropped);
+}
+
+static void
+on_metalog_failed(void *context, int error)
+{
+    struct mr_control *control = context;
+
+    MR_LOG_ERROR("control", "the metadata log has failed: %s; topics cannot change any more",
+                 strerror(-error));
+    control->metalog_failed = true;
+    control->leads = false;
+    drop_proposals(control);
+}
+
+static const struct mr_metalog_events metalog_events = {
+    .committed = on_committed,
+    .restore = on_restore,
+    .leading = on_leading,
+    .dropped = on_dropped,
+    .failed = on_metalog_failed,
+};
+
+/* At half full the log is replaced by a snapshot of the state. */
+static void
+trim_metalog(struct mr_control *control)
+{
+    uint64_t used;
+    uint64_t size;
+    uint8_t *state;
+    size_t state_size;
+
+    mr_metalog_local_fill(control->metalog, &used, &size);
+    if (used * 2 < size || control->metalog_failed) {
+        return;
+    }
+    state = mr_metadata_save(control->metadata, &state_size);
+    if (state) {
+        mr_metalog_snapshot(control->metalog, control->applied_index, state, state_size);
+        free(state);
+    }
+}
+
+/* ---- growth of store files ------------------------------------------------------------------- */
+
+struct grow_work {
+    uv_work_t work;
+    struct mr_control *control;
+    struct mr_ctl_grow *grow;
+    unsigned from;
+    uint64_t size_bytes;
+};
+
+static void
+grow_on_worker(uv_work_t *work)
+{
+    struct grow_work *grow = MR_CONTAINER_OF(work, struct grow_work, work);
+    const struct mr_control_store *store = &grow->control->stores[grow->grow->store];
+
+    grow->grow->error = mr_dev_file_prepare(store->path, grow->size_bytes, 0);
+}
+
+static void
+grow_done(uv_work_t *work, int status)
+{
+    struct grow_work *grow = MR_CONTAINER_OF(work, struct grow_work, work);
+    struct mr_control_store *store = &grow->control->stores[grow->grow->store];
+
+    store->growing = false;
+    if (status) {
+        grow->grow->error = -ECANCELED;
+    }
+    if (grow->grow->error == 0) {
+        store->size_bytes = grow->size_bytes;
+        MR_LOG_INFO("control", "store %u is now %llu MiB", grow->grow->store,
+                    (unsigned long long)(grow->size_bytes >> 20));
+    } else {
+        MR_LOG_WARN("control", "store %u cannot grow: %s", grow->grow->store,
+                    strerror(-grow->grow->error));
+    }
+    grow->grow->size_bytes = store->size_bytes;
+    mr_mesh_send(grow->control->port, grow->from,
+                 (struct mr_msg){.type = MR_MSG_STORE_GROW_REPLY, .context = grow->grow});
+    free(grow);
+}
+
+static void
+grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned from)
+{
+    struct mr_control_store *store = &control->stores[request->store];
+    struct grow_work *grow = calloc(1, sizeof(*grow));
+
+    if (!grow || control->config.growth_bytes == 0 || store->growing) {
+        request->error = control->config.growth_bytes == 0 ? -ENOSPC : -ENOMEM;
+        free(grow);
+        mr_mesh_send(control->port, from,
+                     (struct mr_msg){.type = MR_MSG_STORE_GROW_REPLY, .context = request});
+        return;
+    }
+    store->growing = true;
+    grow->control = control;
+    grow->grow = request;
+    grow->from = from;
+    grow->size_bytes = store->size_bytes + control->config.growth_bytes;
+    uv_queue_work(&control->loop, &grow->work, grow_on_worker, grow_done);
+}
+
+/* ---- starting and stopping ------------------------------------------------------------------- */
+
+static void
+stop_shards(struct mr_control *control)
+{
+    if (control->stopping) {
+        return;
+    }
+    control->stopping = true;
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        bool taken = mr_mesh_take(control->port, i, MR_MESH_REQUEST);
+
+        MR_ASSERT(taken); /* the control thread has few requests under way */
+        mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_STOP});
+    }
+}
+
+static void
+shard_stopped(struct mr_control *control, unsigned shard)
+{
+    bool all = true;
+
+    control->shards[shard].stopped = true;
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        all &= control->shards[i].stopped;
+    }
+    if (all) {
+        uv_stop(&control->loop);
+    }
+}
+
+static void
+unclean_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+{
+    struct mr_control *control = proposal->slot;
+
+    if (outcome->error) {
+        MR_LOG_ERROR("control", "the leader epochs cannot be raised: %s",
+                     mr_kafka_err_text(outcome->error));
+        control->status = 1;
+        stop_shards(control);
+        return;
+    }
+    control->serving = true;
+}
+
+/* Every shard has opened its stores: leader epochs rise if one was not closed cleanly, and then the
+ * shards get their first snapshot, upon which they listen. */
+static void
+shards_ready(struct mr_control *control)
+{
+    uint8_t command[16];
+    size_t size = mr_metadata_encode_unclean_start(command, sizeof(command));
+
+    if (!control->unclean) {
+        control->serving = true;
+    } else if (mr_propose(control, NULL, command, size, unclean_decided, control) != 0) {
+        control->status = 1;
+        stop_shards(control);
+    }
+}
+
+static void
+shard_ready(struct mr_control *control, const struct mr_msg *message)
+{
+    bool all = true;
+
+    control->shards[message->from].ready = true;
+    control->unclean |= message->arguments[0] != 0;
+    if (message->value != 0) {
+        control->status = 1; /* it has said why */
+        control->shards[message->from].stopped = true;
+    }
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        all &= control->shards[i].ready;
+    }
+    if (!all) {
+        return;
+    }
+    if (control->status == 0) {
+        shards_ready(control);
+        return;
+    }
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        if (!control->shards[i].stopped) {
+            stop_shards(control);
+            return;
+        }
+    }
+    uv_stop(&control->loop);
+}
+
+static void
+on_signal(uv_signal_t *signal, int number)
+{
+    struct mr_control *control = signal->data;
+
+    MR_LOG_INFO("control", "stopping on signal %d", number);
+    stop_shards(control);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static void
+handle_request(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    switch (request->api_key) {
+    case MR_API_CREATE_TOPICS:
+        mr_api_create_topics(control, request, from);
+        break;
+    case MR_API_DELETE_TOPICS:
+        mr_api_delete_topics(control, request, from);
+        break;
+    case MR_API_DESCRIBE_CONFIGS:
+        mr_api_describe_configs(control, request, from);
+        break;
+    case MR_API_INIT_PRODUCER_ID:
+        mr_api_init_producer_id(control, request, from);
+        break;
+    default:
+        mr_api_groups(control, request, from);
+        break;
+    }
+}
+
+static void
+on_message(void *context, const struct mr_msg *message)
+{
+    struct mr_control *control = context;
+
+    switch ((enum mr_msg_type)message->type) {
+    case MR_MSG_CTL_REQUEST:
+        handle_request(control, message->context, message->from);
+        break;
+    case MR_MSG_SNAPSHOT_ACK:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        mr_publish_acknowledged(control, message->from, message->arguments[0]);
+        break;
+    case MR_MSG_LOG_DELETE_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        mr_tombstone_done(control, message->context);
+        break;
+    case MR_MSG_STORE_GROW:
+        grow_store(control, message->context, message->from);
+        break;
+    case MR_MSG_SHARD_READY:
+        shard_ready(control, message);
+        break;
+    case MR_MSG_STOP_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        shard_stopped(control, message->from);
+        break;
+    default:
+        MR_ASSERT(!"a message that no shard sends to the control thread");
+        break;
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void
+on_event_fd(uv_poll_t *poll, int status, int events)
+{
+    struct mr_control *control = poll->data;
+    uint64_t count;
+
+    (void)status;
+    (void)events;
+    if (read(control->event_fd, &count, sizeof(count)) < 0) {
+        return; /* nothing to take: woken for nothing */
+    }
+}
+
+static void
+on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* its being active keeps libuv from sleeping */
+}
+
+static void
+on_check(uv_check_t *check)
+{
+    struct mr_control *control = check->data;
+
+    mr_mesh_port_awake(control->port);
+    mr_uring_reap(&control->uring, COMPLETIONS_PER_TURN);
+    mr_mesh_poll(control->port, MESSAGES_PER_TURN, on_message, control);
+}
+
+static void
+on_prepare(uv_prepare_t *prepare)
+{
+    struct mr_control *control = prepare->data;
+
+    if (control->serving) {
+        mr_publish(control);
+        if (!control->stopping) {
+            mr_tombstones_go(control);
+        }
+    }
+    mr_mesh_flush(control->port);
+    mr_uring_submit(&control->uring);
+    if (mr_mesh_port_sleep(control->port)) {
+        uv_idle_stop(&control->idle);
+    } else {
+        uv_idle_start(&control->idle, on_idle);
+    }
+}
+
+static void
+on_housekeeping(uv_timer_t *timer)
+{
+    trim_metalog(timer->data);
+}
+
+static void
+start_handles(struct mr_control *control)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+
+    control->poll.data = control;
+    control->prepare.data = control;
+    control->check.data = control;
+    control->idle.data = control;
+    control->timer.data = control;
+    uv_loop_init(&control->loop);
+    uv_poll_init(&control->loop, &control->poll, control->event_fd);
+    uv_prepare_init(&control->loop, &control->prepare);
+    uv_check_init(&control->loop, &control->check);
+    uv_idle_init(&control->loop, &control->idle);
+    uv_timer_init(&control->loop, &control->timer);
+    uv_poll_start(&control->poll, UV_READABLE, on_event_fd);
+    uv_prepare_start(&control->prepare, on_prepare);
+    uv_check_start(&control->check, on_check);
+    uv_timer_start(&control->timer, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+    for (unsigned i = 0; i < 2; i++) {
+        control->signals[i].data = control;
+        uv_signal_init(&control->loop, &control->signals[i]);
+        uv_signal_start(&control->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static void
+close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+int
+mr_control_run(struct mr_control *control, void (*ready)(void *context), void *context)
+{
+    control->ready = ready;
+    control->ready_context = context;
+    start_handles(control);
+    uv_run(&control->loop, UV_RUN_DEFAULT);
+    uv_walk(&control->loop, close_handle, NULL);
+    uv_run(&control->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&control->loop);
+    return control->status;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+new_cluster_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+{
+    (void)proposal;
+    (void)outcome; /* mr_metadata_has_cluster() tells */
+}
+
+/* A new metadata log begins with a cluster id. */
+static int
+make_cluster(struct mr_control *control)
+{
+    struct mr_uuid id = mr_uuid_random();
+    uint8_t command[32];
+    size_t size = mr_metadata_encode_cluster(command, sizeof(command), &id);
+
+    if (mr_propose(control, NULL, command, size, new_cluster_decided, NULL) != 0) {
+        return -EIO;
+    }
+    while (!mr_metadata_has_cluster(control->metadata) && !control->metalog_failed) {
+        mr_uring_wait(&control->uring, MR_NS_PER_S);
+        mr_uring_reap(&control->uring, COMPLETIONS_PER_TURN);
+    }
+    return control->metalog_failed ? -EIO : 0;
+}
+
+static int
+open_device(struct mr_control *control, struct mr_dev **out)
+{
+    const char *path = control->config.metadata_path;
+    struct mr_dev *dev;
+    int error;
+
+    if (access(path, F_OK) != 0) {
+        control->is_new = true;
+        error = mr_dev_file_prepare(path, MR_METALOG_DEVICE_BYTES, 0);
+        if (error) {
+            return error;
+        }
+    }
+    error = mr_dev_uring_open(path, &control->uring, &dev);
+    if (!error && control->config.dev_volatile) {
+        error = mr_dev_volatile_open(dev, &dev);
+    }
+    if (!error && control->is_new) {
+        error = mr_metalog_local_format(dev);
+    }
+    *out = dev;
+    return error;
+}
+
+static int
+open_metalog(struct mr_control *control, char *error_text, size_t error_size)
+{
+    struct mr_metalog_events events = metalog_events;
+    char reason[256] = "";
+    struct mr_dev *dev;
+    int error = open_device(control, &dev);
+
+    events.context = control;
+    if (error == -EWOULDBLOCK) {
+        snprintf(error_text, error_size, "%s is in use by another broker; stop it first",
+                 control->config.metadata_path);
+        return error;
+    }
+    if (!error) {
+        error = mr_metalog_local_open(dev, &events, &control->metalog, reason, sizeof(reason));
+    }
+    if (error == -ENODATA) { /* a crash between making the file and formatting it */
+        control->is_new = true;
+        error = mr_dev_uring_open(control->config.metadata_path, &control->uring, &dev);
+        if (!error && control->config.dev_volatile) {
+            error = mr_dev_volatile_open(dev, &dev);
+        }
+        error = error ? error : mr_metalog_local_format(dev);
+        error =
+            error ? error
+                  : mr_metalog_local_open(dev, &events, &control->metalog, reason, sizeof(reason));
+    }
+    if (!error && control->metalog_failed) {
+        error = -EUCLEAN;
+    }
+    if (error) {
+        snprintf(error_text, error_size, "%s: %s (%s)", control->config.metadata_path,
+                 reason[0] ? reason : "cannot be opened", strerror(-error));
+    }
+    return error;
+}
+
+int
+mr_control_create(const struct mr_control_config *config, struct mr_control **out, char *error_text,
+                  size_t error_size)
+{
+    struct mr_control *control = calloc(1, sizeof(*control));
+    int error = -ENOMEM;
+
+    snprintf(error_text, error_size, "no memory for the control thread");
+    if (!control) {
+        return error;
+    }
+    control->config = *config;
+    control->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    mr_list_init(&control->proposals);
+    mr_list_init(&control->waiting_ops);
+    mr_list_init(&control->producer_ops);
+    mr_topic_defaults(config->config, &control->defaults);
+    control->metadata = mr_metadata_create(config->node_id, &control->defaults);
+    control->shards = calloc(config->shard_count, sizeof(*control->shards));
+    if (control->metadata && control->shards && control->event_fd >= 0) {
+        error = mr_uring_init_eventfd(&control->uring, RING_ENTRIES, control->event_fd);
+    }
+    if (!error) {
+        error = open_metalog(control, error_text, error_size);
+    }
+    if (!error && !mr_metadata_has_cluster(control->metadata)) {
+        control->is_new = true;
+        error = make_cluster(control);
+    }
+    if (error) {
+        mr_control_destroy(control);
+        return error;
+    }
+    *out = control;
+    return 0;
+}
+
+bool
+mr_control_is_new(const struct mr_control *control)
+{
+    return control->is_new;
+}
+
+struct mr_uuid
+mr_control_cluster_id(const struct mr_control *control)
+{
+    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
+    struct mr_uuid id = {{0}};
+
+    if (snapshot) {
+        id = snapshot->cluster_id;
+        mr_metadata_snapshot_release(snapshot);
+    }
+    return id;
+}
+
+void
+mr_control_attach(struct mr_control *control, struct mr_mesh_port *port,
+                  struct mr_control_store *stores, unsigned store_count)
+{
+    control->port = port;
+    control->stores = stores;
+    control->store_count = store_count;
+    mr_mesh_port_bind(port, &control->uring);
+}
+
+static void
+release_snapshots(struct mr_control *control)
+{
+    for (unsigned i = 0; control->shards && i < control->config.shard_count; i++) {
+        if (control->shards[i].used) {
+            mr_metadata_snapshot_release(control->shards[i].used);
+        }
+        if (control->shards[i].sent) {
+            mr_metadata_snapshot_release(control->shards[i].sent);
+        }
+    }
+}
+
+static void
+free_list(struct mr_list *list)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(list))) {
+        free(MR_CONTAINER_OF(node, struct mr_op, node));
+    }
+}
+
+void
+mr_control_destroy(struct mr_control *control)
+{
+    struct mr_list *node;
+
+    if (!control) {
+        return;
+    }
+    mr_metalog_close(control->metalog);
+    while ((node = mr_list_pop_front(&control->proposals))) {
+        free(MR_CONTAINER_OF(node, struct mr_proposal, node));
+    }
+    free_list(&control->waiting_ops);
+    free_list(&control->producer_ops);
+    release_snapshots(control);
+    mr_metadata_destroy(control->metadata);
+    if (control->uring.ring.ring_fd > 0) {
+        mr_uring_close(&control->uring);
+    }
+    if (control->event_fd >= 0) {
+        close(control->event_fd);
+    }
+    free(control->shards);
+    free(control);
+}

@@ -1,0 +1,105 @@
+/* control/metadata.h: the metadata state machine: (state, committed command) -> state.
+ *
+ * Pure: no I/O, no clock, no randomness; the same commands give the same state everywhere. Commands
+ * are made by the mr_metadata_encode_*() functions, travel through the log (metalog.h), and come
+ * back to mr_metadata_apply() when they are committed. Between the two others may have been
+ * committed, so a command's outcome is known only then.
+ *
+ * Readers get immutable snapshots (ctl_msg.h). A topic that did not change is shared between them;
+ * a snapshot costs two arrays of pointers.
+ *
+ * Commands and saved states are little-endian; each begins with a kind byte and a version byte.
+ * Bytes come from a disk: decoding never asserts.
+ *
+ * Thread: control. Limits: MR_METADATA_PARTITIONS_MAX over all topics. */
+#ifndef MR_CONTROL_METADATA_H
+#define MR_CONTROL_METADATA_H
+
+#include "control/ctl_msg.h"
+#include "control/topic_config.h"
+
+#define MR_METADATA_PARTITIONS_MAX       1000000u
+#define MR_METADATA_TOPIC_PARTITIONS_MAX 10000u
+#define MR_METADATA_COMMAND_MAX          (512u * 1024)
+
+struct mr_metadata;
+
+/* `defaults` and what it points to outlive the state. NULL without memory. */
+struct mr_metadata *mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults);
+void mr_metadata_destroy(struct mr_metadata *metadata);
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+/* Encoders return the command's size, or 0 where `capacity` is too small. */
+
+/* The first command of a cluster. */
+size_t mr_metadata_encode_cluster(uint8_t *out, size_t capacity, const struct mr_uuid *cluster_id);
+
+/* The broker has started after an unclean stop: leader epochs rise (STORE rule 14). */
+size_t mr_metadata_encode_unclean_start(uint8_t *out, size_t capacity);
+
+struct mr_metadata_new_topic {
+    struct mr_uuid id;
+    const char *name;
+    uint32_t name_size;
+    bool internal;
+    uint32_t partition_count;
+    const uint16_t *stores;               /* one for each partition */
+    const char *overrides[MR_TOPIC_KEYS]; /* NULL: not overridden */
+};
+
+size_t mr_metadata_encode_create_topic(uint8_t *out, size_t capacity,
+                                       const struct mr_metadata_new_topic *topic);
+
+/* The topic goes at once; its logs stay as tombstones until their stores have deleted them. */
+size_t mr_metadata_encode_delete_topic(uint8_t *out, size_t capacity, const struct mr_uuid *id);
+
+/* A log of a deleted topic is gone from its store. */
+size_t mr_metadata_encode_log_deleted(uint8_t *out, size_t capacity, const struct mr_uuid *id,
+                                      int32_t partition);
+
+/* Reserves producer ids. */
+size_t mr_metadata_encode_producer_ids(uint8_t *out, size_t capacity, uint32_t count);
+
+struct mr_metadata_outcome {
+    enum mr_kafka_err error;   /* TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, ... */
+    int64_t first_producer_id; /* of a reservation */
+};
+
+/* Applies a committed command. 0, or -EBADMSG for bytes that are no command (then nothing has
+ * changed), or -ENOMEM. */
+int mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size_t size,
+                      struct mr_metadata_outcome *outcome);
+
+/* ---- saved state ----------------------------------------------------------------------------- */
+
+/* The whole state as bytes; free() them. NULL without memory. */
+uint8_t *mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out);
+
+/* Replaces the state. 0, -EBADMSG or -ENOMEM (then the state is empty). */
+int mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t size);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* The current snapshot; built when something has changed. NULL without memory. Held by the caller
+ * until mr_metadata_snapshot_release(). */
+const struct mr_snapshot *mr_metadata_snapshot(struct mr_metadata *metadata);
+void mr_metadata_snapshot_release(const struct mr_snapshot *snapshot);
+
+bool mr_metadata_has_cluster(const struct mr_metadata *metadata);
+
+/* The topic's overrides, by key index; NULL: not overridden. Valid until the next apply. */
+char *const *mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id);
+
+uint32_t mr_metadata_partitions(const struct mr_metadata *metadata);
+
+/* Partitions placed on a store, for placement.h. */
+uint32_t mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store);
+
+/* Calls `each` for every tombstone. */
+void mr_metadata_tombstones(const struct mr_metadata *metadata,
+                            void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
+                                         uint16_t store),
+                            void *context);
+
+#endif

@@ -1,0 +1,665 @@
+/* control/metalog_local.c: records, the write in flight, snapshots and replay. */
+#include "control/metalog_local.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/base/endian.h"
+#include "storage/crc32c.h"
+
+#define BLOCK          MR_DEV_BLOCK
+#define HEADER_MAGIC   "MRMETAH1"
+#define RECORD_MAGIC   "MRMETAR1"
+#define HEADER_CRC_AT  56u
+#define RECORD_HEADER  40u
+#define RECORD_CRC_AT  36u
+#define GROUP_SIZE_MAX (2u * 1024 * 1024) /* commands in one record; more than one may be */
+
+struct header {
+    uint64_t generation;
+    uint64_t index;
+    uint64_t size;
+    uint32_t crc;
+};
+
+/* An append that waits; the bytes lie behind it. */
+struct pending {
+    struct mr_list node;
+    uint64_t token;
+    uint32_t size;
+    uint8_t bytes[];
+};
+
+enum write_kind {
+    WRITE_NONE,
+    WRITE_RECORD,
+    WRITE_SNAPSHOT,
+    WRITE_FLUSH,
+    WRITE_HEADER,
+};
+
+struct metalog_local {
+    struct mr_metalog base;
+    struct mr_dev *dev;
+    struct mr_dev_io io;
+    struct iovec iov;
+    enum write_kind writing;
+    unsigned area;
+    uint64_t generation;
+    uint64_t next_index;
+    uint64_t log_at; /* byte in the log space where the next record goes */
+    uint32_t previous_crc;
+    bool failed;
+
+    struct mr_list waiting; /* struct pending, not written yet */
+    struct mr_list flying;  /* in the record being written */
+    uint32_t pending_count;
+    uint8_t *record; /* of record_capacity bytes, block-aligned */
+    size_t record_capacity;
+    size_t record_size;
+
+    uint8_t *snapshot; /* wanted or being written; NULL: none */
+    size_t snapshot_size;
+    uint64_t snapshot_index;
+};
+
+static void write_next(struct metalog_local *log);
+
+/* ---- layout ---------------------------------------------------------------------------------- */
+
+static uint64_t
+space_bytes(const struct mr_dev *dev)
+{
+    return (dev->size_bytes - 2 * BLOCK) / 4 / BLOCK * BLOCK;
+}
+
+static uint64_t
+snapshot_at(const struct mr_dev *dev, unsigned area)
+{
+    return 2 * BLOCK + area * 2 * space_bytes(dev);
+}
+
+static uint64_t
+log_space_at(const struct mr_dev *dev, unsigned area)
+{
+    return snapshot_at(dev, area) + space_bytes(dev);
+}
+
+static size_t
+round_up(size_t size)
+{
+    return (size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static void
+header_put(uint8_t *block, const struct header *header)
+{
+    memset(block, 0, BLOCK);
+    memcpy(block, HEADER_MAGIC, 8);
+    mr_le64_put(block + 8, header->generation);
+    mr_le64_put(block + 16, header->index);
+    mr_le64_put(block + 24, header->size);
+    mr_le32_put(block + 32, header->crc);
+    mr_le32_put(block + HEADER_CRC_AT, mr_crc32c(0, block, HEADER_CRC_AT));
+}
+
+static bool
+header_get(const uint8_t *block, struct header *out)
+{
+    if (memcmp(block, HEADER_MAGIC, 8) != 0 ||
+        mr_le32_get(block + HEADER_CRC_AT) != mr_crc32c(0, block, HEADER_CRC_AT)) {
+        return false;
+    }
+    out->generation = mr_le64_get(block + 8);
+    out->index = mr_le64_get(block + 16);
+    out->size = mr_le64_get(block + 24);
+    out->crc = mr_le32_get(block + 32);
+    return true;
+}
+
+/* ---- blocking I/O, for format and open ------------------------------------------------------- */
+
+struct sync_io {
+    struct mr_dev_io io;
+    bool done;
+    int result;
+};
+
+static void
+on_sync_done(struct mr_dev_io *io, int result)
+{
+    struct sync_io *sync = MR_CONTAINER_OF(io, struct sync_io, io);
+
+    sync->done = true;
+    sync->result = result;
+}
+
+static int
+sync_wait(struct mr_dev *dev, struct sync_io *sync)
+{
+    while (!sync->done) {
+        int error = mr_dev_wait(dev);
+
+        if (error) {
+            return error;
+        }
+    }
+    return sync->result;
+}
+
+static int
+sync_read(struct mr_dev *dev, uint8_t *to, size_t size, uint64_t at)
+{
+    struct sync_io sync = {.io.done = on_sync_done};
+    struct iovec iov = {to, size};
+
+    mr_dev_read(dev, &sync.io, &iov, 1, at);
+    return sync_wait(dev, &sync);
+}
+
+static int
+sync_write(struct mr_dev *dev, uint8_t *from, size_t size, uint64_t at)
+{
+    struct sync_io sync = {.io.done = on_sync_done};
+    struct iovec iov = {from, size};
+
+    mr_dev_write(dev, &sync.io, &iov, 1, at, true);
+    return sync_wait(dev, &sync);
+}
+
+static int
+sync_flush(struct mr_dev *dev)
+{
+    struct sync_io sync = {.io.done = on_sync_done};
+
+    mr_dev_flush(dev, &sync.io);
+    return sync_wait(dev, &sync);
+}
+
+int
+mr_metalog_local_format(struct mr_dev *dev)
+{
+    struct header header = {.generation = 1};
+    uint8_t *block = aligned_alloc(BLOCK, BLOCK);
+    int error;
+
+    if (!block) {
+        return -ENOMEM;
+    }
+    memset(block, 0, BLOCK);
+    error = sync_write(dev, block, BLOCK, BLOCK);
+    if (!error) {
+        header_put(block, &header);
+        error = sync_write(dev, block, BLOCK, 0);
+    }
+    free(block);
+    return error;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void
+fail(struct metalog_local *log, int error)
+{
+    log->failed = true;
+    log->base.events.failed(log->base.events.context, error);
+}
+
+/* Builds one record of what waits; false where nothing does. */
+static bool
+build_record(struct metalog_local *log)
+{
+    size_t size = RECORD_HEADER;
+    uint32_t count = 0;
+    uint32_t crc;
+
+    MR_LIST_FOR_EACH(node, &log->waiting)
+    {
+        struct pending *pending = MR_CONTAINER_OF(node, struct pending, node);
+
+        if (count > 0 && size + 4 + pending->size > log->record_capacity) {
+            break;
+        }
+        mr_le32_put(log->record + size, pending->size);
+        memcpy(log->record + size + 4, pending->bytes, pending->size);
+        size += 4 + pending->size;
+        count++;
+        mr_list_remove(node);
+        mr_list_push_back(&log->flying, node);
+    }
+    if (count == 0) {
+        return false;
+    }
+    memset(log->record, 0, RECORD_HEADER);
+    memcpy(log->record, RECORD_MAGIC, 8);
+    mr_le64_put(log->record + 8, log->generation);
+    mr_le64_put(log->record + 16, log->next_index);
+    mr_le32_put(log->record + 24, (uint32_t)(size - RECORD_HEADER));
+    mr_le32_put(log->record + 28, count);
+    mr_le32_put(log->record + 32, log->previous_crc);
+    crc = mr_crc32c(0, log->record, size);
+    mr_le32_put(log->record + RECORD_CRC_AT, crc);
+    log->record_size = round_up(size);
+    memset(log->record + size, 0, log->record_size - size);
+    log->previous_crc = crc;
+    return true;
+}
+
+static void
+start_write(struct metalog_local *log, enum write_kind kind, uint8_t *bytes, size_t size,
+            uint64_t at)
+{
+    log->writing = kind;
+    log->iov = (struct iovec){bytes, size};
+    mr_dev_write(log->dev, &log->io, &log->iov, 1, at, kind != WRITE_SNAPSHOT);
+}
+
+static void
+write_record(struct metalog_local *log)
+{
+    uint64_t space = space_bytes(log->dev);
+
+    if (!build_record(log)) {
+        return;
+    }
+    if (log->record_size > space - log->log_at) {
+        fail(log, -ENOSPC); /* snapshots are asked for at half full; see mr_metalog_local_fill() */
+        return;
+    }
+    start_write(log, WRITE_RECORD, log->record, log->record_size,
+                log_space_at(log->dev, log->area) + log->log_at);
+}
+
+static void
+record_written(struct metalog_local *log)
+{
+    struct mr_list done;
+    struct mr_list *node;
+
+    log->log_at += log->record_size;
+    mr_list_init(&done);
+    while ((node = mr_list_pop_front(&log->flying))) {
+        mr_list_push_back(&done, node);
+    }
+    while ((node = mr_list_pop_front(&done))) {
+        struct pending *pending = MR_CONTAINER_OF(node, struct pending, node);
+        uint64_t index = log->next_index++;
+
+        log->pending_count--;
+        log->base.events.committed(log->base.events.context, index, pending->bytes, pending->size,
+                                   pending->token);
+        free(pending);
+    }
+}
+
+/* The other area's header: from here on it counts. */
+static void
+write_header(struct metalog_local *log)
+{
+    struct header header = {
+        .generation = log->generation + 1,
+        .index = log->snapshot_index,
+        .size = log->snapshot_size,
+        .crc = mr_crc32c(0, log->snapshot, log->snapshot_size),
+    };
+
+    header_put(log->record, &header);
+    start_write(log, WRITE_HEADER, log->record, BLOCK, (uint64_t)(1 - log->area) * BLOCK);
+}
+
+static void
+header_written(struct metalog_local *log)
+{
+    log->area = 1 - log->area;
+    log->generation++;
+    log->log_at = 0;
+    log->previous_crc = 0;
+    free(log->snapshot);
+    log->snapshot = NULL;
+}
+
+static void
+on_io(struct mr_dev_io *io, int result)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(io, struct metalog_local, io);
+    enum write_kind done = log->writing;
+
+    log->writing = WRITE_NONE;
+    if (result) {
+        fail(log, result);
+        return;
+    }
+    switch (done) {
+    case WRITE_RECORD:
+        record_written(log);
+        break;
+    case WRITE_SNAPSHOT:
+        log->writing = WRITE_FLUSH;
+        mr_dev_flush(log->dev, &log->io);
+        return;
+    case WRITE_FLUSH:
+        write_header(log);
+        return;
+    case WRITE_HEADER:
+        header_written(log);
+        break;
+    case WRITE_NONE:
+        MR_ASSERT(!"a write completed that was not started");
+        break;
+    }
+    write_next(log);
+}
+
+/* One write at a time. A snapshot waits until every command that was committed before it was taken
+ * is all there is (it stands for exactly `snapshot_index`), so it goes first. */
+static void
+write_next(struct metalog_local *log)
+{
+    if (log->writing != WRITE_NONE || log->failed) {
+        return;
+    }
+    if (log->snapshot && log->snapshot_index + 1 == log->next_index) {
+        start_write(log, WRITE_SNAPSHOT, log->snapshot, round_up(log->snapshot_size),
+                    snapshot_at(log->dev, 1 - log->area));
+        return;
+    }
+    if (log->snapshot) { /* commands have been committed since: it stands for less than the log */
+        free(log->snapshot);
+        log->snapshot = NULL;
+    }
+    write_record(log);
+}
+
+static int
+local_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint64_t token)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+    struct pending *pending;
+
+    if (log->failed) {
+        return -EIO;
+    }
+    if (log->pending_count == MR_METALOG_PENDING_MAX) {
+        return -EAGAIN;
+    }
+    pending = malloc(sizeof(*pending) + size);
+    if (!pending) {
+        return -EAGAIN;
+    }
+    pending->token = token;
+    pending->size = (uint32_t)size;
+    memcpy(pending->bytes, command, size);
+    mr_list_push_back(&log->waiting, &pending->node);
+    log->pending_count++;
+    write_next(log);
+    return 0;
+}
+
+static int
+local_snapshot(struct mr_metalog *base, uint64_t index, const uint8_t *state, size_t size)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+
+    if (log->failed) {
+        return -EIO;
+    }
+    if (log->snapshot || log->writing != WRITE_NONE) {
+        return -EBUSY;
+    }
+    MR_ASSERT(index + 1 == log->next_index);
+    if (size > space_bytes(log->dev)) {
+        return -EMSGSIZE;
+    }
+    log->snapshot = aligned_alloc(BLOCK, round_up(size ? size : 1));
+    if (!log->snapshot) {
+        return -ENOMEM;
+    }
+    memset(log->snapshot, 0, round_up(size ? size : 1));
+    memcpy(log->snapshot, state, size);
+    log->snapshot_size = size;
+    log->snapshot_index = index;
+    write_next(log);
+    return 0;
+}
+
+static void
+drop_all(struct mr_list *list)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(list))) {
+        free(MR_CONTAINER_OF(node, struct pending, node));
+    }
+}
+
+static void
+local_close(struct mr_metalog *base)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+
+    while (log->writing != WRITE_NONE && !log->failed) {
+        if (mr_dev_wait(log->dev) != 0) {
+            break; /* the device is gone; nothing will call back */
+        }
+    }
+    drop_all(&log->waiting);
+    drop_all(&log->flying);
+    mr_dev_close(log->dev);
+    free(log->snapshot);
+    free(log->record);
+    free(log);
+}
+
+static const struct mr_metalog_ops local_ops = {
+    .append = local_append,
+    .snapshot = local_snapshot,
+    .close = local_close,
+};
+
+void
+mr_metalog_local_fill(const struct mr_metalog *base, uint64_t *used, uint64_t *size)
+{
+    const struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+
+    *used = log->log_at;
+    *size = space_bytes(log->dev);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+struct replay {
+    struct metalog_local *log;
+    uint8_t *space; /* the whole log space */
+    uint64_t space_size;
+    char *reason;
+    size_t reason_size;
+};
+
+/* The size of the whole record at `at`, with its fields; 0: no valid record of this generation. */
+static size_t
+record_at(const struct replay *replay, uint64_t at, uint64_t *index, uint32_t *count,
+          uint32_t *previous)
+{
+    static const uint8_t zero[4];
+    const uint8_t *bytes = replay->space + at;
+    uint64_t left = replay->space_size - at;
+    uint32_t size;
+    uint32_t crc;
+
+    if (left < RECORD_HEADER || memcmp(bytes, RECORD_MAGIC, 8) != 0 ||
+        mr_le64_get(bytes + 8) != replay->log->generation) {
+        return 0;
+    }
+    size = mr_le32_get(bytes + 24);
+    if (size > left - RECORD_HEADER) {
+        return 0;
+    }
+    crc = mr_crc32c(0, bytes, RECORD_CRC_AT);
+    crc = mr_crc32c(crc, zero, sizeof(zero));
+    crc = mr_crc32c(crc, bytes + RECORD_HEADER, size);
+    if (crc != mr_le32_get(bytes + RECORD_CRC_AT)) {
+        return 0;
+    }
+    *index = mr_le64_get(bytes + 16);
+    *count = mr_le32_get(bytes + 28);
+    *previous = mr_le32_get(bytes + 32);
+    return RECORD_HEADER + size;
+}
+
+/* Passes the commands of a valid record on; false where they do not fill it exactly. */
+static bool
+replay_commands(struct replay *replay, const uint8_t *bytes, size_t size, uint32_t count)
+{
+    struct metalog_local *log = replay->log;
+    size_t at = RECORD_HEADER;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t command;
+
+        if (size - at < 4) {
+            return false;
+        }
+        command = mr_le32_get(bytes + at);
+        if (command > size - at - 4) {
+            return false;
+        }
+        log->base.events.committed(log->base.events.context, log->next_index++, bytes + at + 4,
+                                   command, 0);
+        at += 4 + command;
+    }
+    return at == size;
+}
+
+static int
+replay_log(struct replay *replay)
+{
+    struct metalog_local *log = replay->log;
+    uint64_t index;
+    uint32_t count;
+    uint32_t previous;
+    size_t size;
+
+    while (log->log_at < replay->space_size &&
+           (size = record_at(replay, log->log_at, &index, &count, &previous)) > 0 &&
+           index == log->next_index && previous == log->previous_crc) {
+        const uint8_t *bytes = replay->space + log->log_at;
+
+        if (!replay_commands(replay, bytes, size, count)) {
+            snprintf(replay->reason, replay->reason_size, "metadata record %llu is malformed",
+                     (unsigned long long)index);
+            return -EUCLEAN;
+        }
+        log->previous_crc = mr_le32_get(bytes + RECORD_CRC_AT);
+        log->log_at += round_up(size);
+    }
+    for (uint64_t at = log->log_at; at < replay->space_size; at += BLOCK) {
+        if (record_at(replay, at, &index, &count, &previous) > 0 && index > log->next_index) {
+            snprintf(replay->reason, replay->reason_size,
+                     "metadata record %llu is bad, but record %llu behind it is whole",
+                     (unsigned long long)log->next_index, (unsigned long long)index);
+            return -EUCLEAN;
+        }
+    }
+    return 0;
+}
+
+static int
+restore_snapshot(struct replay *replay, const struct header *header)
+{
+    struct metalog_local *log = replay->log;
+    size_t bytes = round_up(header->size ? header->size : 1);
+    uint8_t *snapshot;
+    int error;
+
+    if (header->size > space_bytes(log->dev)) {
+        return -EUCLEAN;
+    }
+    log->next_index = header->index + 1;
+    if (header->size == 0) {
+        return 0; /* a fresh log: the state begins empty */
+    }
+    snapshot = aligned_alloc(BLOCK, bytes);
+    if (!snapshot) {
+        return -ENOMEM;
+    }
+    error = sync_read(log->dev, snapshot, bytes, snapshot_at(log->dev, log->area));
+    if (!error && mr_crc32c(0, snapshot, header->size) != header->crc) {
+        snprintf(replay->reason, replay->reason_size, "the metadata snapshot fails its checksum");
+        error = -EUCLEAN;
+    }
+    if (!error) {
+        log->base.events.restore(log->base.events.context, header->index, snapshot, header->size);
+    }
+    free(snapshot);
+    return error;
+}
+
+/* Flush first: what a killed process left in the drive's cache must not change under the replay. */
+static int
+open_log(struct replay *replay)
+{
+    struct metalog_local *log = replay->log;
+    struct header headers[2];
+    bool valid[2];
+    int error = sync_flush(log->dev);
+
+    if (!error) {
+        error = sync_read(log->dev, log->record, 2 * BLOCK, 0);
+    }
+    if (error) {
+        return error;
+    }
+    valid[0] = header_get(log->record, &headers[0]);
+    valid[1] = header_get(log->record + BLOCK, &headers[1]);
+    if (!valid[0] && !valid[1]) {
+        snprintf(replay->reason, replay->reason_size, "this is no metadata log");
+        return -ENODATA;
+    }
+    log->area = !valid[0] || (valid[1] && headers[1].generation > headers[0].generation);
+    log->generation = headers[log->area].generation;
+    error = restore_snapshot(replay, &headers[log->area]);
+    if (!error) {
+        error = sync_read(log->dev, replay->space, replay->space_size,
+                          log_space_at(log->dev, log->area));
+    }
+    return error ? error : replay_log(replay);
+}
+
+int
+mr_metalog_local_open(struct mr_dev *dev, const struct mr_metalog_events *events,
+                      struct mr_metalog **out, char *reason, size_t reason_size)
+{
+    struct metalog_local *log = calloc(1, sizeof(*log));
+    struct replay replay = {.log = log, .reason = reason, .reason_size = reason_size};
+    int error = -ENOMEM;
+
+    if (!log) {
+        mr_dev_close(dev);
+        return -ENOMEM;
+    }
+    snprintf(reason, reason_size, "the metadata log cannot be read");
+    log->base.ops = &local_ops;
+    log->base.events = *events;
+    log->dev = dev;
+    log->io.done = on_io;
+    mr_list_init(&log->waiting);
+    mr_list_init(&log->flying);
+    log->record_capacity = round_up(GROUP_SIZE_MAX + RECORD_HEADER);
+    log->record = aligned_alloc(BLOCK, log->record_capacity);
+    replay.space_size = space_bytes(dev);
+    replay.space = aligned_alloc(BLOCK, replay.space_size);
+    if (log->record && replay.space) {
+        error = open_log(&replay);
+    }
+    free(replay.space);
+    if (error) {
+        local_close(&log->base);
+        return error;
+    }
+    log->base.events.leading(log->base.events.context, true);
+    *out = &log->base;
+    return 0;
+}

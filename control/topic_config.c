@@ -1,0 +1,197 @@
+/* control/topic_config.c: the table of topic keys and what follows from their values. */
+#include "control/topic_config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "storage/batch.h"
+
+/* Indexes of the keys that the data path needs; checked against the table below. */
+enum {
+    KEY_CLEANUP_POLICY = 0,
+    KEY_COMPRESSION_TYPE = 3,
+    KEY_MAX_MESSAGE_BYTES = 15,
+    KEY_TIMESTAMP_AFTER = 16,
+    KEY_TIMESTAMP_BEFORE = 17,
+    KEY_TIMESTAMP_TYPE = 18,
+    KEY_RETENTION_BYTES = 26,
+    KEY_RETENTION_MS = 27,
+    KEY_SEGMENT_BYTES = 28,
+};
+
+#define LONG_MAX_TEXT "9223372036854775807"
+
+/* clang-format off */
+static const struct mr_topic_key keys[MR_TOPIC_KEYS] = {
+    {"cleanup.policy", MR_CONFIG_LIST, "delete", "log.cleanup.policy", true},
+    {"compression.gzip.level", MR_CONFIG_INT, "-1", "compression.gzip.level", false},
+    {"compression.lz4.level", MR_CONFIG_INT, "9", "compression.lz4.level", false},
+    {"compression.type", MR_CONFIG_STRING, "producer", "compression.type", true},
+    {"compression.zstd.level", MR_CONFIG_INT, "3", "compression.zstd.level", false},
+    {"delete.retention.ms", MR_CONFIG_LONG, "86400000", "log.cleaner.delete.retention.ms", false},
+    {"file.delete.delay.ms", MR_CONFIG_LONG, "60000", "log.segment.delete.delay.ms", false},
+    {"flush.messages", MR_CONFIG_LONG, LONG_MAX_TEXT, "log.flush.interval.messages", false},
+    {"flush.ms", MR_CONFIG_LONG, LONG_MAX_TEXT, "log.flush.interval.ms", false},
+    {"follower.replication.throttled.replicas", MR_CONFIG_LIST, "", NULL, false},
+    {"index.interval.bytes", MR_CONFIG_INT, "4096", "log.index.interval.bytes", false},
+    {"leader.replication.throttled.replicas", MR_CONFIG_LIST, "", NULL, false},
+    {"local.retention.bytes", MR_CONFIG_LONG, "-2", "log.local.retention.bytes", false},
+    {"local.retention.ms", MR_CONFIG_LONG, "-2", "log.local.retention.ms", false},
+    {"max.compaction.lag.ms", MR_CONFIG_LONG, LONG_MAX_TEXT, "log.cleaner.max.compaction.lag.ms", false},
+    {"max.message.bytes", MR_CONFIG_INT, "1048588", "message.max.bytes", true},
+    {"message.timestamp.after.max.ms", MR_CONFIG_LONG, "3600000", "log.message.timestamp.after.max.ms", true},
+    {"message.timestamp.before.max.ms", MR_CONFIG_LONG, LONG_MAX_TEXT, "log.message.timestamp.before.max.ms", true},
+    {"message.timestamp.type", MR_CONFIG_STRING, "CreateTime", "log.message.timestamp.type", true},
+    {"min.cleanable.dirty.ratio", MR_CONFIG_DOUBLE, "0.5", "log.cleaner.min.cleanable.ratio", false},
+    {"min.compaction.lag.ms", MR_CONFIG_LONG, "0", "log.cleaner.min.compaction.lag.ms", false},
+    {"min.insync.replicas", MR_CONFIG_INT, "1", "min.insync.replicas", false},
+    {"preallocate", MR_CONFIG_BOOLEAN, "false", "log.preallocate", false},
+    {"remote.log.copy.disable", MR_CONFIG_BOOLEAN, "false", NULL, false},
+    {"remote.log.delete.on.disable", MR_CONFIG_BOOLEAN, "false", NULL, false},
+    {"remote.storage.enable", MR_CONFIG_BOOLEAN, "false", NULL, false},
+    {"retention.bytes", MR_CONFIG_LONG, "-1", "log.retention.bytes", false},
+    {"retention.ms", MR_CONFIG_LONG, "604800000", "log.retention.ms", false},
+    {"segment.bytes", MR_CONFIG_INT, "1073741824", "log.segment.bytes", true},
+    {"segment.index.bytes", MR_CONFIG_INT, "10485760", "log.index.size.max.bytes", false},
+    {"segment.jitter.ms", MR_CONFIG_LONG, "0", "log.roll.jitter.ms", false},
+    {"segment.ms", MR_CONFIG_LONG, "604800000", "log.roll.ms", false},
+};
+/* clang-format on */
+
+const struct mr_topic_key *
+mr_topic_key_at(unsigned index)
+{
+    return index < MR_TOPIC_KEYS ? &keys[index] : NULL;
+}
+
+int
+mr_topic_key_find(const char *name, size_t name_size)
+{
+    for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
+        if (strlen(keys[i].name) == name_size && memcmp(keys[i].name, name, name_size) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+void
+mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults *out)
+{
+    for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
+        const char *value = keys[i].synonym ? mr_config_get(config, keys[i].synonym) : NULL;
+
+        out->values[i] = value ? value : keys[i].initial;
+    }
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+static bool
+list_of(const char *value, const char *const *allowed, unsigned count)
+{
+    while (*value) {
+        size_t size = strcspn(value, ",");
+        bool found = false;
+
+        for (unsigned i = 0; i < count; i++) {
+            found |= strlen(allowed[i]) == size && memcmp(allowed[i], value, size) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+        value += size;
+        value += *value == ',';
+    }
+    return true;
+}
+
+static int
+refuse(char *error, size_t error_size, int key, const char *value, const char *why)
+{
+    snprintf(error, error_size, "Invalid value %s for configuration %s: %s", value, keys[key].name,
+             why);
+    return -EINVAL;
+}
+
+int
+mr_topic_config_check(int key, const char *value, char *error, size_t error_size)
+{
+    static const char *const policies[] = {"delete", "compact"};
+    long long number;
+
+    MR_ASSERT(key >= 0 && key < (int)MR_TOPIC_KEYS);
+    if (!mr_config_value_valid(keys[key].type, value)) {
+        return refuse(error, error_size, key, value, "Not a value of the key's type");
+    }
+    number = strtoll(value, NULL, 10);
+    switch (key) {
+    case KEY_CLEANUP_POLICY:
+        return list_of(value, policies, 2)
+                   ? 0
+                   : refuse(error, error_size, key, value, "Only delete and compact are known");
+    case KEY_COMPRESSION_TYPE:
+        return strcmp(value, "producer") == 0
+                   ? 0
+                   : refuse(error, error_size, key, value,
+                            "Millrace stores batches as they come; only producer is served");
+    case KEY_TIMESTAMP_TYPE:
+        return strcmp(value, "CreateTime") == 0 || strcmp(value, "LogAppendTime") == 0
+                   ? 0
+                   : refuse(error, error_size, key, value, "Only CreateTime and LogAppendTime");
+    case KEY_MAX_MESSAGE_BYTES:
+        return number >= 0 && number <= (long long)MR_BATCH_SIZE_MAX
+                   ? 0
+                   : refuse(error, error_size, key, value, "Must be between 0 and 16777216");
+    case KEY_SEGMENT_BYTES:
+        return number >= 1024 * 1024
+                   ? 0
+                   : refuse(error, error_size, key, value, "Value must be at least 1048576");
+    case KEY_RETENTION_MS:
+    case KEY_RETENTION_BYTES:
+        return number >= -1 ? 0
+                            : refuse(error, error_size, key, value, "Value must be at least -1");
+    case KEY_TIMESTAMP_BEFORE:
+    case KEY_TIMESTAMP_AFTER:
+        return number >= 0 ? 0 : refuse(error, error_size, key, value, "Value must be at least 0");
+    default:
+        return 0;
+    }
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static const char *
+value_of(const struct mr_topic_defaults *defaults, char *const overrides[MR_TOPIC_KEYS], int key)
+{
+    return overrides[key] ? overrides[key] : defaults->values[key];
+}
+
+static int64_t
+number_of(const struct mr_topic_defaults *defaults, char *const overrides[MR_TOPIC_KEYS], int key)
+{
+    return strtoll(value_of(defaults, overrides, key), NULL, 10);
+}
+
+void
+mr_topic_limits_fill(const struct mr_topic_defaults *defaults, char *const overrides[MR_TOPIC_KEYS],
+                     struct mr_topic_limits *out)
+{
+    const char *policy = value_of(defaults, overrides, KEY_CLEANUP_POLICY);
+
+    *out = (struct mr_topic_limits){
+        .max_message_bytes = (int32_t)number_of(defaults, overrides, KEY_MAX_MESSAGE_BYTES),
+        .segment_bytes = (int32_t)number_of(defaults, overrides, KEY_SEGMENT_BYTES),
+        .timestamp_before_ms = number_of(defaults, overrides, KEY_TIMESTAMP_BEFORE),
+        .timestamp_after_ms = number_of(defaults, overrides, KEY_TIMESTAMP_AFTER),
+        .retention_ms = number_of(defaults, overrides, KEY_RETENTION_MS),
+        .retention_bytes = number_of(defaults, overrides, KEY_RETENTION_BYTES),
+        .append_time =
+            strcmp(value_of(defaults, overrides, KEY_TIMESTAMP_TYPE), "LogAppendTime") == 0,
+        .compact = strstr(policy, "compact") != NULL,
+        .delete_old = strstr(policy, "delete") != NULL,
+    };
+}
