@@ -35,9 +35,10 @@ struct mr_dev_io {
     void (*done)(struct mr_dev_io *io, int result);
 
     /* Private to the implementation from the call to `done`. */
+    struct mr_dev *dev;
     struct mr_uring_op op;
     struct mr_list node;
-    struct iovec iov_left[2]; /* of a single-slice operation that was short */
+    struct iovec iov_left; /* the rest of a slice that a short transfer ended in */
     const struct iovec *iov;
     uint64_t offset;
     uint64_t size;
@@ -157,6 +158,9 @@ unsigned mr_dev_sim_in_flight(const struct mr_dev_sim *sim);
 
 /* Reads the medium as a device read would, for an oracle. */
 void mr_dev_sim_peek(const struct mr_dev_sim *sim, uint64_t offset, void *out, size_t size);
+
+/* The medium becomes larger (zeros); mr_dev_resize() takes it over. */
+void mr_dev_sim_extend(struct mr_dev_sim *sim, uint64_t size_bytes);
 
 /* A copy of medium and cache, to try something on without spoiling the original. */
 struct mr_dev_sim *mr_dev_sim_copy(const struct mr_dev_sim *sim, uint64_t seed);

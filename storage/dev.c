@@ -1,0 +1,90 @@
+/* storage/dev.c: the disk contract's entry points: what every implementation may rely on. */
+#include "storage/dev.h"
+
+#include "dataplane/base/assert.h"
+#include "storage/dev_private.h"
+
+/* Fills in what the implementations read. A wrong range or alignment is a bug of the caller. */
+static void
+prepare(struct mr_dev *dev, struct mr_dev_io *io, enum dev_kind kind, const struct iovec *iov,
+        unsigned iov_count, uint64_t offset)
+{
+    uint64_t size = 0;
+
+    MR_ASSERT(io->done);
+    MR_ASSERT(iov_count > 0);
+    MR_ASSERT(iov_count <= MR_DEV_IOV_MAX);
+    MR_ASSERT(offset % MR_DEV_BLOCK == 0);
+    for (unsigned i = 0; i < iov_count; i++) {
+        MR_ASSERT((uintptr_t)iov[i].iov_base % MR_DEV_BLOCK == 0);
+        MR_ASSERT(iov[i].iov_len > 0);
+        MR_ASSERT(iov[i].iov_len % (iov_count == 1 ? MR_DEV_SECTOR : MR_DEV_BLOCK) == 0);
+        size += iov[i].iov_len;
+    }
+    MR_ASSERT(offset <= dev->size_bytes);
+    MR_ASSERT(size <= dev->size_bytes - offset);
+    io->dev = dev;
+    io->kind = (uint8_t)kind;
+    io->iov = iov;
+    io->iov_count = iov_count;
+    io->offset = offset;
+    io->size = size;
+    io->fua = false;
+}
+
+void
+mr_dev_read(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *iov, unsigned iov_count,
+            uint64_t offset)
+{
+    prepare(dev, io, DEV_READ, iov, iov_count, offset);
+    dev->ops->read(dev, io);
+}
+
+void
+mr_dev_write(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *iov, unsigned iov_count,
+             uint64_t offset, bool fua)
+{
+    prepare(dev, io, DEV_WRITE, iov, iov_count, offset);
+    io->fua = fua;
+    dev->ops->write(dev, io);
+}
+
+void
+mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
+{
+    MR_ASSERT(io->done);
+    io->dev = dev;
+    io->kind = DEV_FLUSH;
+    io->iov = NULL;
+    io->iov_count = 0;
+    io->offset = 0;
+    io->size = 0;
+    io->fua = false;
+    dev->ops->flush(dev, io);
+}
+
+int
+mr_dev_poll(struct mr_dev *dev)
+{
+    return dev->ops->poll(dev);
+}
+
+int
+mr_dev_wait(struct mr_dev *dev)
+{
+    return dev->ops->wait(dev);
+}
+
+int
+mr_dev_resize(struct mr_dev *dev)
+{
+    return dev->ops->resize(dev);
+}
+
+void
+mr_dev_close(struct mr_dev *dev)
+{
+    if (dev) {
+        dev->ops->close(dev);
+    }
+}
