@@ -8,9 +8,9 @@
 #include "storage/crc32c.h"
 
 /* The eight characters of a magic, read as a little-endian number. */
-#define SUPER_MAGIC 0x315245505553524dull /* MRSUPER1 */
-#define ROOT_MAGIC  0x3130544f4f52524dull /* MRROOT01 */
-#define SET_MAGIC   0x313030544553524dull /* MRSET001 */
+#define SUPER_MAGIC     0x315245505553524dull /* MRSUPER1 */
+#define ROOT_MAGIC      0x3130544f4f52524dull /* MRROOT01 */
+#define SET_MAGIC       0x313030544553524dull /* MRSET001 */
 
 #define SUPER_CRC_AT    508u /* all of it lies in one sector */
 #define ROOT_EXTENTS_AT 112u
@@ -97,8 +97,7 @@ mr_extent_ref_decode(const uint8_t in[MR_EXTENT_REF_SIZE], struct mr_extent_ref 
     out->lba = mr_le64_get(in);
     out->order = in[8];
     out->kind = in[9];
-    if (out->order > MR_FORMAT_ORDER_MAX || out->kind != MR_EXTENT_PLAIN ||
-        out->lba > BLOCKS_MAX) {
+    if (out->order > MR_FORMAT_ORDER_MAX || out->kind != MR_EXTENT_PLAIN || out->lba > BLOCKS_MAX) {
         return -EBADMSG;
     }
     return 0;
@@ -152,8 +151,9 @@ mr_root_decode(const uint8_t block[MR_FORMAT_BLOCK], const struct mr_super *supe
     out->size_blocks = mr_le64_get(block + 88);
     out->incarnation = mr_le64_get(block + 96);
     out->extent_count = mr_le32_get(block + 104);
-    if (out->generation == 0 || out->start_sequence == 0 || out->extent_count > MR_ROOT_EXTENTS_MAX ||
-        out->size_blocks > BLOCKS_MAX || out->size_blocks < super->data_lba) {
+    if (out->generation == 0 || out->start_sequence == 0 ||
+        out->extent_count > MR_ROOT_EXTENTS_MAX || out->size_blocks > BLOCKS_MAX ||
+        out->size_blocks < super->data_lba) {
         return -EBADMSG;
     }
     for (uint32_t i = 0; i < out->extent_count; i++) {

@@ -264,8 +264,8 @@ int mr_extent_ref_decode(const uint8_t in[MR_EXTENT_REF_SIZE], struct mr_extent_
 
 struct mr_entry_extent {
     struct mr_extent_ref ref;
-    uint64_t first_block;  /* logical */
-    int64_t first_offset;  /* of the first batch that starts at or behind it; -1: none yet */
+    uint64_t first_block; /* logical */
+    int64_t first_offset; /* of the first batch that starts at or behind it; -1: none yet */
     uint64_t first_position;
     int64_t max_timestamp; /* at least that of every batch that starts in it */
 };

@@ -192,8 +192,8 @@ append_decode(const uint8_t *at, size_t size, struct mr_rec_append *out)
         }
         bytes += meta.size;
     }
-    if (bytes != (uint64_t)out->head_size + out->tail_size +
-                     (uint64_t)out->run_blocks * MR_FORMAT_BLOCK) {
+    if (bytes !=
+        (uint64_t)out->head_size + out->tail_size + (uint64_t)out->run_blocks * MR_FORMAT_BLOCK) {
         return -EBADMSG;
     }
     out->head = out->metas + metas_size;
