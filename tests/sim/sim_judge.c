@@ -70,6 +70,33 @@ sim_check_log(struct sim_run *run, struct mr_store *store, struct mr_dev *dev, s
     }
 }
 
+/* KIP-320 for the epoch of one batch, any of them. */
+static void
+check_epoch(struct sim_run *run, const struct sim_log *log, const struct mr_log *opened)
+{
+    size_t first = sim_log_index(log, log->start);
+    int64_t end = log->end, got_end = -1;
+    int32_t epoch, got_epoch = -1;
+    size_t at;
+
+    if (first >= log->batch_count) {
+        return;
+    }
+    at = first + mr_rng_below(&run->rng, log->batch_count - first);
+    epoch = log->batches[at]->leader_epoch;
+    for (; at < log->batch_count; at++) {
+        if (log->batches[at]->leader_epoch != epoch) {
+            end = log->batches[at]->base_offset;
+            break;
+        }
+    }
+    if (mr_log_epoch_end(opened, epoch, &got_epoch, &got_end) != 0 || got_epoch != epoch ||
+        got_end != end) {
+        sim_fail("partition %d: epoch %d ends at %lld, but the answer is %d at %lld",
+                 log->id.partition, epoch, (long long)end, got_epoch, (long long)got_end);
+    }
+}
+
 /* Judges one log; returns it as it is open, or NULL. */
 static struct mr_log *
 judge_log(struct sim_run *run, struct sim_log *log, bool gone_allowed, bool adopt)
@@ -100,6 +127,7 @@ judge_log(struct sim_run *run, struct sim_log *log, bool gone_allowed, bool adop
     if (adopt) {
         run->counters->doubtful_survived += survived;
         run->counters->doubtful_lost += lost;
+        check_epoch(run, log, opened);
     }
     return opened;
 }

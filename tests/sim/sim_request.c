@@ -497,6 +497,64 @@ request_read(struct sim_run *run, struct sim_log *log)
     }
 }
 
+/* ---- watch ----------------------------------------------------------------------------------- */
+
+static void
+watch_fired(struct mr_log_watch *watch)
+{
+    struct sim_log *log = MR_CONTAINER_OF(watch, struct sim_log, watch);
+
+    if (!log->watched) {
+        sim_fail("partition %d: a watch fired twice, or after its removal", log->id.partition);
+    }
+    log->watched = false;
+    running->counters->watches_fired++;
+    if (!is_dying(running, log) && !log_failed(log)) {
+        struct mr_log_offsets offsets;
+
+        mr_log_offsets(log->log, &offsets);
+        sim_log_show(log, offsets.high_watermark);
+        if (log->bytes_total - log->watched_from < watch->bytes) {
+            sim_fail("partition %d: a watch of %llu bytes fired after %llu", log->id.partition,
+                     (unsigned long long)watch->bytes,
+                     (unsigned long long)(log->bytes_total - log->watched_from));
+        }
+    }
+}
+
+static void
+request_watch(struct sim_log *log)
+{
+    struct mr_log_offsets offsets;
+
+    if (log->watched) {
+        mr_log_watch_remove(&log->watch);
+        log->watched = false;
+    }
+    if (log_failed(log)) {
+        return;
+    }
+    mr_log_offsets(log->log, &offsets);
+    sim_log_show(log, offsets.high_watermark);
+    log->watch.fired = watch_fired;
+    log->watch.bytes = 1 + (log->bytes_total * 7919) % 200000;
+    log->watched = true;
+    log->watched_from = log->bytes_total;
+    mr_log_watch_add(log->log, &log->watch, log->watch.bytes);
+}
+
+void
+sim_watches_check(struct sim_run *run)
+{
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        const struct sim_log *log = run->logs[i];
+
+        if (log->watched && log->bytes_total - log->watched_from >= log->watch.bytes) {
+            sim_fail("partition %d: a watch has not fired", log->id.partition);
+        }
+    }
+}
+
 /* ---- find, trim, delete ---------------------------------------------------------------------- */
 
 static void
@@ -667,6 +725,8 @@ sim_request_random(struct sim_run *run)
         request_append(run, log);
     } else if (choice < 850) {
         request_read(run, log);
+    } else if (choice < 860) {
+        request_watch(log);
     } else if (choice < 920) {
         request_find(run, log);
     } else if (choice < 990) {
@@ -677,6 +737,8 @@ sim_request_random(struct sim_run *run)
         sim_trim_send(run, log, log->start + (int64_t)mr_rng_below(&run->rng, (uint64_t)span + 1));
     } else if (choice < 994) {
         request_delete(run, slot);
+    } else {
+        request_watch(log);
     }
     if (run->room || mr_rng_below(&run->rng, 20) == 0) {
         run->room = true;
@@ -691,6 +753,8 @@ sim_requests_drop(struct sim_run *run)
         request_free(run, MR_CONTAINER_OF(run->requests.next, struct sim_request, node));
     }
     for (unsigned i = 0; i < SIM_LOGS; i++) {
+        mr_list_init(&run->logs[i]->watch.node); /* what it was in has gone */
+        run->logs[i]->watched = false;
         for (unsigned k = 0; k < SIM_PRODUCERS; k++) {
             run->logs[i]->producers[k].sent = 0;
         }

@@ -378,6 +378,11 @@ end_life(struct sim_run *run)
         return false;
     case 1:
         if (idle(run)) {
+            sim_watches_check(run);
+            for (unsigned i = 0; i < SIM_LOGS; i++) {
+                mr_log_watch_remove(&run->logs[i]->watch);
+                run->logs[i]->watched = false;
+            }
             sim_trace(run, "close");
             take_stats(run);
             clean = mr_store_close(run->store) == 0;

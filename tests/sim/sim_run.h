@@ -35,6 +35,7 @@
     X(old_epochs_refused)                                                                          \
     X(reads_hot)                                                                                   \
     X(reads_cold)                                                                                  \
+    X(watches_fired)                                                                               \
     X(finds)                                                                                       \
     X(trims)                                                                                       \
     X(deletes)                                                                                     \
@@ -124,6 +125,8 @@ void sim_trace(const struct sim_run *run, const char *format, ...)
 void sim_send_ready(struct sim_run *run);
 /* Makes one random request. */
 void sim_request_random(struct sim_run *run);
+/* Fails where a watch should have fired; call when all is at rest. */
+void sim_watches_check(struct sim_run *run);
 /* Frees what will never be answered. */
 void sim_requests_drop(struct sim_run *run);
 /* Asks to delete a log that is in `dying` already. */

@@ -5,6 +5,7 @@
  *   store_sim --seed N [--trace]     exactly one run
  *   store_sim --seeds N --first M    explores
  *   --operations N                   per run, at least 2,000 */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,9 @@ main(int argc, char **argv)
             return 2;
         }
     }
+    /* Batches, arenas and media are freed and taken all the time; the kernel need not know. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     printf("seeds %llu to %llu\n", (unsigned long long)first,
            (unsigned long long)(first + seeds - 1));
     fflush(stdout);
