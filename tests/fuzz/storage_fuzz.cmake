@@ -1,0 +1,2 @@
+mr_fuzz(batch_fuzz SOURCES batch_fuzz.c LIBS mr_batch)
+mr_fuzz(decompress_fuzz SOURCES decompress_fuzz.c LIBS mr_batch)
