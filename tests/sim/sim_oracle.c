@@ -15,6 +15,7 @@ sim_log_new(struct mr_rng *rng, uint32_t number)
         memcpy(log->id.topic_id.bytes + i, &word, 8);
     }
     log->id.partition = (int32_t)(number % 5);
+    mr_list_init(&log->watch.node);
     log->clock_ms = 1700000000000;
     for (int i = 0; i < SIM_PRODUCERS; i++) {
         log->producers[i].id = (int64_t)number * SIM_PRODUCERS + i;
@@ -101,6 +102,7 @@ sim_log_settle(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoc
     log->batches[log->batch_count++] = batch;
     log->end += batch->count;
     log->live_bytes += batch->size;
+    log->bytes_total += batch->size;
     log->used = true;
     sim_log_doubt_remove(log, batch);
 }

@@ -1,0 +1,242 @@
+/* tests/sim/sim_judge.c: compares an open store with the oracle. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/sim_run.h"
+
+#define READ_BYTES (1u << 20)
+#define TURNS_MAX  100000u
+/* The metadata: superblocks, roots and journal. */
+#define FIRST_BLOCKS 4u
+
+struct check {
+    struct mr_read read;
+    bool answered;
+};
+
+static void
+check_answered(struct mr_read *read)
+{
+    MR_CONTAINER_OF(read, struct check, read)->answered = true;
+}
+
+void
+sim_check_log(struct sim_run *run, struct mr_store *store, struct mr_dev *dev, struct sim_log *log,
+              struct mr_log *opened, bool errors_allowed)
+{
+    struct mr_log_offsets offsets;
+    int64_t at;
+
+    mr_log_offsets(opened, &offsets);
+    at = offsets.start;
+    while (at < offsets.high_watermark) {
+        struct check check = {.read = {.done = check_answered,
+                                       .offset = at,
+                                       .bytes_max = READ_BYTES,
+                                       .one_at_least = true}};
+        size_t size = 0;
+        int got = mr_log_read(opened, &check.read);
+
+        for (unsigned turns = 0; got == 0 && !check.answered; turns++) {
+            mr_store_tick(store);
+            mr_dev_poll(dev);
+            if (turns == TURNS_MAX) {
+                sim_fail("partition %d: a read is never answered", log->id.partition);
+            }
+        }
+        if (got < 0 || check.read.error != MR_KAFKA_NONE) {
+            if (got < 0 || !errors_allowed) {
+                sim_fail("partition %d: cannot read at %lld after the open: %d, %s",
+                         log->id.partition, (long long)at, got,
+                         mr_kafka_err_name(check.read.error));
+            }
+            mr_log_read_release(store, &check.read);
+            return;
+        }
+        for (unsigned i = 0; i < check.read.iov_count; i++) {
+            memcpy(run->buffer + size, check.read.iov[i].iov_base, check.read.iov[i].iov_len);
+            size += check.read.iov[i].iov_len;
+        }
+        mr_log_read_release(store, &check.read);
+        if (size < SIM_HEADER_SIZE) {
+            sim_fail("partition %d: read at %lld gives %zu bytes", log->id.partition, (long long)at,
+                     size);
+        }
+        sim_log_check_bytes(log, at, run->buffer, size);
+        for (size_t byte = 0; byte < size; byte += sim_get32(run->buffer + byte + 8) + 12) {
+            at = (int64_t)sim_get64(run->buffer + byte) +
+                 (int32_t)sim_get32(run->buffer + byte + 23) + 1;
+        }
+    }
+}
+
+/* KIP-320 for the epoch of one batch, any of them. */
+static void
+check_epoch(struct sim_run *run, const struct sim_log *log, const struct mr_log *opened)
+{
+    size_t first = sim_log_index(log, log->start);
+    int64_t end = log->end, got_end = -1;
+    int32_t epoch, got_epoch = -1;
+    size_t at;
+
+    if (first >= log->batch_count) {
+        return;
+    }
+    at = first + mr_rng_below(&run->rng, log->batch_count - first);
+    epoch = log->batches[at]->leader_epoch;
+    for (; at < log->batch_count; at++) {
+        if (log->batches[at]->leader_epoch != epoch) {
+            end = log->batches[at]->base_offset;
+            break;
+        }
+    }
+    if (mr_log_epoch_end(opened, epoch, &got_epoch, &got_end) != 0 || got_epoch != epoch ||
+        got_end != end) {
+        sim_fail("partition %d: epoch %d ends at %lld, but the answer is %d at %lld",
+                 log->id.partition, epoch, (long long)end, got_epoch, (long long)got_end);
+    }
+}
+
+/* Judges one log; returns it as it is open, or NULL. */
+static struct mr_log *
+judge_log(struct sim_run *run, struct sim_log *log, bool gone_allowed, bool adopt)
+{
+    struct mr_log *opened = mr_store_log_find(run->store, &log->id);
+    struct mr_log_offsets offsets;
+    unsigned lost = 0, survived;
+
+    if (!opened) {
+        if (log->used && !gone_allowed) {
+            sim_fail("partition %d is gone, acknowledged up to %lld", log->id.partition,
+                     (long long)log->end);
+        }
+        while (adopt && log->doubt_count > 0) {
+            sim_log_doubt_remove(log, log->doubts[0].batch);
+            run->counters->doubtful_lost++;
+        }
+        if (adopt) {
+            log->trim_count = 0;
+        }
+        return NULL;
+    }
+    mr_log_offsets(opened, &offsets);
+    sim_trace(run, "open p%d: %lld to %lld, acknowledged %lld, %zu in doubt", log->id.partition,
+              (long long)offsets.start, (long long)offsets.high_watermark, (long long)log->end,
+              log->doubt_count);
+    survived = sim_log_judge(log, &offsets, adopt, &lost);
+    if (adopt) {
+        run->counters->doubtful_survived += survived;
+        run->counters->doubtful_lost += lost;
+        check_epoch(run, log, opened);
+    }
+    return opened;
+}
+
+static void
+check_no_others(struct sim_run *run, unsigned found)
+{
+    unsigned count = 0;
+
+    for (struct mr_log *log = mr_store_log_next(run->store, NULL); log;
+         log = mr_store_log_next(run->store, log)) {
+        count++;
+    }
+    if (count != found) {
+        sim_fail("the store holds %u logs, %u are known", count, found);
+    }
+    for (uint64_t i = 0; i < run->dead_count && i < SIM_DEAD; i++) {
+        if (mr_store_log_find(run->store, &run->dead[i])) {
+            sim_fail("partition %d has risen again after its delete was acknowledged",
+                     run->dead[i].partition);
+        }
+    }
+}
+
+void
+sim_judge(struct sim_run *run, bool adopt)
+{
+    bool whole = !adopt || run->quiet || mr_rng_below(&run->rng, 3) == 0;
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        struct mr_log *opened = judge_log(run, run->logs[i], false, adopt);
+
+        found += opened != NULL;
+        if (opened && (whole || mr_rng_below(&run->rng, 3) == 0)) {
+            sim_check_log(run, run->store, run->dev, run->logs[i], opened, !adopt);
+        }
+    }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        struct sim_log *log = run->dying[i];
+
+        if (!log->delete_sent && mr_store_log_find(run->store, &log->id)) {
+            sim_fail("partition %d has risen again after its delete was acknowledged",
+                     log->id.partition);
+        }
+        found += judge_log(run, log, true, adopt) != NULL;
+    }
+    check_no_others(run, found);
+}
+
+/* Opens a copy. Returns whether it opened; fails on what it may not say. */
+static bool
+open_copy(struct sim_run *run, struct mr_dev_sim *copy, bool must)
+{
+    struct mr_store_config config = run->config;
+    char reason[256] = "";
+    int error;
+
+    run->dev = mr_dev_sim_connect(copy);
+    config.dev = run->dev;
+    config.on_failed = NULL;
+    config.on_low_space = NULL;
+    config.on_room = NULL;
+    error = mr_store_open(&config, &run->store, reason, sizeof(reason));
+    if (error) {
+        run->store = NULL;
+        sim_trace(run, "rot: refused: %s (%d)", reason, error);
+        if (must) {
+            sim_fail("refuses to open after mere crashes: %s (%d)", reason, error);
+        }
+    }
+    return error == 0;
+}
+
+static void
+close_copy(struct sim_run *run, struct mr_dev_sim *copy)
+{
+    mr_dev_sim_kill(copy);
+    if (run->store) {
+        mr_store_abandon(run->store);
+    }
+    run->store = NULL;
+    run->dev = NULL;
+}
+
+void
+sim_rot(struct sim_run *run)
+{
+    struct mr_dev_sim *copy = mr_dev_sim_copy(run->sim, mr_rng_next(&run->rng));
+    uint64_t sectors = run->journal_bytes / MR_DEV_SECTOR;
+    uint64_t offset =
+        FIRST_BLOCKS * MR_DEV_BLOCK + mr_rng_below(&run->rng, sectors) * MR_DEV_SECTOR;
+
+    if (mr_rng_below(&run->rng, 4) == 0) {
+        offset =
+            mr_rng_below(&run->rng, FIRST_BLOCKS * MR_DEV_BLOCK / MR_DEV_SECTOR) * MR_DEV_SECTOR;
+    }
+    /* An open writes a set that proves the one before it: nothing that was acknowledged is then
+     * undecided between tear and rot. */
+    open_copy(run, copy, true);
+    close_copy(run, copy);
+    mr_dev_sim_rot(copy, offset);
+    sim_trace(run, "rot at byte %llu", (unsigned long long)offset);
+    if (open_copy(run, copy, false)) {
+        sim_judge(run, false);
+        run->counters->rot_survived++;
+    } else {
+        run->counters->rot_refused++;
+    }
+    close_copy(run, copy);
+    mr_dev_sim_destroy(copy);
+}

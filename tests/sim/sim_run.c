@@ -1,0 +1,535 @@
+/* tests/sim/sim_run.c: a run is a row of lives, each from an open to a crash or a close. */
+#include "tests/sim/sim_run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB          (UINT64_C(1) << 20)
+#define ARENA_BYTES  (12 * MIB)
+#define BUFFER_BYTES (8 * MIB)
+#define IDLE_TURNS   400000u
+#define OPENS_MAX    60u
+#define FAILED_TURNS 400u /* how long a failed log is left alone before a restart */
+#define GROWTH_BYTES (8 * MIB)
+
+static uint64_t failing_seed;
+
+void
+sim_fail(const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fprintf(stderr, "store_sim: seed %llu: ", (unsigned long long)failing_seed);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n  replay: store_sim --seed %llu --trace\n",
+            (unsigned long long)failing_seed);
+    exit(1);
+}
+
+void
+sim_trace(const struct sim_run *run, const char *format, ...)
+{
+    va_list args;
+
+    if (!run->trace) {
+        return;
+    }
+    printf("%9llu us: ", (unsigned long long)(run->clock.now_ns / 1000));
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* ---- the store's callbacks ------------------------------------------------------------------- */
+
+static void
+on_room(void *context)
+{
+    ((struct sim_run *)context)->room = true;
+}
+
+static void
+on_failed(void *context)
+{
+    struct sim_run *run = context;
+
+    sim_trace(run, "the store has failed");
+    if (!run->write_faults) {
+        sim_fail("the store failed on a device that has no faults");
+    }
+    run->failed = true;
+    run->counters->stores_failed++;
+}
+
+static void
+on_low_space(void *context)
+{
+    ((struct sim_run *)context)->low_space = true;
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static void
+look(struct sim_run *run)
+{
+    struct mr_store_stats stats;
+
+    mr_store_stats(run->store, &stats);
+    if (stats.checkpoints != run->before.checkpoints) {
+        run->checkpoint_bytes_at = stats.checkpoint_bytes;
+    }
+    run->before = stats;
+}
+
+static bool
+in_checkpoint(const struct sim_run *run)
+{
+    return run->before.checkpoint_bytes != run->checkpoint_bytes_at;
+}
+
+static void
+grow(struct sim_run *run)
+{
+    if (!run->low_space || run->grown || run->seed % 3) {
+        return;
+    }
+    mr_dev_sim_extend(run->sim, run->device_bytes + GROWTH_BYTES);
+    if (mr_dev_resize(run->dev) != 0 || mr_store_grow(run->store) != 0) {
+        sim_fail("the store could not grow");
+    }
+    run->grown = true;
+    run->counters->grown++;
+}
+
+bool
+sim_turn(struct sim_run *run)
+{
+    bool busy;
+
+    run->clock.now_ns += mr_rng_below(&run->rng, 20000);
+    busy = mr_store_tick(run->store);
+    if (mr_dev_poll(run->dev) < 0) {
+        return false;
+    }
+    grow(run);
+    if (!busy && mr_dev_sim_in_flight(run->sim) == 0) {
+        uint64_t deadline = mr_store_deadline_ns(run->store);
+
+        if (deadline != UINT64_MAX && deadline > run->clock.now_ns &&
+            mr_rng_below(&run->rng, 4) == 0) {
+            run->clock.now_ns = deadline;
+        }
+    }
+    return true;
+}
+
+static bool
+anything_failed(struct sim_run *run)
+{
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        struct mr_log_offsets offsets;
+
+        mr_log_offsets(run->logs[i]->log, &offsets);
+        if (offsets.failed) {
+            return true;
+        }
+    }
+    return run->failed;
+}
+
+/* ---- death ----------------------------------------------------------------------------------- */
+
+static void
+take_stats(struct sim_run *run)
+{
+    struct sim_counters *counters = run->counters;
+    struct mr_store_stats stats;
+
+    mr_store_stats(run->store, &stats);
+    counters->journal_wraps += stats.group_bytes / run->journal_bytes;
+    counters->checkpoints += stats.checkpoints;
+    counters->voids += stats.voids;
+    counters->tail_images += stats.tail_images;
+    counters->carried_blocks += stats.carried_blocks;
+    counters->direct_mebibytes += stats.direct_bytes / MIB;
+    counters->inline_mebibytes += stats.inline_bytes / MIB;
+    counters->device_reuse +=
+        (stats.direct_bytes + stats.written_behind_bytes) * 2 / run->device_bytes;
+    counters->reads_hot += stats.reads_hot;
+    counters->reads_cold += stats.reads_cold;
+}
+
+static void
+cut(struct sim_run *run)
+{
+    mr_dev_sim_cut_after(run->sim, 0, false);
+    if (mr_rng_below(&run->rng, 4)) {
+        mr_dev_sim_power_cut(run->sim);
+        run->counters->power_cuts++;
+    } else {
+        mr_dev_sim_kill(run->sim);
+        run->counters->kills++;
+    }
+}
+
+static void
+die(struct sim_run *run)
+{
+    look(run);
+    sim_trace(run, "crash%s", in_checkpoint(run) ? " in a checkpoint" : "");
+    run->counters->crashes_in_checkpoint += in_checkpoint(run);
+    take_stats(run);
+    cut(run);
+    mr_store_abandon(run->store);
+    run->store = NULL;
+    sim_requests_drop(run);
+}
+
+/* ---- birth ----------------------------------------------------------------------------------- */
+
+/* One attempt; true: the store is open and the power is on. */
+static bool
+open_once(struct sim_run *run)
+{
+    char reason[256] = "";
+    int error;
+
+    run->dev = mr_dev_sim_connect(run->sim);
+    run->config.dev = run->dev;
+    run->failed = false;
+    run->low_space = false;
+    run->room = true;
+    if (!run->quiet && mr_rng_below(&run->rng, 3) == 0) {
+        mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 25),
+                             mr_rng_below(&run->rng, 3) == 0);
+    }
+    error = mr_store_open(&run->config, &run->store, reason, sizeof(reason));
+    mr_dev_sim_cut_after(run->sim, 0, false);
+    sim_trace(run, "open: %d %s", error, reason);
+    if (error == 0 && mr_dev_poll(run->dev) >= 0) {
+        return true;
+    }
+    if (error == 0) {
+        mr_store_abandon(run->store);
+    }
+    run->store = NULL;
+    if (error == 0 || error == -ECANCELED) {
+        run->counters->crashes_in_open++;
+    } else if (error == -EIO && run->write_faults) {
+        run->counters->opens_failed++;
+    } else {
+        sim_fail("refuses to open after mere crashes: %s (%d)", reason, error);
+    }
+    cut(run);
+    return false;
+}
+
+/* Dying logs that are gone are forgotten; the others are deleted once more. */
+static void
+settle_dying(struct sim_run *run)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        struct sim_log *log = run->dying[i];
+
+        if (mr_store_log_find(run->store, &log->id)) {
+            run->dying[kept++] = log;
+        } else {
+            run->dead[run->dead_count++ % SIM_DEAD] = log->id;
+            sim_log_free(log);
+        }
+    }
+    run->dying_count = kept;
+    for (unsigned i = 0; i < kept; i++) {
+        sim_delete_send(run, run->dying[i], run->dying[i]->id);
+    }
+}
+
+static void
+open_store(struct sim_run *run, bool clean)
+{
+    unsigned attempts = 0;
+
+    do {
+        if (attempts++ == OPENS_MAX) {
+            sim_fail("does not open in %u attempts", OPENS_MAX);
+        }
+        if (run->rot && mr_rng_below(&run->rng, 3) == 0) {
+            sim_rot(run);
+        }
+    } while (!open_once(run));
+    if (clean && attempts == 1 && !mr_store_was_clean(run->store)) {
+        sim_fail("a clean close was not recognised");
+    }
+    run->epoch += mr_store_was_clean(run->store) ? 0 : 1;
+    sim_judge(run, true);
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        run->logs[i]->log = mr_store_log_make(run->store, &run->logs[i]->id);
+        if (!run->logs[i]->log) {
+            sim_fail("no log could be made");
+        }
+    }
+    settle_dying(run);
+    memset(&run->before, 0, sizeof(run->before));
+    run->checkpoint_bytes_at = 0;
+    look(run);
+    run->checkpoint_bytes_at = run->before.checkpoint_bytes;
+    run->failed_since = 0;
+    run->life_operations = 0;
+    run->life_length = 150 + mr_rng_below(&run->rng, 700);
+}
+
+/* ---- a life ---------------------------------------------------------------------------------- */
+
+static bool
+all_acknowledged(const struct sim_run *run)
+{
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        for (unsigned k = 0; k < SIM_PRODUCERS; k++) {
+            if (run->logs[i]->producers[k].unacked_count > 0) {
+                return false;
+            }
+        }
+    }
+    return run->request_count == 0;
+}
+
+/* Until everything is answered. False: died, or something has failed. */
+static bool
+idle(struct sim_run *run)
+{
+    for (uint64_t turn = 0; !all_acknowledged(run); turn++) {
+        if (turn == IDLE_TURNS) {
+            sim_fail("stuck: %u requests are never answered", run->request_count);
+        }
+        sim_send_ready(run);
+        if (!sim_turn(run)) {
+            return false;
+        }
+        if (turn % 64 == 0 && anything_failed(run)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Operations until the life's end. False: it has ended before. */
+static bool
+live(struct sim_run *run)
+{
+    uint64_t turn = 0;
+
+    while (run->life_operations < run->life_length) {
+        if (mr_rng_below(&run->rng, 2)) {
+            sim_request_random(run);
+        }
+        if (!sim_turn(run)) {
+            return false;
+        }
+        if (++turn % 16 == 0) {
+            look(run);
+            run->failed_since += anything_failed(run) ? 16 : 0;
+            run->counters->logs_failed += run->failed_since == 16;
+            if (run->failed_since > FAILED_TURNS) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Goes on until the cut that is set comes, or for some turns. */
+static void
+live_to_the_cut(struct sim_run *run, bool checkpoint)
+{
+    for (unsigned turn = 0; turn < 600; turn++) {
+        if (mr_rng_below(&run->rng, 2)) {
+            sim_request_random(run);
+        }
+        if (!sim_turn(run)) {
+            return;
+        }
+        look(run);
+        if (checkpoint && in_checkpoint(run)) {
+            mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 12), false);
+            checkpoint = false;
+        }
+    }
+}
+
+/* Returns whether it was a clean close. */
+static bool
+end_life(struct sim_run *run)
+{
+    bool clean = false;
+
+    switch (mr_rng_below(&run->rng, 5)) {
+    case 0: /* at once */
+        die(run);
+        return false;
+    case 1:
+        if (idle(run)) {
+            sim_watches_check(run);
+            for (unsigned i = 0; i < SIM_LOGS; i++) {
+                mr_log_watch_remove(&run->logs[i]->watch);
+                run->logs[i]->watched = false;
+            }
+            sim_trace(run, "close");
+            take_stats(run);
+            clean = mr_store_close(run->store) == 0;
+            if (!clean && !run->write_faults) {
+                sim_fail("the store could not be closed");
+            }
+            run->store = NULL;
+            run->counters->clean_closes += clean;
+            sim_requests_drop(run);
+            mr_dev_sim_kill(run->sim);
+            return clean;
+        }
+        die(run);
+        return false;
+    case 2:
+        live_to_the_cut(run, true);
+        die(run);
+        return false;
+    default:
+        mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 60),
+                             mr_rng_below(&run->rng, 4) == 0);
+        live_to_the_cut(run, false);
+        die(run);
+        return false;
+    }
+}
+
+/* Without new work, and with everything trimmed, produce must be accepted again, and a last open
+ * finds all of it. */
+static void
+finish(struct sim_run *run)
+{
+    unsigned attempts = 0;
+
+    run->quiet = true;
+    for (;;) {
+        bool well = idle(run);
+
+        for (unsigned i = 0; well && i < SIM_LOGS; i++) {
+            struct sim_log *log = run->logs[i];
+            struct sim_producer *producer = &log->producers[0];
+
+            sim_trim_send(run, log, log->end);
+            producer->unacked[producer->unacked_count++] =
+                sim_batch_make(&run->rng, 2000, log->clock_ms, false, producer->id, producer->epoch,
+                               producer->sequence_next);
+            producer->sequence_next =
+                (int32_t)(((int64_t)producer->sequence_next + producer->unacked[0]->count) &
+                          INT32_MAX);
+        }
+        if (well && idle(run)) {
+            break;
+        }
+        if (attempts++ == 20) {
+            sim_fail("does not come to rest");
+        }
+        die(run);
+        open_store(run, false);
+    }
+    die(run);
+    open_store(run, false);
+    die(run);
+}
+
+static void
+set_up(struct sim_run *run)
+{
+    struct mr_dev_sim_config dev = {.size_bytes = run->device_bytes,
+                                    .seed = mr_rng_next(&run->rng),
+                                    .garbage_on_cut = 0.4,
+                                    .complete_max = (unsigned)mr_rng_below(&run->rng, 8)};
+    struct mr_store_format format = {.node_id = 1, .journal_bytes = run->journal_bytes};
+
+    if (run->write_faults) {
+        dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0005 : 0.003;
+    }
+    memset(format.store_id.bytes, 0x11, 16);
+    memset(format.cluster_id.bytes, 0x22, 16);
+    run->sim = mr_dev_sim_create(&dev);
+    for (unsigned attempt = 0;; attempt++) {
+        int error = mr_store_format(mr_dev_sim_connect(run->sim), &format);
+
+        mr_dev_sim_kill(run->sim);
+        if (error == 0) {
+            break;
+        }
+        if (!run->write_faults || attempt == 20) {
+            sim_fail("the store cannot be formatted: %d", error);
+        }
+    }
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        run->logs[i] = sim_log_new(&run->rng, run->logs_made++);
+    }
+}
+
+static void
+tear_down(struct sim_run *run)
+{
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        sim_log_free(run->logs[i]);
+    }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        sim_log_free(run->dying[i]);
+    }
+    mr_dev_sim_destroy(run->sim);
+    free(run->config.arena);
+    free(run->buffer);
+}
+
+void
+sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *counters)
+{
+    static const uint32_t direct[] = {8192, 16384, 32768, 65536};
+    struct sim_run run = {.seed = seed, .trace = trace, .counters = counters};
+    unsigned lives = 0;
+
+    failing_seed = seed;
+    mr_rng_init(&run.rng, seed);
+    mr_clock_sim_init(&run.clock, 1700000000000);
+    mr_list_init(&run.requests);
+    run.journal_bytes = (1 + mr_rng_below(&run.rng, 4)) * MIB;
+    run.device_bytes = (24 + 8 * mr_rng_below(&run.rng, 5)) * MIB;
+    run.write_faults = mr_rng_below(&run.rng, 4) == 0;
+    run.rot = !run.write_faults && mr_rng_below(&run.rng, 3) == 0;
+    run.buffer = malloc(BUFFER_BYTES);
+    run.config = (struct mr_store_config){.clock = &run.clock.clock,
+                                          .arena = aligned_alloc(MR_DEV_BLOCK, ARENA_BYTES),
+                                          .arena_bytes = ARENA_BYTES,
+                                          .logs_max = 64,
+                                          .producers_max = 4096,
+                                          .direct_run_bytes = direct[mr_rng_below(&run.rng, 4)],
+                                          .index_bytes_max = MIB,
+                                          .on_room = on_room,
+                                          .on_failed = on_failed,
+                                          .on_low_space = on_low_space,
+                                          .context = &run};
+    set_up(&run);
+    open_store(&run, false);
+    while (run.operations < operations || lives < 4) {
+        if (live(&run)) {
+            open_store(&run, end_life(&run));
+        } else {
+            die(&run);
+            open_store(&run, false);
+        }
+        lives++;
+    }
+    finish(&run);
+    tear_down(&run);
+}

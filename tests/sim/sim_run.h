@@ -1,0 +1,154 @@
+/* tests/sim/sim_run.h: one seeded run of the store over the simulated disk. */
+#ifndef MR_TESTS_SIM_SIM_RUN_H
+#define MR_TESTS_SIM_SIM_RUN_H
+
+#include "tests/sim/sim_oracle.h"
+
+#define SIM_LOGS      8
+#define SIM_DYING     16
+#define SIM_DEAD      16
+#define SIM_ERRORS    140
+#define SIM_OPS_MIN   2000
+#define SIM_BATCH_MAX (1u << 20)
+
+/* Counted over all seeds. An event of the first part must occur in a run of many seeds. */
+#define SIM_COUNTERS(X)                                                                            \
+    X(operations)                                                                                  \
+    X(acknowledged)                                                                                \
+    X(power_cuts)                                                                                  \
+    X(kills)                                                                                       \
+    X(crashes_in_open)                                                                             \
+    X(crashes_in_checkpoint)                                                                       \
+    X(clean_closes)                                                                                \
+    X(journal_wraps)                                                                               \
+    X(checkpoints)                                                                                 \
+    X(voids)                                                                                       \
+    X(tail_images)                                                                                 \
+    X(direct_mebibytes)                                                                            \
+    X(inline_mebibytes)                                                                            \
+    X(device_reuse)                                                                                \
+    X(doubtful_survived)                                                                           \
+    X(doubtful_lost)                                                                               \
+    X(duplicates)                                                                                  \
+    X(duplicates_in_doubt)                                                                         \
+    X(gaps_refused)                                                                                \
+    X(old_epochs_refused)                                                                          \
+    X(reads_hot)                                                                                   \
+    X(reads_cold)                                                                                  \
+    X(watches_fired)                                                                               \
+    X(finds)                                                                                       \
+    X(trims)                                                                                       \
+    X(deletes)                                                                                     \
+    X(write_faults)                                                                                \
+    X(logs_failed)                                                                                 \
+    X(rot_refused)                                                                                 \
+    X(rot_survived)                                                                                \
+    X(again)
+
+/* These are good to see, but no run of a few hundred seeds is sure to have them. */
+#define SIM_COUNTERS_RARE(X)                                                                       \
+    X(carried_blocks)                                                                              \
+    X(stores_failed)                                                                               \
+    X(opens_failed)                                                                                \
+    X(grown)                                                                                       \
+    X(refused)                                                                                     \
+    X(read_errors)
+
+struct sim_counters {
+#define SIM_COUNTER_FIELD(name) uint64_t name;
+    SIM_COUNTERS(SIM_COUNTER_FIELD)
+    SIM_COUNTERS_RARE(SIM_COUNTER_FIELD)
+#undef SIM_COUNTER_FIELD
+};
+
+enum sim_expect {
+    SIM_EXPECT_APPEND,
+    SIM_EXPECT_DUPLICATE,
+    SIM_EXPECT_GAP,
+    SIM_EXPECT_OLD_EPOCH,
+};
+
+/* Anything the store was asked and has not answered. */
+struct sim_request {
+    struct mr_list node;
+    struct sim_log *log;
+    enum { SIM_APPEND, SIM_READ, SIM_FIND, SIM_TRIM, SIM_DELETE } kind;
+    union {
+        struct mr_append append;
+        struct mr_read read;
+        struct mr_log_find find;
+        struct mr_log_trim trim;
+        struct mr_log_delete delete;
+    };
+    struct sim_batch *batch;
+    struct sim_producer *producer;
+    enum sim_expect expect;
+    int64_t start, end; /* of the log when it was asked */
+};
+
+struct sim_run {
+    uint64_t seed;
+    bool trace;
+    struct sim_counters *counters;
+    struct mr_rng rng;
+    struct mr_clock_sim clock;
+    struct mr_dev_sim *sim;
+    struct mr_dev *dev;
+    struct mr_store_config config;
+    struct mr_store *store; /* NULL: not open */
+    struct sim_log *logs[SIM_LOGS];
+    struct sim_log *dying[SIM_DYING]; /* a delete was sent */
+    unsigned dying_count;
+    struct mr_log_id dead[SIM_DEAD]; /* the latest whose delete was acknowledged */
+    uint64_t dead_count;
+    struct mr_list requests;
+    unsigned request_count;
+    uint64_t journal_bytes, device_bytes;
+    int32_t epoch;
+    uint32_t logs_made;
+    uint64_t operations, life_operations, life_length;
+    bool write_faults, rot;
+    bool room, failed, low_space, grown;
+    bool quiet;                   /* nothing new is asked */
+    uint64_t failed_since;        /* steps with a failed log */
+    struct mr_store_stats before; /* at the last look */
+    uint64_t checkpoint_bytes_at; /* when the last checkpoint ended */
+    uint8_t *buffer;              /* what reads are joined in */
+};
+
+void sim_trace(const struct sim_run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- requests (sim_request.c) ---------------------------------------------------------------- */
+
+/* Sends what producers have ready. */
+void sim_send_ready(struct sim_run *run);
+/* Makes one random request. */
+void sim_request_random(struct sim_run *run);
+/* Fails where a watch should have fired; call when all is at rest. */
+void sim_watches_check(struct sim_run *run);
+/* Frees what will never be answered. */
+void sim_requests_drop(struct sim_run *run);
+/* Asks to delete a log that is in `dying` already. */
+void sim_delete_send(struct sim_run *run, struct sim_log *log, struct mr_log_id id);
+void sim_trim_send(struct sim_run *run, struct sim_log *log, int64_t offset);
+
+/* ---- life and death (sim_run.c) -------------------------------------------------------------- */
+
+/* One whole run. Fails by sim_fail(). */
+void sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *counters);
+
+/* One turn of the store's loop. False: the store has died. */
+bool sim_turn(struct sim_run *run);
+
+/* ---- judgement after an open (sim_judge.c) --------------------------------------------------- */
+
+/* Judges all logs of an open store; `adopt` takes over what has survived. */
+void sim_judge(struct sim_run *run, bool adopt);
+/* Reads a whole log through a store that nothing else uses and checks each byte. */
+void sim_check_log(struct sim_run *run, struct mr_store *store, struct mr_dev *dev,
+                   struct sim_log *log, struct mr_log *opened, bool errors_allowed);
+/* Spoils one sector of the metadata in a copy, which must refuse to open or lose nothing. */
+void sim_rot(struct sim_run *run);
+
+#endif
