@@ -1,0 +1,401 @@
+/* control/api_topics.c: CreateTopics (key 19) and DeleteTopics (key 20). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/loop.h"
+#include "control/placement.h"
+
+#define VERSION_CONFIGS_BACK 5 /* KIP-525: the answer has the topic's configuration */
+#define VERSION_TOPICS       6 /* DeleteTopics by name or id (KIP-516) */
+#define SOURCE_TOPIC         1 /* DescribeConfigs' ConfigSource */
+#define SOURCE_STATIC_BROKER 4
+#define SOURCE_DEFAULT       5
+
+static const struct mr_snapshot_topic *
+find_topic(const struct mr_snapshot *snapshot, struct mr_str name)
+{
+    return name.size > 0 ? mr_snapshot_topic_by_name(snapshot, name.data, (uint32_t)name.size)
+                         : NULL;
+}
+
+/* Kafka's rules for a topic name, with the reason; NULL: valid. */
+static const char *
+name_fault(struct mr_str name)
+{
+    if (name.size < 1) {
+        return "a topic name must not be empty";
+    }
+    if (name.size > (int32_t)MR_TOPIC_NAME_MAX) {
+        return "a topic name has at most 249 characters";
+    }
+    if ((name.size == 1 && name.data[0] == '.') ||
+        (name.size == 2 && memcmp(name.data, "..", 2) == 0)) {
+        return "a topic name must be neither \".\" nor \"..\"";
+    }
+    for (int32_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-')) {
+            return "a topic name consists of letters, digits, '.', '_' and '-'";
+        }
+    }
+    return NULL;
+}
+
+static void
+refuse(struct mr_create_topics_response_topic *answer, enum mr_kafka_err error,
+       struct mr_str message)
+{
+    answer->error_code = (int16_t)error;
+    answer->error_message = message;
+}
+
+/* ---- judging a new topic --------------------------------------------------------------------- */
+
+static bool
+named_twice(const struct mr_create_topics_request *body, int32_t at)
+{
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        if (i != at && mr_str_equal(body->topics[i].name, body->topics[at].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The number of partitions, or -1 with the answer refused. */
+static int32_t
+judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
+                  const struct mr_create_topics_request_topic *topic,
+                  struct mr_create_topics_response_topic *answer)
+{
+    if (topic->num_partitions != -1 || topic->replication_factor != -1) {
+        refuse(answer, MR_KAFKA_INVALID_REQUEST,
+               mr_str_from_c("a replica assignment excludes partition count and replication "
+                             "factor, which must both be -1"));
+        return -1;
+    }
+    for (int32_t i = 0; i < topic->assignments_count; i++) {
+        bool found = false;
+
+        for (int32_t k = 0; k < topic->assignments_count; k++) {
+            const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[k];
+
+            found |= one->partition_index == i && one->broker_ids_count == 1 &&
+                     one->broker_ids[0] == control->config.node_id;
+        }
+        if (!found) {
+            refuse(answer, MR_KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                   mr_ctl_text(request, "partition %d must be assigned to broker %d alone", i,
+                               control->config.node_id));
+            return -1;
+        }
+    }
+    return topic->assignments_count;
+}
+
+static int32_t
+judge_counts(struct mr_control *control, struct mr_ctl_request *request,
+             const struct mr_create_topics_request_topic *topic,
+             struct mr_create_topics_response_topic *answer)
+{
+    int32_t partitions = topic->num_partitions;
+    int32_t factor = topic->replication_factor;
+
+    if (topic->assignments_count > 0) {
+        return judge_assignments(control, request, topic, answer);
+    }
+    if (partitions == -1) {
+        partitions = (int32_t)mr_config_long(control->config.config, "num.partitions");
+    }
+    if (factor == -1) {
+        factor = (int32_t)mr_config_long(control->config.config, "default.replication.factor");
+    }
+    if (partitions < 1 || partitions > (int32_t)MR_METADATA_TOPIC_PARTITIONS_MAX) {
+        refuse(answer, MR_KAFKA_INVALID_PARTITIONS,
+               mr_ctl_text(request, "the number of partitions must be between 1 and %u",
+                           MR_METADATA_TOPIC_PARTITIONS_MAX));
+        return -1;
+    }
+    if (factor < 1) {
+        refuse(answer, MR_KAFKA_INVALID_REPLICATION_FACTOR,
+               mr_str_from_c("the replication factor must be positive"));
+        return -1;
+    }
+    if (factor > 1) {
+        refuse(answer, MR_KAFKA_INVALID_REPLICATION_FACTOR,
+               mr_ctl_text(request,
+                           "replication factor %d needs %d brokers, but this cluster has 1 broker",
+                           factor, factor));
+        return -1;
+    }
+    return partitions;
+}
+
+/* Takes the overrides over; false: refused. The texts are in the request's memory. */
+static bool
+judge_configs(struct mr_ctl_request *request, const struct mr_create_topics_request_topic *topic,
+              const char *overrides[MR_TOPIC_KEYS], struct mr_create_topics_response_topic *answer)
+{
+    for (int32_t i = 0; i < topic->configs_count; i++) {
+        struct mr_str name = topic->configs[i].name;
+        struct mr_str value = topic->configs[i].value;
+        int key = name.size > 0 ? mr_topic_key_find(name.data, (size_t)name.size) : -1;
+        char error[300];
+        struct mr_str text;
+
+        if (key < 0) {
+            refuse(answer, MR_KAFKA_INVALID_CONFIG,
+                   mr_ctl_text(request, "unknown topic configuration '%.*s'", (int)name.size,
+                               name.data));
+            return false;
+        }
+        if (value.size < 0) {
+            refuse(answer, MR_KAFKA_INVALID_CONFIG,
+                   mr_ctl_text(request, "no value for '%s'", mr_topic_key_at((unsigned)key)->name));
+            return false;
+        }
+        text = mr_ctl_text(request, "%.*s", (int)value.size, value.data);
+        if (text.size != value.size) {
+            refuse(answer, MR_KAFKA_INVALID_CONFIG, mr_str_from_c("the value is too long"));
+            return false;
+        }
+        if (mr_topic_config_check(key, text.data, error, sizeof(error)) != 0) {
+            refuse(answer, MR_KAFKA_INVALID_CONFIG, mr_ctl_text(request, "%s", error));
+            return false;
+        }
+        overrides[key] = text.data;
+    }
+    return true;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static void
+fill_configs(struct mr_control *control, struct mr_ctl_request *request,
+             const char *const overrides[MR_TOPIC_KEYS],
+             struct mr_create_topics_response_topic *answer)
+{
+    answer->configs = mr_ctl_array(request, MR_TOPIC_KEYS, sizeof(*answer->configs));
+    if (!answer->configs) {
+        answer->configs_count = -1; /* KIP-525 allows to leave them out */
+        return;
+    }
+    answer->configs_count = MR_TOPIC_KEYS;
+    for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
+        const struct mr_topic_key *key = mr_topic_key_at(i);
+        bool by_broker =
+            key->synonym && mr_config_origin(control->config.config, key->synonym) != NULL;
+
+        answer->configs[i].name = mr_str_from_c(key->name);
+        answer->configs[i].value =
+            mr_str_from_c(overrides[i] ? overrides[i] : control->defaults.values[i]);
+        answer->configs[i].config_source = overrides[i] ? SOURCE_TOPIC
+                                           : by_broker  ? SOURCE_STATIC_BROKER
+                                                        : SOURCE_DEFAULT;
+    }
+}
+
+static void
+on_created(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+{
+    struct mr_create_topics_response_topic *answer = proposal->slot;
+
+    if (outcome->error) {
+        refuse(answer, outcome->error, mr_str_from_c(mr_kafka_err_text(outcome->error)));
+        answer->num_partitions = -1;
+        answer->replication_factor = -1;
+        answer->configs_count = 0;
+        answer->topic_id = (struct mr_uuid){{0}};
+    }
+}
+
+/* ---- CreateTopics ---------------------------------------------------------------------------- */
+
+static enum mr_kafka_err
+propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *topic,
+              int32_t partitions, const char *const overrides[MR_TOPIC_KEYS],
+              struct mr_create_topics_response_topic *answer)
+{
+    struct mr_control *control = op->control;
+    struct mr_metadata_new_topic command = {
+        .id = mr_uuid_random(),
+        .name = topic->name.data,
+        .name_size = (uint32_t)topic->name.size,
+        .partition_count = (uint32_t)partitions,
+    };
+    uint16_t *stores = calloc((size_t)partitions, sizeof(*stores));
+    uint32_t *load = calloc(control->store_count, sizeof(*load));
+    uint8_t *bytes = malloc(MR_METADATA_COMMAND_MAX);
+    enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
+
+    memcpy(command.overrides, overrides, sizeof(command.overrides));
+    answer->topic_id = command.id;
+    if (stores && load && bytes) {
+        for (uint16_t s = 0; s < control->store_count; s++) {
+            load[s] = mr_metadata_store_load(control->metadata, s);
+        }
+        mr_placement(load, control->store_count, stores, (uint32_t)partitions);
+        command.stores = stores;
+        error =
+            mr_propose(control, op, bytes,
+                       mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, &command),
+                       on_created, answer);
+    }
+    free(stores);
+    free(load);
+    free(bytes);
+    return error;
+}
+
+static void
+create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at,
+             struct mr_create_topics_response_topic *answer)
+{
+    struct mr_control *control = op->control;
+    struct mr_ctl_request *request = op->request;
+    const struct mr_create_topics_request *body = request->request;
+    const struct mr_create_topics_request_topic *topic = &body->topics[at];
+    const char *overrides[MR_TOPIC_KEYS] = {NULL};
+    const char *fault = name_fault(topic->name);
+    enum mr_kafka_err error;
+    int32_t partitions;
+
+    answer->name = topic->name;
+    answer->error_message = mr_str_null();
+    answer->num_partitions = -1;
+    answer->replication_factor = -1;
+    if (named_twice(body, at)) {
+        refuse(answer, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("the topic is named twice"));
+        return;
+    }
+    if (fault) {
+        refuse(answer, MR_KAFKA_INVALID_TOPIC_EXCEPTION, mr_str_from_c(fault));
+        return;
+    }
+    if (find_topic(snapshot, topic->name)) {
+        refuse(answer, MR_KAFKA_TOPIC_ALREADY_EXISTS,
+               mr_ctl_text(request, "Topic '%.*s' already exists.", (int)topic->name.size,
+                           topic->name.data));
+        return;
+    }
+    partitions = judge_counts(control, request, topic, answer);
+    if (partitions < 0 || !judge_configs(request, topic, overrides, answer)) {
+        return;
+    }
+    if (!body->validate_only) {
+        error = propose_topic(op, topic, partitions, overrides, answer);
+        if (error) {
+            refuse(answer, error, mr_str_from_c(mr_kafka_err_text(error)));
+            return;
+        }
+    }
+    answer->num_partitions = partitions;
+    answer->replication_factor = 1;
+    if (request->api_version >= VERSION_CONFIGS_BACK) {
+        fill_configs(control, request, overrides, answer);
+    }
+}
+
+void
+mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    const struct mr_create_topics_request *body = request->request;
+    struct mr_create_topics_response *response = request->response;
+    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
+    struct mr_op *op;
+
+    response->topics = mr_ctl_array(request, body->topics_count, sizeof(*response->topics));
+    if (!response->topics || !snapshot) {
+        if (snapshot) {
+            mr_metadata_snapshot_release(snapshot);
+        }
+        mr_ctl_fail(control, request, from);
+        return;
+    }
+    response->topics_count = body->topics_count > 0 ? body->topics_count : 0;
+    op = mr_op_begin(control, request, from);
+    if (op) {
+        for (int32_t i = 0; i < body->topics_count; i++) {
+            create_topic(op, snapshot, i, &response->topics[i]);
+        }
+        mr_op_go(op);
+    }
+    mr_metadata_snapshot_release(snapshot);
+}
+
+/* ---- DeleteTopics ---------------------------------------------------------------------------- */
+
+static void
+on_deleted(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+{
+    struct mr_delete_topics_response_topic *answer = proposal->slot;
+
+    if (outcome->error) {
+        answer->error_code = (int16_t)outcome->error;
+        answer->error_message = mr_str_from_c(mr_kafka_err_text(outcome->error));
+    }
+}
+
+static void
+delete_topic(struct mr_op *op, const struct mr_snapshot *snapshot, struct mr_str name,
+             const struct mr_uuid *id, struct mr_delete_topics_response_topic *answer)
+{
+    bool by_id = name.size < 0;
+    const struct mr_snapshot_topic *topic =
+        by_id ? mr_snapshot_topic_by_id(snapshot, id) : find_topic(snapshot, name);
+    uint8_t command[64];
+    enum mr_kafka_err error = MR_KAFKA_NONE;
+
+    answer->name = name;
+    answer->topic_id = *id;
+    answer->error_message = mr_str_null();
+    if (!topic) {
+        error = by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    } else if (!mr_config_bool(op->control->config.config, "delete.topic.enable")) {
+        error = MR_KAFKA_TOPIC_DELETION_DISABLED;
+    } else {
+        /* The snapshot's text may be gone when the answer is encoded. */
+        answer->name = mr_ctl_text(op->request, "%s", topic->name);
+        answer->topic_id = topic->id;
+        error = mr_propose(op->control, op, command,
+                           mr_metadata_encode_delete_topic(command, sizeof(command), &topic->id),
+                           on_deleted, answer);
+    }
+    if (error) {
+        answer->error_code = (int16_t)error;
+        answer->error_message = mr_str_from_c(mr_kafka_err_text(error));
+    }
+}
+
+void
+mr_api_delete_topics(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
+{
+    const struct mr_delete_topics_request *body = request->request;
+    struct mr_delete_topics_response *response = request->response;
+    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
+    bool by_struct = request->api_version >= VERSION_TOPICS;
+    int32_t count = by_struct ? body->topics_count : body->topic_names_count;
+    static const struct mr_uuid no_id;
+    struct mr_op *op;
+
+    response->responses = mr_ctl_array(request, count, sizeof(*response->responses));
+    if (!response->responses || !snapshot) {
+        if (snapshot) {
+            mr_metadata_snapshot_release(snapshot);
+        }
+        mr_ctl_fail(control, request, from);
+        return;
+    }
+    response->responses_count = count > 0 ? count : 0;
+    op = mr_op_begin(control, request, from);
+    if (op) {
+        for (int32_t i = 0; i < count; i++) {
+            delete_topic(op, snapshot, by_struct ? body->topics[i].name : body->topic_names[i],
+                         by_struct ? &body->topics[i].topic_id : &no_id, &response->responses[i]);
+        }
+        mr_op_go(op);
+    }
+    mr_metadata_snapshot_release(snapshot);
+}

@@ -1,0 +1,11 @@
+/* control/placement.h: which store gets a new partition. Pure. */
+#ifndef MR_CONTROL_PLACEMENT_H
+#define MR_CONTROL_PLACEMENT_H
+
+#include <stdint.h>
+
+/* Gives each of `count` partitions a store: always one of those with the fewest partitions, lowest
+ * index first. `load` has one entry for each of `store_count` (> 0) stores and is updated. */
+void mr_placement(uint32_t *load, uint32_t store_count, uint16_t *stores, uint32_t count);
+
+#endif
