@@ -55,8 +55,8 @@ serve(struct mr_control *control)
     }
     control->producer_asked = true;
     if (mr_propose(control, NULL, command,
-                   mr_metadata_encode_producer_ids(command, sizeof(command), PRODUCER_BLOCK), on_block,
-                   control) != 0) {
+                   mr_metadata_encode_producer_ids(command, sizeof(command), PRODUCER_BLOCK),
+                   on_block, control) != 0) {
         struct mr_proposal lost = {.slot = control};
         struct mr_metadata_outcome outcome = {.error = MR_KAFKA_NOT_CONTROLLER};
 

@@ -467,6 +467,10 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_SHARD_READY:
         shard_ready(control, message);
         break;
+    case MR_MSG_SHARD_FAILED:
+        control->status = 1;
+        stop_shards(control);
+        break;
     case MR_MSG_STOP_REPLY:
         mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
         shard_stopped(control, message->from);

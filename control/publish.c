@@ -90,7 +90,7 @@ mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epo
     }
     state->used = state->sent;
     state->sent = NULL;
-    if (first && oldest_epoch(control) > 0 && control->ready) {
+    if (first && oldest_epoch(control) > 0 && control->status == 0) {
         control->ready(control->ready_context); /* every shard listens */
     }
 }

@@ -27,9 +27,14 @@ static void
 take_snapshot(struct mr_server *server, const struct mr_msg *message)
 {
     const struct mr_snapshot *snapshot = message->context;
+    bool first = !server->snapshot;
 
-    MR_ASSERT(!server->snapshot || snapshot->epoch > server->snapshot->epoch);
+    MR_ASSERT(first || snapshot->epoch > server->snapshot->epoch);
     server->snapshot = snapshot;
+    if (first && server->on_first && server->on_first(server->on_first_context) != 0) {
+        mr_mesh_send(server->shard->port, message->from,
+                     (struct mr_msg){.type = MR_MSG_SHARD_FAILED});
+    }
     mr_mesh_send(server->shard->port, message->from,
                  (struct mr_msg){.type = MR_MSG_SNAPSHOT_ACK, .arguments = {snapshot->epoch}});
 }
@@ -238,6 +243,13 @@ mr_server_steps(struct mr_server *server,
         .transmit = on_transmit,
         .deadline_ns = deadline_ns,
     };
+}
+
+void
+mr_server_on_first_snapshot(struct mr_server *server, int (*on_first)(void *context), void *context)
+{
+    server->on_first = on_first;
+    server->on_first_context = context;
 }
 
 void

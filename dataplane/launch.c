@@ -1,0 +1,384 @@
+/* dataplane/launch.c: builds a shard, runs it, takes it down. */
+#include "dataplane/launch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/base/log.h"
+
+#define STOP_PATIENCE_NS (5 * MR_NS_PER_S)
+#define DRAIN_TURNS_MAX  10000u
+
+/* One store and what it needs on this thread. */
+struct unit {
+    struct mr_launch_store *plan;
+    struct running *running;
+    struct mr_dev *dev;
+    struct mr_store *store;
+    struct mr_ctl_grow grow;
+    bool growing;
+    bool failed;
+};
+
+struct running {
+    struct mr_launch *plan;
+    struct mr_shard shard;
+    struct mr_net *net;
+    struct mr_server *server;
+    struct mr_shard_steps server_steps;
+    struct unit *units;
+    unsigned unit_count;
+    bool stopping;
+    uint64_t stop_deadline_ns;
+};
+
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+static void
+on_room(void *context)
+{
+    struct unit *unit = context;
+
+    if (unit->running->server) {
+        mr_server_room(unit->running->server);
+    }
+}
+
+static void
+on_failed(void *context)
+{
+    struct unit *unit = context;
+
+    unit->failed = true;
+    MR_LOG_ERROR("storage", "store %u has failed; its partitions answer KAFKA_STORAGE_ERROR",
+                 unit->plan->index);
+}
+
+static void
+on_low_space(void *context)
+{
+    struct unit *unit = context;
+    struct running *running = unit->running;
+    unsigned control = running->plan->shard_count;
+
+    if (unit->growing || !mr_mesh_take(running->shard.port, control, MR_MESH_REQUEST)) {
+        return;
+    }
+    unit->growing = true;
+    unit->grow = (struct mr_ctl_grow){.store = unit->plan->index};
+    mr_mesh_send(running->shard.port, control,
+                 (struct mr_msg){.type = MR_MSG_STORE_GROW, .context = &unit->grow});
+}
+
+static void
+on_grown(struct running *running, struct mr_ctl_grow *grow)
+{
+    struct unit *unit = MR_CONTAINER_OF(grow, struct unit, grow);
+    int error = grow->error;
+
+    unit->growing = false;
+    mr_mesh_give(running->shard.port, running->plan->shard_count, MR_MESH_REQUEST);
+    if (!error) {
+        error = mr_dev_resize(unit->dev);
+    }
+    if (!error) {
+        error = mr_store_grow(unit->store);
+    }
+    if (error) {
+        MR_LOG_WARN("storage", "store %u stays as it is: %s", unit->plan->index, strerror(-error));
+    }
+}
+
+static int
+check_identity(const struct unit *unit)
+{
+    struct mr_store_format identity;
+    int error = mr_store_identify(unit->dev, &identity);
+
+    if (error) {
+        MR_LOG_ERROR("storage", "%s holds no store that this version reads: %s", unit->plan->path,
+                     strerror(-error));
+        return error;
+    }
+    if (!mr_uuid_equal(&identity.cluster_id, &unit->running->plan->cluster_id)) {
+        MR_LOG_ERROR("storage",
+                     "%s belongs to another cluster; give this broker a --data-dir of "
+                     "its own",
+                     unit->plan->path);
+        return -EXDEV;
+    }
+    return 0;
+}
+
+static int
+open_unit(struct unit *unit)
+{
+    struct running *running = unit->running;
+    struct mr_store_config config = running->plan->store;
+    char reason[256] = "";
+    int error = mr_dev_uring_open(unit->plan->path, &running->shard.uring, &unit->dev);
+
+    if (error) {
+        MR_LOG_ERROR("storage", "%s: %s", unit->plan->path,
+                     error == -EWOULDBLOCK ? "in use by another broker" : strerror(-error));
+        return error;
+    }
+    if (running->plan->dev_volatile) {
+        error = mr_dev_volatile_open(unit->dev, &unit->dev);
+    }
+    error = error ? error : check_identity(unit);
+    if (error) {
+        return error;
+    }
+    config.dev = unit->dev;
+    config.clock = running->plan->clock;
+    config.arena = unit->plan->arena;
+    config.arena_bytes = unit->plan->arena_bytes;
+    config.on_room = on_room;
+    config.on_failed = on_failed;
+    config.on_low_space = on_low_space;
+    config.context = unit;
+    error = mr_store_open(&config, &unit->store, reason, sizeof(reason));
+    if (error) {
+        MR_LOG_ERROR("storage", "%s cannot be opened: %s (%s)", unit->plan->path,
+                     reason[0] ? reason : "no reason given", strerror(-error));
+    }
+    return error;
+}
+
+static void
+close_units(struct running *running)
+{
+    for (unsigned i = 0; i < running->unit_count; i++) {
+        struct unit *unit = &running->units[i];
+
+        if (unit->store && (unit->failed || !mr_server_idle(running->server))) {
+            mr_store_abandon(unit->store); /* the next open replays */
+        } else if (unit->store && mr_store_close(unit->store) != 0) {
+            MR_LOG_WARN("storage", "store %u was not closed cleanly", unit->plan->index);
+        }
+        mr_dev_close(unit->dev);
+    }
+}
+
+/* ---- messages of the control thread ---------------------------------------------------------- */
+
+static void
+on_control(void *context, const struct mr_msg *message)
+{
+    struct running *running = context;
+
+    switch ((enum mr_msg_type)message->type) {
+    case MR_MSG_STORE_GROW_REPLY:
+        on_grown(running, message->context);
+        break;
+    case MR_MSG_STOP:
+        running->stopping = true;
+        running->stop_deadline_ns = running->shard.now_ns + STOP_PATIENCE_NS;
+        mr_server_stop(running->server);
+        break;
+    default:
+        MR_ASSERT(!"a message that no endpoint sends to a shard");
+        break;
+    }
+}
+
+static bool
+growing(const struct running *running)
+{
+    for (unsigned i = 0; i < running->unit_count; i++) {
+        if (running->units[i].growing) {
+            return true; /* the control thread's worker has our memory */
+        }
+    }
+    return false;
+}
+
+static bool
+on_commit(void *context)
+{
+    struct running *running = context;
+    bool worked = running->server_steps.commit(running->server_steps.context);
+
+    if (running->stopping && !growing(running) &&
+        (mr_server_idle(running->server) || running->shard.now_ns >= running->stop_deadline_ns)) {
+        mr_shard_stop(&running->shard);
+    }
+    return worked;
+}
+
+static bool
+on_transmit(void *context)
+{
+    struct running *running = context;
+
+    return running->server_steps.transmit(running->server_steps.context);
+}
+
+static void
+on_message(void *context, const struct mr_msg *message)
+{
+    struct running *running = context;
+
+    running->server_steps.message(running->server_steps.context, message);
+}
+
+static uint64_t
+deadline_ns(void *context)
+{
+    struct running *running = context;
+    uint64_t deadline = running->server_steps.deadline_ns(running->server_steps.context);
+
+    if (running->stopping && running->stop_deadline_ns < deadline) {
+        return running->stop_deadline_ns;
+    }
+    return deadline;
+}
+
+/* The first snapshot is there: clients may come. */
+static int
+on_first_snapshot(void *context)
+{
+    struct running *running = context;
+    const struct mr_launch *plan = running->plan;
+    uint16_t port;
+    int error = mr_net_listen(running->net, plan->listen_host, plan->listen_port, &port);
+
+    if (error) {
+        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, plan->listen_port,
+                     strerror(-error));
+    }
+    return error;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int
+create_server(struct running *running)
+{
+    struct mr_launch *plan = running->plan;
+    struct mr_server_store *stores = calloc(plan->store_count + 1, sizeof(*stores));
+    struct mr_net_uring_config net = {
+        .uring = &running->shard.uring,
+        .arena = plan->receive_arena,
+        .buffer_count = plan->receive_buffers,
+        .buffer_size = plan->receive_buffer_size,
+        .connections_max = plan->server.connections_max,
+    };
+    struct mr_net_events events;
+    int error = -ENOMEM;
+
+    for (unsigned i = 0; stores && i < plan->store_count; i++) {
+        stores[i] = (struct mr_server_store){plan->stores[i].index, running->units[i].store};
+    }
+    if (stores) {
+        error = mr_server_create(&running->shard, &plan->server, stores, plan->store_count,
+                                 &running->server);
+    }
+    free(stores);
+    if (error) {
+        return error;
+    }
+    events = mr_server_net_events(running->server);
+    error = mr_net_uring_create(&net, &events, &running->net);
+    if (!error) {
+        mr_server_net_set(running->server, running->net);
+    }
+    return error;
+}
+
+static int
+build(struct running *running)
+{
+    struct mr_launch *plan = running->plan;
+    int error = mr_shard_init(&running->shard, plan->shard, plan->shard_count, plan->clock,
+                              plan->port, plan->spin_ns);
+
+    running->units = calloc(plan->store_count + 1, sizeof(*running->units));
+    if (error || !running->units) {
+        MR_LOG_ERROR("shard", "shard %u has no io_uring: %s", plan->shard,
+                     strerror(error ? -error : ENOMEM));
+        return -ENOMEM;
+    }
+    for (unsigned i = 0; i < plan->store_count && !error; i++) {
+        running->units[i].plan = &plan->stores[i];
+        running->units[i].running = running;
+        running->unit_count = i + 1;
+        error = open_unit(&running->units[i]);
+    }
+    if (error) {
+        return error;
+    }
+    error = create_server(running);
+    if (error) {
+        MR_LOG_ERROR("net", "shard %u has no transport: %s", plan->shard, strerror(-error));
+        return error;
+    }
+    mr_server_on_first_snapshot(running->server, on_first_snapshot, running);
+    running->server_steps = mr_server_steps(running->server, on_control, running);
+    return 0;
+}
+
+static void
+tell_ready(struct running *running, bool failed)
+{
+    bool unclean = false;
+
+    for (unsigned i = 0; i < running->unit_count && !failed; i++) {
+        unclean |= !mr_store_was_clean(running->units[i].store);
+    }
+    mr_mesh_send(
+        running->plan->port, running->plan->shard_count,
+        (struct mr_msg){.type = MR_MSG_SHARD_READY, .value = failed, .arguments = {unclean}});
+    mr_mesh_flush(running->plan->port);
+    mr_uring_submit(&running->shard.uring);
+}
+
+/* Lets the transport finish with connections whose end is still under way. */
+static void
+drain(struct running *running)
+{
+    for (unsigned i = 0; i < DRAIN_TURNS_MAX && running->net->connections > 0; i++) {
+        mr_uring_wait(&running->shard.uring, MR_NS_PER_MS);
+        mr_uring_reap(&running->shard.uring, UINT32_MAX);
+    }
+}
+
+int
+mr_launch_shard(void *context)
+{
+    struct running running = {.plan = context};
+    struct mr_shard_steps steps = {
+        .context = &running,
+        .message = on_message,
+        .commit = on_commit,
+        .transmit = on_transmit,
+        .deadline_ns = deadline_ns,
+    };
+    int error = build(&running);
+
+    tell_ready(&running, error != 0);
+    if (error == 0) {
+        mr_shard_run(&running.shard, &steps);
+        drain(&running);
+        close_units(&running);
+        mr_mesh_send(running.plan->port, running.plan->shard_count,
+                     (struct mr_msg){.type = MR_MSG_STOP_REPLY});
+        mr_mesh_flush(running.plan->port);
+        mr_uring_submit(&running.shard.uring);
+        mr_net_destroy(running.net);
+        mr_server_destroy(running.server);
+    } else {
+        for (unsigned i = 0; i < running.unit_count; i++) {
+            if (running.units[i].store) {
+                mr_store_abandon(running.units[i].store);
+            }
+            mr_dev_close(running.units[i].dev);
+        }
+    }
+    free(running.units);
+    mr_shard_close(&running.shard);
+    return 0;
+}

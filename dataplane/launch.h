@@ -1,0 +1,42 @@
+/* dataplane/launch.h: one shard's life from its thread's start to its end.
+ *
+ * main.c plans and allocates; each shard then builds what belongs to its thread (ring, transport,
+ * devices, stores, server), tells the control thread how that went, listens when the first metadata
+ * snapshot arrives, and stops in the reverse order when the control thread says so. */
+#ifndef MR_LAUNCH_H
+#define MR_LAUNCH_H
+
+#include "control/control.h"
+#include "dataplane/kafka/server.h"
+
+struct mr_launch_store {
+    uint16_t index;
+    char path[MR_CONTROL_PATH_SIZE];
+    uint8_t *arena;
+    size_t arena_bytes;
+};
+
+/* Filled by main, lent to the shard's thread until it has ended. */
+struct mr_launch {
+    unsigned shard;
+    unsigned shard_count;
+    const struct mr_clock *clock;
+    struct mr_mesh_port *port;
+    uint64_t spin_ns;
+    struct mr_server_config server;
+    struct mr_store_config store; /* limits; device, arena and callbacks are the shard's */
+    struct mr_launch_store *stores;
+    unsigned store_count;
+    uint8_t *receive_arena;
+    uint32_t receive_buffers;
+    uint32_t receive_buffer_size;
+    char listen_host[MR_SERVER_HOST_SIZE];
+    uint16_t listen_port;
+    bool dev_volatile;
+    struct mr_uuid cluster_id; /* what the stores must belong to */
+};
+
+/* The function of the shard's lcore; `context` is its struct mr_launch. Returns 0. */
+int mr_launch_shard(void *context);
+
+#endif

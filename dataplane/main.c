@@ -1,0 +1,540 @@
+/* dataplane/main.c: the composition root: arguments -> configuration -> plan -> budget -> memory ->
+ * stores -> threads -> join. Everything that is wrong is said here, in one line, before a thread
+ * starts. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "control/control.h"
+#include "dataplane/base/log.h"
+#include "dataplane/launch.h"
+#include "dataplane/plan.h"
+#include "dataplane/shard/timer.h"
+
+#define MESSAGE_SIZE 4096
+
+struct broker {
+    struct mr_config *config;
+    struct mr_plan plan;
+    struct mr_control *control;
+    struct mr_mesh *mesh;
+    struct mr_launch *launches;
+    struct mr_launch_store *launch_stores;
+    int locks[MR_PLAN_DIRS_MAX];
+};
+
+static const char usage[] =
+    "Usage: millraced [options]\n"
+    "A broker that speaks the Apache Kafka protocol.\n\n"
+    "  --config FILE          a Kafka server.properties\n"
+    "  --profile FILE         a hardware profile (hw-profiles/README.md)\n"
+    "  --data-dir DIR         where stores lie; may be given several times (log.dirs; ./data)\n"
+    "  --listen HOST:PORT     (listeners; 127.0.0.1:9092)\n"
+    "  --advertise HOST:PORT  what clients are told (advertised.listeners; as --listen)\n"
+    "  --shards N             (shards; CPUs minus one)\n"
+    "  --set KEY=VALUE        any key; may be given several times\n"
+    "  --help\n\n"
+    "Later ones win: built-in, --profile, --config, --set, the other flags.\n";
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+struct arguments {
+    const char *config;
+    const char *profile;
+    const char *sets[128];
+    unsigned set_count;
+    char dirs[4096];
+    const char *listen;
+    const char *advertise;
+    const char *shards;
+};
+
+static int
+add_dir(struct arguments *arguments, const char *dir)
+{
+    size_t used = strlen(arguments->dirs);
+    int wrote = snprintf(arguments->dirs + used, sizeof(arguments->dirs) - used, "%s%s",
+                         used ? "," : "", dir);
+
+    return wrote > 0 && (size_t)wrote < sizeof(arguments->dirs) - used ? 0 : -EINVAL;
+}
+
+/* 0: go on; 1: help was asked for; -EINVAL. */
+static int
+parse_arguments(int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"profile", required_argument, NULL, 'p'},
+        {"data-dir", required_argument, NULL, 'd'},
+        {"listen", required_argument, NULL, 'l'},
+        {"advertise", required_argument, NULL, 'a'},
+        {"shards", required_argument, NULL, 'n'},
+        {"set", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 'p':
+            out->profile = optarg;
+            break;
+        case 'd':
+            if (add_dir(out, optarg) != 0) {
+                return -EINVAL;
+            }
+            break;
+        case 'l':
+            out->listen = optarg;
+            break;
+        case 'a':
+            out->advertise = optarg;
+            break;
+        case 'n':
+            out->shards = optarg;
+            break;
+        case 's':
+            if (out->set_count == sizeof(out->sets) / sizeof(out->sets[0])) {
+                fprintf(stderr, "millraced: too many --set; put them into a --config file\n");
+                return -EINVAL;
+            }
+            out->sets[out->set_count++] = optarg;
+            break;
+        case 'h':
+            return 1;
+        default:
+            return -EINVAL; /* getopt has said why */
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "millraced: '%s' is not an option; see --help\n", argv[optind]);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int
+set_flag(struct mr_config *config, const char *key, const char *prefix, const char *value,
+         const char *flag, char *error, size_t error_size)
+{
+    char text[4200];
+
+    if (!value || !value[0]) {
+        return 0;
+    }
+    snprintf(text, sizeof(text), "%s%s", prefix, value);
+    return mr_config_set(config, key, text, flag, error, error_size);
+}
+
+static int
+load(struct mr_config *config, const struct arguments *arguments, char *error, size_t error_size)
+{
+    int result = 0;
+
+    if (arguments->profile) {
+        result = mr_profile_load(config, arguments->profile, error, error_size);
+    }
+    if (!result && arguments->config) {
+        result = mr_config_load(config, arguments->config, error, error_size);
+    }
+    for (unsigned i = 0; i < arguments->set_count && !result; i++) {
+        result = mr_config_set_pair(config, arguments->sets[i], "--set", error, error_size);
+    }
+    if (!result) {
+        result = set_flag(config, "log.dirs", "", arguments->dirs, "--data-dir", error, error_size);
+    }
+    if (!result) {
+        result = set_flag(config, "listeners", "PLAINTEXT://", arguments->listen, "--listen", error,
+                          error_size);
+    }
+    if (!result) {
+        result = set_flag(config, "advertised.listeners", "PLAINTEXT://", arguments->advertise,
+                          "--advertise", error, error_size);
+    }
+    if (!result) {
+        result = set_flag(config, "shards", "", arguments->shards, "--shards", error, error_size);
+    }
+    return result;
+}
+
+static void
+set_log_level(const struct mr_config *config)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    const char *wanted = mr_config_get(config, "log.level");
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (strcasecmp(wanted, names[i]) == 0) {
+            mr_log_level_set((enum mr_log_level)i);
+        }
+    }
+}
+
+/* ---- directories and addresses --------------------------------------------------------------- */
+
+static int
+lock_dirs(struct broker *broker, char *error, size_t error_size)
+{
+    char path[MR_CONTROL_PATH_SIZE];
+
+    for (unsigned i = 0; i < broker->plan.dir_count; i++) {
+        snprintf(path, sizeof(path), "%s/.lock", broker->plan.dirs[i]);
+        broker->locks[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (broker->locks[i] < 0) {
+            snprintf(error, error_size, "%s: %s", path, strerror(errno));
+            return -errno;
+        }
+        if (flock(broker->locks[i], LOCK_EX | LOCK_NB) != 0) {
+            snprintf(error, error_size,
+                     "data directory %s is in use by another broker; stop it or choose another "
+                     "with --data-dir",
+                     broker->plan.dirs[i]);
+            return -EWOULDBLOCK;
+        }
+    }
+    return 0;
+}
+
+/* SO_REUSEPORT lets a second broker of the same user share a port without a word: look first. */
+static int
+check_port(const struct mr_plan *plan, char *error, size_t error_size)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found;
+    char port[8];
+    int one = 1;
+    int result = 0;
+    int fd;
+
+    snprintf(port, sizeof(port), "%u", plan->listen_port);
+    if (getaddrinfo(plan->listen_host, port, &hints, &found) != 0) {
+        snprintf(error, error_size, "cannot resolve '%s'; give an address with --listen",
+                 plan->listen_host);
+        return -EADDRNOTAVAIL;
+    }
+    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+        bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
+        result = -errno;
+        snprintf(error, error_size, "cannot listen on %s:%u: %s; choose another with --listen",
+                 plan->listen_host, plan->listen_port, strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    freeaddrinfo(found);
+    return result;
+}
+
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+static int
+format_store(const struct broker *broker, unsigned index, struct mr_uring *uring)
+{
+    const struct mr_plan *plan = &broker->plan;
+    struct mr_store_format format = {
+        .store_id = mr_uuid_random(),
+        .cluster_id = mr_control_cluster_id(broker->control),
+        .node_id = plan->server.node.node_id,
+        .store_index = index,
+        .journal_bytes = plan->journal_bytes,
+    };
+    struct mr_dev *dev;
+    int error = mr_dev_file_prepare(plan->stores[index].path, plan->store_bytes, 0);
+
+    if (!error) {
+        error = mr_dev_uring_open(plan->stores[index].path, uring, &dev);
+    }
+    if (!error) {
+        error = mr_store_format(dev, &format);
+        mr_dev_close(dev);
+    }
+    return error;
+}
+
+/* Stores and metadata are made together: one without the other stops start-up. A crash in between
+ * leaves new metadata and stores of its cluster; what is missing is made then. */
+static int
+make_stores(struct broker *broker, char *error, size_t error_size)
+{
+    struct mr_plan *plan = &broker->plan;
+    struct mr_uring uring;
+    int result;
+
+    if (plan->stores_exist && mr_control_is_new(broker->control)) {
+        snprintf(error, error_size,
+                 "%s has stores, but there is no metadata at %s: set "
+                 "metadata.log.dir to where it lies",
+                 plan->dirs[0], plan->metadata_path);
+        return -ENODATA;
+    }
+    if (plan->stores_exist) {
+        return 0;
+    }
+    if (!mr_control_is_new(broker->control)) {
+        snprintf(error, error_size,
+                 "%s has metadata, but no store lies in log.dirs (%s): name the "
+                 "directories that hold them, or remove both",
+                 plan->metadata_path, plan->dirs[0]);
+        return -ENODATA;
+    }
+    result = mr_uring_init(&uring, 64);
+    for (unsigned i = 0; i < plan->store_count && !result; i++) {
+        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
+                    (unsigned long long)(plan->store_bytes >> 20));
+        result = format_store(broker, i, &uring);
+    }
+    if (result) {
+        snprintf(error, error_size, "a store cannot be made: %s", strerror(-result));
+    } else {
+        mr_uring_close(&uring);
+    }
+    return result;
+}
+
+/* ---- the EAL and memory ---------------------------------------------------------------------- */
+
+static uint64_t
+free_hugepage_bytes(void)
+{
+    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r");
+    unsigned long long pages = 0;
+
+    if (file) {
+        if (fscanf(file, "%llu", &pages) != 1) {
+            pages = 0;
+        }
+        fclose(file);
+    }
+    return pages * 2048 * 1024;
+}
+
+/* Lcore 0 is the control thread, which may run anywhere; lcore 1 + i is shard i on a CPU of its own
+ * as long as there are enough. */
+static void
+lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
+{
+    size_t used = (size_t)snprintf(out, out_size, "0@(");
+
+    for (unsigned i = 0; i < plan->cpu_count; i++) {
+        used += (size_t)snprintf(out + used, out_size - used, "%s%d", i ? "," : "", plan->cpus[i]);
+    }
+    used += (size_t)snprintf(out + used, out_size - used, ")");
+    for (unsigned i = 0; i < plan->shard_count; i++) {
+        used += (size_t)snprintf(out + used, out_size - used, ",%u@%d", i + 1,
+                                 plan->cpus[(i + 1) % plan->cpu_count]);
+    }
+}
+
+static int
+start_eal(const struct mr_plan *plan, char *error, size_t error_size)
+{
+    char lcores[4096];
+    char megabytes[16];
+    bool huge = free_hugepage_bytes() >= plan->eal_bytes;
+    const char *arguments[20];
+    int count = 0;
+
+    lcore_map(plan, lcores, sizeof(lcores));
+    snprintf(megabytes, sizeof(megabytes), "%llu",
+             (unsigned long long)((plan->eal_bytes >> 20) + 1));
+    arguments[count++] = "millraced";
+    arguments[count++] = "--no-pci";
+    arguments[count++] = "--no-telemetry";
+    arguments[count++] = "--log-level";
+    arguments[count++] = "error";
+    arguments[count++] = "--lcores";
+    arguments[count++] = lcores;
+    arguments[count++] = "--main-lcore";
+    arguments[count++] = "0";
+    arguments[count++] = "-m";
+    arguments[count++] = megabytes;
+    if (huge) {
+        arguments[count++] = "--in-memory";
+        arguments[count++] = "--iova-mode=va";
+    } else {
+        arguments[count++] = "--no-huge";
+        arguments[count++] = "--no-shconf";
+    }
+    if (rte_eal_init(count, (char **)(uintptr_t)arguments) < 0 || mr_timers_init() != 0) {
+        snprintf(error, error_size, "DPDK's EAL does not start with %s MiB (memory.bytes)",
+                 megabytes);
+        return -ENOMEM;
+    }
+    MR_LOG_INFO("main", "EAL is up with %s MiB of %s", megabytes,
+                huge ? "huge pages" : "ordinary pages");
+    return 0;
+}
+
+/* What one shard needs, from the plan. */
+static int
+plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *stores)
+{
+    const struct mr_plan *plan = &broker->plan;
+    struct mr_launch *launch = &broker->launches[shard];
+
+    *launch = (struct mr_launch){
+        .shard = shard,
+        .shard_count = plan->shard_count,
+        .clock = &mr_clock_system,
+        .port = mr_mesh_port(broker->mesh, shard),
+        .spin_ns = (uint64_t)mr_config_long(broker->config, "cores.spin.us") * MR_NS_PER_US,
+        .server = plan->server,
+        .store = plan->store,
+        .stores = stores,
+        .receive_buffers = plan->receive_buffers,
+        .receive_buffer_size = plan->receive_buffer_size,
+        .listen_port = plan->listen_port,
+        .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
+        .cluster_id = mr_control_cluster_id(broker->control),
+    };
+    snprintf(launch->listen_host, sizeof(launch->listen_host), "%s", plan->listen_host);
+    launch->receive_arena = rte_malloc(
+        "receive", (size_t)plan->receive_buffers * plan->receive_buffer_size, MR_DEV_BLOCK);
+    for (unsigned i = shard; i < plan->store_count; i += plan->shard_count) {
+        struct mr_launch_store *store = &stores[launch->store_count++];
+
+        store->index = (uint16_t)i;
+        snprintf(store->path, sizeof(store->path), "%s", plan->stores[i].path);
+        store->arena_bytes = plan->store.arena_bytes;
+        store->arena = rte_malloc("store", store->arena_bytes, MR_DEV_BLOCK);
+        if (!store->arena) {
+            return -ENOMEM;
+        }
+    }
+    return launch->receive_arena ? 0 : -ENOMEM;
+}
+
+static int
+plan_launches(struct broker *broker, char *error, size_t error_size)
+{
+    const struct mr_plan *plan = &broker->plan;
+    unsigned at = 0;
+    int result = mr_mesh_create(plan->shard_count, plan->credits, &broker->mesh);
+
+    broker->launches = calloc(plan->shard_count, sizeof(*broker->launches));
+    broker->launch_stores = calloc(plan->store_count, sizeof(*broker->launch_stores));
+    if (!broker->launches || !broker->launch_stores) {
+        result = -ENOMEM;
+    }
+    for (unsigned shard = 0; shard < plan->shard_count && !result; shard++) {
+        result = plan_launch(broker, shard, &broker->launch_stores[at]);
+        at += broker->launches[shard].store_count;
+    }
+    if (result) {
+        snprintf(error, error_size, "no memory for the arenas; lower memory.bytes");
+    }
+    return result;
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static void
+on_ready(void *context)
+{
+    const struct broker *broker = context;
+
+    printf("millraced ready on %s:%u\n", broker->plan.listen_host, broker->plan.listen_port);
+    fflush(stdout);
+}
+
+static int
+prepare(struct broker *broker, char *error, size_t error_size)
+{
+    struct mr_plan *plan = &broker->plan;
+    struct mr_control_config control = {
+        .config = broker->config,
+        .clock = &mr_clock_system,
+        .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
+    };
+    int result = mr_plan_make(broker->config, plan, error, error_size);
+
+    result = result ? result : lock_dirs(broker, error, error_size);
+    result = result ? result : check_port(plan, error, error_size);
+    if (result) {
+        return result;
+    }
+    mr_config_warn(broker->config);
+    mr_plan_print(plan);
+    snprintf(control.metadata_path, sizeof(control.metadata_path), "%s", plan->metadata_path);
+    control.node_id = plan->server.node.node_id;
+    control.shard_count = plan->shard_count;
+    control.growth_bytes = plan->growth_bytes;
+    result = mr_control_create(&control, &broker->control, error, error_size);
+    result = result ? result : make_stores(broker, error, error_size);
+    result = result ? result : start_eal(plan, error, error_size);
+    return result ? result : plan_launches(broker, error, error_size);
+}
+
+static int
+run(struct broker *broker)
+{
+    const struct mr_plan *plan = &broker->plan;
+    int status;
+
+    mr_control_attach(broker->control, mr_mesh_port(broker->mesh, plan->shard_count),
+                      broker->plan.stores, plan->store_count);
+    for (unsigned i = 0; i < plan->shard_count; i++) {
+        rte_eal_remote_launch(mr_launch_shard, &broker->launches[i], i + 1);
+    }
+    status = mr_control_run(broker->control, on_ready, broker);
+    rte_eal_mp_wait_lcore();
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct broker *broker = calloc(1, sizeof(*broker));
+    struct arguments *arguments = calloc(1, sizeof(*arguments));
+    char error[MESSAGE_SIZE] = "no memory";
+    int result;
+
+    if (!broker || !arguments || !(broker->config = mr_config_create())) {
+        fprintf(stderr, "millraced: %s\n", error);
+        return 1;
+    }
+    result = parse_arguments(argc, argv, arguments);
+    if (result) {
+        fputs(result > 0 ? usage : "", stdout);
+        return result > 0 ? 0 : 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    result = load(broker->config, arguments, error, sizeof(error));
+    set_log_level(broker->config);
+    result = result ? result : prepare(broker, error, sizeof(error));
+    if (result) {
+        fprintf(stderr, "millraced: %s\n", error);
+        return 1;
+    }
+    result = run(broker);
+    mr_control_destroy(broker->control);
+    mr_mesh_destroy(broker->mesh);
+    rte_eal_cleanup();
+    free(broker->launches);
+    free(broker->launch_stores);
+    mr_config_destroy(broker->config);
+    free(broker);
+    free(arguments);
+    return result;
+}

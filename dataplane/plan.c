@@ -1,0 +1,407 @@
+/* dataplane/plan.c: shards, stores and the memory budget. */
+#include "dataplane/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dataplane/base/log.h"
+
+#define MIB                 (1024ull * 1024)
+
+#define RECEIVE_BUFFER_SIZE 65536u
+#define RECEIVE_BUFFERS     256u
+#define REQUESTS_MAX        1024u
+#define CONTROL_BYTES       (24 * MIB) /* metadata, libuv, the EAL itself */
+#define EAL_SLACK_BYTES     (16 * MIB) /* rte_timer, ring headers, alignment */
+#define CONNECTION_BYTES    (8 * MIB)
+#define RESPONSE_HEAP_BYTES (32 * MIB)
+#define INDEX_PERCENT       6u
+#define FRAME_PERCENT       20u
+#define FRAME_BYTES_MIN     (4 * MIB)
+
+/* ---- the machine ----------------------------------------------------------------------------- */
+
+static void
+find_cpus(struct mr_plan *plan)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        CPU_SET(0, &set);
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE && plan->cpu_count < 256; cpu++) {
+        if (CPU_ISSET(cpu, &set)) {
+            plan->cpus[plan->cpu_count++] = cpu;
+        }
+    }
+}
+
+static int
+plan_shards(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    int64_t wanted = mr_config_long(config, "shards");
+
+    if (wanted < 0 || wanted >= (int64_t)MR_MESH_ENDPOINTS_MAX) {
+        snprintf(error, error_size, "shards=%lld: between 1 and %u, or 0 to let the broker choose",
+                 (long long)wanted, MR_MESH_ENDPOINTS_MAX - 1);
+        return -EINVAL;
+    }
+    plan->shard_count = (unsigned)wanted;
+    if (wanted == 0) {
+        plan->shard_count = plan->cpu_count > 1 ? plan->cpu_count - 1 : 1;
+        plan->shard_count = plan->shard_count < MR_MESH_ENDPOINTS_MAX - 1
+                                ? plan->shard_count
+                                : MR_MESH_ENDPOINTS_MAX - 1;
+    }
+    return 0;
+}
+
+/* ---- data directories and stores ------------------------------------------------------------- */
+
+static int
+make_dir(const char *path, char *error, size_t error_size)
+{
+    char partial[MR_CONTROL_PATH_SIZE];
+
+    snprintf(partial, sizeof(partial), "%s", path);
+    for (char *at = partial + 1;; at++) {
+        char was = *at;
+
+        if (was != '/' && was != '\0') {
+            continue;
+        }
+        *at = '\0';
+        if (mkdir(partial, 0755) != 0 && errno != EEXIST) {
+            snprintf(error, error_size, "data directory %s: %s; choose another with --data-dir",
+                     path, strerror(errno));
+            return -errno;
+        }
+        *at = was;
+        if (was == '\0') {
+            break;
+        }
+    }
+    if (access(path, R_OK | W_OK | X_OK) != 0) {
+        snprintf(error, error_size, "data directory %s: %s", path, strerror(errno));
+        return -errno;
+    }
+    return 0;
+}
+
+static int
+plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    const char *dirs = mr_config_get(config, "log.dirs");
+    const char *metadata = mr_config_get(config, "metadata.log.dir");
+    const char *single = mr_config_get(config, "log.dir");
+
+    if (!mr_config_origin(config, "log.dirs") && mr_config_origin(config, "log.dir")) {
+        dirs = single; /* Kafka's older name for one directory */
+    }
+    while (*dirs) {
+        size_t size = strcspn(dirs, ",");
+
+        if (plan->dir_count == MR_PLAN_DIRS_MAX || size >= sizeof(plan->dirs[0])) {
+            snprintf(error, error_size, "log.dirs: at most %u directories, with paths up to %zu",
+                     MR_PLAN_DIRS_MAX, sizeof(plan->dirs[0]) - 1);
+            return -EINVAL;
+        }
+        if (size > 0) {
+            memcpy(plan->dirs[plan->dir_count], dirs, size);
+            plan->dirs[plan->dir_count++][size] = '\0';
+        }
+        dirs += size;
+        dirs += *dirs == ',';
+    }
+    if (plan->dir_count == 0) {
+        snprintf(error, error_size, "log.dirs names no directory");
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < plan->dir_count; i++) {
+        int result = make_dir(plan->dirs[i], error, error_size);
+
+        if (result) {
+            return result;
+        }
+    }
+    if (metadata && make_dir(metadata, error, error_size) != 0) {
+        return -EINVAL;
+    }
+    snprintf(plan->metadata_path, sizeof(plan->metadata_path), "%s/metadata.log",
+             metadata ? metadata : plan->dirs[0]);
+    return 0;
+}
+
+static void
+store_path(const struct mr_plan *plan, unsigned dir, unsigned at, char *out, size_t out_size)
+{
+    snprintf(out, out_size, "%s/store-%03u.mr", plan->dirs[dir], at);
+}
+
+/* The stores a directory has already. */
+static unsigned
+count_stores(const struct mr_plan *plan, unsigned dir)
+{
+    char path[MR_CONTROL_PATH_SIZE];
+    unsigned count = 0;
+
+    for (;; count++) {
+        store_path(plan, dir, count, path, sizeof(path));
+        if (access(path, F_OK) != 0) {
+            return count;
+        }
+    }
+}
+
+static int
+plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    unsigned found = count_stores(plan, 0);
+    int64_t per_dir = mr_config_long(config, "stores.per.dir");
+
+    for (unsigned dir = 1; dir < plan->dir_count; dir++) {
+        if (count_stores(plan, dir) != found) {
+            snprintf(error, error_size,
+                     "%s has %u stores and %s has %u: a directory is missing, or one too many is "
+                     "named in log.dirs",
+                     plan->dirs[0], found, plan->dirs[dir], count_stores(plan, dir));
+            return -EINVAL;
+        }
+    }
+    plan->stores_exist = found > 0;
+    plan->stores_per_dir = found > 0 ? found : per_dir > 0 ? (unsigned)per_dir : plan->shard_count;
+    plan->store_count = plan->stores_per_dir * plan->dir_count;
+    if (plan->store_count > MR_PLAN_STORES_MAX) {
+        snprintf(error, error_size, "%u stores; at most %u: lower stores.per.dir",
+                 plan->store_count, MR_PLAN_STORES_MAX);
+        return -EINVAL;
+    }
+    plan->store_bytes =
+        (uint64_t)mr_config_long(config, "store.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
+    plan->journal_bytes =
+        (uint64_t)mr_config_long(config, "journal.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
+    plan->growth_bytes =
+        (uint64_t)mr_config_long(config, "store.growth.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
+    if (plan->journal_bytes < MIB || plan->journal_bytes > plan->store_bytes / 2) {
+        snprintf(error, error_size,
+                 "journal.bytes=%llu must lie between 1 MiB and half of store.bytes=%llu",
+                 (unsigned long long)plan->journal_bytes, (unsigned long long)plan->store_bytes);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < plan->store_count; i++) {
+        struct mr_control_store *store = &plan->stores[i];
+        struct stat status;
+
+        store_path(plan, i / plan->stores_per_dir, i % plan->stores_per_dir, store->path,
+                   sizeof(store->path));
+        store->size_bytes = plan->store_bytes;
+        if (plan->stores_exist && stat(store->path, &status) == 0 && S_ISREG(status.st_mode)) {
+            store->size_bytes = (uint64_t)status.st_size;
+        }
+    }
+    return 0;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+/* "PLAINTEXT://host:port" or "host:port"; an empty host means all addresses. */
+static int
+parse_endpoint(const char *text, const char *key, char *host, size_t host_size, int32_t *port,
+               char *error, size_t error_size)
+{
+    const char *scheme = strstr(text, "://");
+    const char *start = scheme ? scheme + 3 : text;
+    const char *colon = strrchr(start, ':');
+    const char *comma = strchr(text, ',');
+    char *end;
+    long number;
+
+    if (comma || !colon || (scheme && strncmp(text, "PLAINTEXT://", 12) != 0)) {
+        snprintf(error, error_size, "%s=%s: one PLAINTEXT://HOST:PORT is served", key, text);
+        return -EINVAL;
+    }
+    number = strtol(colon + 1, &end, 10);
+    if (end == colon + 1 || *end || number < 1 || number > 65535) {
+        snprintf(error, error_size, "%s=%s: no port between 1 and 65535", key, text);
+        return -EINVAL;
+    }
+    if (*start == '[' && colon > start + 1 && colon[-1] == ']') {
+        snprintf(host, host_size, "%.*s", (int)(colon - start - 2), start + 1);
+    } else {
+        snprintf(host, host_size, "%.*s", (int)(colon - start), start);
+    }
+    if (!host[0]) {
+        snprintf(host, host_size, "0.0.0.0");
+    }
+    *port = (int32_t)number;
+    return 0;
+}
+
+static int
+plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    const char *advertised = mr_config_get(config, "advertised.listeners");
+    const char *rack = mr_config_get(config, "broker.rack");
+    struct mr_server_node *node = &plan->server.node;
+    int32_t port;
+    int result = parse_endpoint(mr_config_get(config, "listeners"), "listeners", plan->listen_host,
+                                sizeof(plan->listen_host), &port, error, error_size);
+
+    if (result) {
+        return result;
+    }
+    plan->listen_port = (uint16_t)port;
+    node->node_id = (int32_t)mr_config_long(config, "node.id");
+    if (mr_config_origin(config, "broker.id") && !mr_config_origin(config, "node.id")) {
+        node->node_id = (int32_t)mr_config_long(config, "broker.id");
+    }
+    snprintf(node->host, sizeof(node->host), "%s", plan->listen_host);
+    node->port = port;
+    snprintf(node->rack, sizeof(node->rack), "%s", rack ? rack : "");
+    if (advertised) {
+        return parse_endpoint(advertised, "advertised.listeners", node->host, sizeof(node->host),
+                              &node->port, error, error_size);
+    }
+    if (strcmp(node->host, "0.0.0.0") == 0 || strcmp(node->host, "::") == 0) {
+        gethostname(node->host, sizeof(node->host)); /* as Kafka does */
+    }
+    return 0;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static uint64_t
+per_shard_bytes(const struct mr_plan *plan)
+{
+    return (uint64_t)plan->receive_buffers * plan->receive_buffer_size +
+           (uint64_t)plan->server.requests_max * 16384 + plan->server.frame_heap_bytes_max +
+           plan->server.connections_max * 1024ull;
+}
+
+static int
+plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    uint64_t frames = plan->memory_bytes * FRAME_PERCENT / 100 / plan->shard_count;
+    uint64_t wanted = (uint64_t)mr_config_long(config, "socket.request.max.bytes");
+    uint64_t fixed;
+    uint64_t arena;
+
+    plan->receive_buffer_size = RECEIVE_BUFFER_SIZE;
+    plan->receive_buffers = RECEIVE_BUFFERS;
+    plan->server.requests_max = REQUESTS_MAX;
+    while (plan->shard_count * per_shard_bytes(plan) > plan->memory_bytes / 4 &&
+           plan->receive_buffers > 64) {
+        plan->receive_buffers /= 2;
+        plan->server.requests_max /= 2;
+    }
+    frames = frames > FRAME_BYTES_MIN ? frames : FRAME_BYTES_MIN;
+    frames = frames < wanted + 4 ? frames : wanted + 4;
+    plan->server.frame_heap_bytes_max = frames;
+    plan->server.frame_bytes_max = frames - 4 < wanted ? frames - 4 : wanted;
+    fixed = CONTROL_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
+            plan->shard_count * per_shard_bytes(plan);
+    arena = plan->memory_bytes > fixed ? (plan->memory_bytes - fixed) / plan->store_count : 0;
+    plan->store.index_bytes_max = arena * INDEX_PERCENT / 100;
+    arena = (arena - plan->store.index_bytes_max) / (2 * MIB) * (2 * MIB);
+    if (arena < MR_STORE_ARENA_MIN) {
+        snprintf(error, error_size,
+                 "memory.bytes=%llu is too small for %u shards and %u stores: %llu MiB are needed",
+                 (unsigned long long)plan->memory_bytes, plan->shard_count, plan->store_count,
+                 (unsigned long long)((fixed + plan->store_count * (MR_STORE_ARENA_MIN + 4 * MIB)) /
+                                          MIB +
+                                      1));
+        return -EINVAL;
+    }
+    plan->store.arena_bytes = arena;
+    plan->eal_bytes =
+        EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
+        plan->store_count * arena +
+        (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
+    return 0;
+}
+
+static void
+plan_limits(const struct mr_config *config, struct mr_plan *plan)
+{
+    struct mr_server_config *server = &plan->server;
+    unsigned endpoints = plan->shard_count + 1;
+
+    plan->memory_bytes = (uint64_t)mr_config_long(config, "memory.bytes");
+    plan->credits[MR_MESH_REQUEST] = 128;
+    plan->credits[MR_MESH_RELEASE] = 128;
+    plan->credits[MR_MESH_WATCH] = endpoints > 16 ? 64 : 1024 / endpoints;
+    server->store_count = plan->store_count;
+    server->connections_max = (uint32_t)mr_config_long(config, "max.connections");
+    server->connection_bytes_max = CONNECTION_BYTES;
+    server->response_heap_bytes_max = RESPONSE_HEAP_BYTES;
+    server->fetch_bytes_max = (uint32_t)mr_config_long(config, "fetch.response.bytes");
+    if (mr_config_long(config, "fetch.max.bytes") < server->fetch_bytes_max) {
+        server->fetch_bytes_max = (uint32_t)mr_config_long(config, "fetch.max.bytes");
+    }
+    server->fetches_parked_max = server->connections_max;
+    server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
+    server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
+    plan->store.logs_max = (uint32_t)mr_config_long(config, "partitions.max");
+    plan->store.producers_max = (uint32_t)mr_config_long(config, "producer.entries.max");
+    plan->store.direct_run_bytes = (uint32_t)mr_config_long(config, "store.direct.run.bytes");
+}
+
+int
+mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    int result;
+
+    memset(plan, 0, sizeof(*plan));
+    find_cpus(plan);
+    result = plan_shards(config, plan, error, error_size);
+    result = result ? result : plan_dirs(config, plan, error, error_size);
+    result = result ? result : plan_stores(config, plan, error, error_size);
+    result = result ? result : plan_addresses(config, plan, error, error_size);
+    if (result) {
+        return result;
+    }
+    if (mr_config_long(config, "max.connections") < 1 ||
+        mr_config_long(config, "max.connections") > 100000) {
+        snprintf(error, error_size, "max.connections must lie between 1 and 100000");
+        return -EINVAL;
+    }
+    plan_limits(config, plan);
+    return plan_memory(config, plan, error, error_size);
+}
+
+/* ---- the budget ------------------------------------------------------------------------------ */
+
+static void
+print_line(void *context, const char *what, size_t bytes)
+{
+    const char *whose = context;
+
+    MR_LOG_INFO("budget", "%-9s %8.1f MiB  %s", whose, (double)bytes / (double)MIB, what);
+}
+
+void
+mr_plan_print(const struct mr_plan *plan)
+{
+    char shard[] = "a shard";
+    char store[] = "a store";
+    char broker[] = "broker";
+
+    MR_LOG_INFO("budget", "%u shard%s, %u store%s, %llu MiB of memory", plan->shard_count,
+                plan->shard_count == 1 ? "" : "s", plan->store_count,
+                plan->store_count == 1 ? "" : "s", (unsigned long long)(plan->memory_bytes / MIB));
+    print_line(broker, "metadata, libuv, EAL", CONTROL_BYTES);
+    print_line(broker, "rings between threads", mr_mesh_bytes(plan->shard_count, plan->credits));
+    print_line(shard, "receive buffers", (size_t)plan->receive_buffers * plan->receive_buffer_size);
+    mr_server_budget(&plan->server, print_line, shard);
+    mr_store_budget(&plan->store, print_line, store);
+    MR_LOG_INFO("budget", "largest request %.1f MiB, largest fetch answer %.1f MiB",
+                (double)plan->server.frame_bytes_max / (double)MIB,
+                (double)plan->server.fetch_bytes_max / (double)MIB);
+}

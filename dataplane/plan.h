@@ -1,0 +1,48 @@
+/* dataplane/plan.h: from the configuration to numbers: shards, stores, memory.
+ *
+ * Pure but for looking at the machine's CPUs and the data directories. Everything that takes memory
+ * has a line; a plan that does not fit is refused with the key to change. Main thread. */
+#ifndef MR_PLAN_H
+#define MR_PLAN_H
+
+#include "control/config.h"
+#include "control/control.h"
+#include "dataplane/kafka/server.h"
+#include "storage/store.h"
+
+#define MR_PLAN_DIRS_MAX   16u
+#define MR_PLAN_STORES_MAX 256u
+
+struct mr_plan {
+    unsigned cpu_count;
+    int cpus[256];
+    unsigned shard_count;
+    char dirs[MR_PLAN_DIRS_MAX][MR_CONTROL_PATH_SIZE - 64];
+    unsigned dir_count;
+    unsigned stores_per_dir;
+    unsigned store_count;
+    struct mr_control_store stores[MR_PLAN_STORES_MAX];
+    bool stores_exist;
+    char metadata_path[MR_CONTROL_PATH_SIZE];
+    char listen_host[MR_SERVER_HOST_SIZE];
+    uint16_t listen_port;
+    uint32_t credits[MR_MESH_CLASSES];
+    struct mr_server_config server;
+    struct mr_store_config store; /* limits, and arena_bytes of one store */
+    uint32_t receive_buffers;
+    uint32_t receive_buffer_size;
+    uint64_t store_bytes;
+    uint64_t journal_bytes;
+    uint64_t growth_bytes;
+    uint64_t memory_bytes;
+    uint64_t eal_bytes; /* what the EAL must provide: arenas, rings, timers */
+};
+
+/* 0, or -errno with one sentence in `error` that says what to change. */
+int mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error,
+                 size_t error_size);
+
+/* Logs the memory budget, a line for each purpose. */
+void mr_plan_print(const struct mr_plan *plan);
+
+#endif
