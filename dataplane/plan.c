@@ -285,6 +285,27 @@ per_shard_bytes(const struct mr_plan *plan)
            plan->server.connections_max * 1024ull;
 }
 
+static void
+add_line(void *context, const char *what, size_t bytes)
+{
+    uint64_t *sum = context;
+
+    (void)what;
+    *sum += bytes;
+}
+
+/* What a store takes beside its arena, given that its arena is about `arena`. */
+static uint64_t
+store_overhead(struct mr_plan *plan, uint64_t arena)
+{
+    uint64_t sum = 0;
+
+    plan->store.arena_bytes = arena;
+    plan->store.index_bytes_max = arena * INDEX_PERCENT / 100;
+    mr_store_budget(&plan->store, add_line, &sum);
+    return sum > arena ? sum - arena : 0;
+}
+
 static int
 plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
 {
@@ -292,6 +313,7 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     uint64_t wanted = (uint64_t)mr_config_long(config, "socket.request.max.bytes");
     uint64_t fixed;
     uint64_t arena;
+    uint64_t overhead;
 
     plan->receive_buffer_size = RECEIVE_BUFFER_SIZE;
     plan->receive_buffers = RECEIVE_BUFFERS;
@@ -308,15 +330,17 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     fixed = CONTROL_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
             plan->shard_count * per_shard_bytes(plan);
     arena = plan->memory_bytes > fixed ? (plan->memory_bytes - fixed) / plan->store_count : 0;
+    overhead = store_overhead(plan, arena);
+    arena = arena > overhead ? (arena - overhead) / (2 * MIB) * (2 * MIB) : 0;
     plan->store.index_bytes_max = arena * INDEX_PERCENT / 100;
-    arena = (arena - plan->store.index_bytes_max) / (2 * MIB) * (2 * MIB);
     if (arena < MR_STORE_ARENA_MIN) {
-        snprintf(error, error_size,
-                 "memory.bytes=%llu is too small for %u shards and %u stores: %llu MiB are needed",
-                 (unsigned long long)plan->memory_bytes, plan->shard_count, plan->store_count,
-                 (unsigned long long)((fixed + plan->store_count * (MR_STORE_ARENA_MIN + 4 * MIB)) /
-                                          MIB +
-                                      1));
+        snprintf(
+            error, error_size,
+            "memory.bytes=%llu is too small for %u shards and %u stores: %llu MiB are needed",
+            (unsigned long long)plan->memory_bytes, plan->shard_count, plan->store_count,
+            (unsigned long long)((fixed + plan->store_count * (MR_STORE_ARENA_MIN + overhead)) /
+                                     MIB +
+                                 1));
         return -EINVAL;
     }
     plan->store.arena_bytes = arena;
