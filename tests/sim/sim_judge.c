@@ -123,6 +123,8 @@ judge_log(struct sim_run *run, struct sim_log *log, bool gone_allowed, bool adop
     sim_trace(run, "open p%d: %lld to %lld, acknowledged %lld, %zu in doubt", log->id.partition,
               (long long)offsets.start, (long long)offsets.high_watermark, (long long)log->end,
               log->doubt_count);
+    /* A checkpoint during open may have met a bad block: that fails a log as at any time. */
+    offsets.failed = offsets.failed && !run->write_faults;
     survived = sim_log_judge(log, &offsets, adopt, &lost);
     if (adopt) {
         run->counters->doubtful_survived += survived;
