@@ -654,6 +654,9 @@ delete_done(struct mr_log_delete *delete, enum mr_kafka_err error)
             request->log->delete_sent = false; /* done; freed when nothing names it any more */
         }
     }
+    if (error == MR_KAFKA_NONE && request->log->watched) {
+        sim_fail("partition %d: a watch did not fire at the delete", request->log->id.partition);
+    }
     run->counters->deletes++;
     request_free(run, request);
 }
@@ -751,6 +754,10 @@ sim_requests_drop(struct sim_run *run)
 {
     while (!mr_list_empty(&run->requests)) {
         request_free(run, MR_CONTAINER_OF(run->requests.next, struct sim_request, node));
+    }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        mr_list_init(&run->dying[i]->watch.node);
+        run->dying[i]->watched = false;
     }
     for (unsigned i = 0; i < SIM_LOGS; i++) {
         mr_list_init(&run->logs[i]->watch.node); /* what it was in has gone */

@@ -14,6 +14,9 @@
 #define OPENS_MAX    60u
 #define FAILED_TURNS 400u /* how long a failed log is left alone before a restart */
 #define GROWTH_BYTES (8 * MIB)
+#define STALL_ONE_IN 500u /* turns between two stalls of the drive */
+#define STALL_TURNS  100u
+#define BAD_BLOCKS   4u
 
 static uint64_t failing_seed;
 
@@ -254,6 +257,28 @@ settle_dying(struct sim_run *run)
     }
 }
 
+/* In some lives a few blocks behind the journal take no write. */
+static void
+bad_blocks_set(struct sim_run *run)
+{
+    uint64_t first = run->journal_bytes / MR_DEV_BLOCK + BAD_BLOCKS;
+    uint64_t count = run->device_bytes / MR_DEV_BLOCK - first;
+
+    for (unsigned i = 0; i < run->bad_count; i++) {
+        mr_dev_sim_bad_block(run->sim, run->bad[i], false);
+    }
+    run->bad_count = 0;
+    if (!run->write_faults || run->quiet || mr_rng_below(&run->rng, 2)) {
+        return;
+    }
+    while (run->bad_count < BAD_BLOCKS) {
+        uint64_t offset = (first + mr_rng_below(&run->rng, count)) * MR_DEV_BLOCK;
+
+        mr_dev_sim_bad_block(run->sim, offset, true);
+        run->bad[run->bad_count++] = offset;
+    }
+}
+
 static void
 open_store(struct sim_run *run, bool clean)
 {
@@ -284,6 +309,7 @@ open_store(struct sim_run *run, bool clean)
     look(run);
     run->checkpoint_bytes_at = run->before.checkpoint_bytes;
     run->failed_since = 0;
+    bad_blocks_set(run);
     run->life_operations = 0;
     run->life_length = 150 + mr_rng_below(&run->rng, 700);
 }
@@ -326,9 +352,17 @@ idle(struct sim_run *run)
 static bool
 live(struct sim_run *run)
 {
-    uint64_t turn = 0;
+    uint64_t turn = 0, stalled_until = 0;
 
-    while (run->life_operations < run->life_length) {
+    while (run->life_operations < run->life_length || stalled_until) {
+        if (!stalled_until && mr_rng_below(&run->rng, STALL_ONE_IN) == 0) {
+            mr_dev_sim_stall(run->sim, true);
+            stalled_until = turn + 1 + mr_rng_below(&run->rng, STALL_TURNS);
+        }
+        if (stalled_until && turn >= stalled_until) {
+            mr_dev_sim_stall(run->sim, false);
+            stalled_until = 0;
+        }
         if (mr_rng_below(&run->rng, 2)) {
             sim_request_random(run);
         }
@@ -457,7 +491,8 @@ set_up(struct sim_run *run)
     struct mr_store_format format = {.node_id = 1, .journal_bytes = run->journal_bytes};
 
     if (run->write_faults) {
-        dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0005 : 0.003;
+        run->counters->write_faults++;
+        dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0002 : 0.002;
     }
     memset(format.store_id.bytes, 0x11, 16);
     memset(format.cluster_id.bytes, 0x22, 16);

@@ -104,6 +104,8 @@ struct sim_run {
     struct mr_list requests;
     unsigned request_count;
     uint64_t journal_bytes, device_bytes;
+    uint64_t bad[4]; /* bad blocks of this life */
+    unsigned bad_count;
     int32_t epoch;
     uint32_t logs_made;
     uint64_t operations, life_operations, life_length;
