@@ -46,7 +46,6 @@ struct mr_append {
     /* Private. */
     struct mr_list node;
     struct mr_log *log;
-    uint64_t sequence;
 };
 
 /* Assigns offsets to one validated batch and appends it.
@@ -143,8 +142,12 @@ int mr_log_epoch_end(const struct mr_log *log, int32_t epoch, int32_t *epoch_out
 struct mr_log_trim {
     void (*done)(struct mr_log_trim *trim, enum mr_kafka_err error);
     int64_t offset;
-    struct mr_list node; /* private */
-    uint64_t sequence;   /* private */
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    uint64_t first_block;
+    enum mr_kafka_err error;
 };
 
 /* Moves the log start up to `offset` (DeleteRecords, retention); `done` runs when that is durable.

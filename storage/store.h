@@ -138,8 +138,11 @@ struct mr_log *mr_store_log_make(struct mr_store *store, const struct mr_log_id 
  * struct mr_log is gone when this returns. A log that is not there: success. */
 struct mr_log_delete {
     void (*done)(struct mr_log_delete *request, enum mr_kafka_err error);
-    struct mr_list node; /* private */
-    uint64_t sequence;   /* private */
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    enum mr_kafka_err error;
 };
 
 void mr_store_log_delete(struct mr_store *store, const struct mr_log_id *id,

@@ -1,0 +1,256 @@
+/* storage/extents.c: a log's map from logical blocks to the store's, and what leaves it. */
+#include "storage/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct extent *
+extent_find(const struct mr_log *log, uint64_t block)
+{
+    uint32_t low = 0, high = log->extent_count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (extent_end(log->extents[middle]) <= block) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < log->extent_count && log->extents[low]->first_block <= block ? log->extents[low]
+                                                                              : NULL;
+}
+
+/* Takes an extent of at most 2^order blocks and leaves `reserve` blocks. */
+bool
+extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba)
+{
+    if (store->buddy.free_blocks < (1ull << order) + reserve) {
+        return false;
+    }
+    return mr_buddy_alloc(&store->buddy, order, lba);
+}
+
+struct extent *
+extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba, unsigned order)
+{
+    struct extent *extent = calloc(1, sizeof(*extent));
+
+    if (!extent) {
+        return NULL;
+    }
+    if (log->extent_count == log->extent_capacity) {
+        uint32_t capacity = log->extent_capacity ? log->extent_capacity * 2 : 1;
+        struct extent **extents = realloc(log->extents, capacity * sizeof(*extents));
+
+        if (!extents) {
+            free(extent);
+            return NULL;
+        }
+        log->extents = extents;
+        log->extent_capacity = capacity;
+    }
+    mr_list_init(&extent->node);
+    extent->first_block = first_block;
+    extent->lba = lba;
+    extent->order = (uint8_t)order;
+    extent->first_offset = -1;
+    extent->first_position = NO_POSITION;
+    extent->max_timestamp = INT64_MIN;
+    log->extents[log->extent_count++] = extent;
+    return extent;
+}
+
+static void
+extent_dispose(struct mr_store *store, struct extent *extent)
+{
+    mr_buddy_free(&store->buddy, extent->lba, extent->order);
+    mr_list_remove(&extent->node);
+    index_drop(store, extent);
+    free(extent);
+    store_room(store);
+}
+
+/* The extent has left its log, and that is durable: its blocks are free when nothing reads or
+ * writes them any more. */
+static void
+extent_leave(struct mr_store *store, struct extent *extent)
+{
+    if (extent->busy == 0) {
+        extent_dispose(store, extent);
+        return;
+    }
+    index_drop(store, extent);
+    mr_list_remove(&extent->node);
+    mr_list_push_back(&store->leaving, &extent->node);
+    extent->sequence = UINT64_MAX; /* marks it as left */
+}
+
+void
+extent_unbusy(struct mr_store *store, struct extent *extent)
+{
+    MR_ASSERT(extent->busy > 0);
+    extent->busy--;
+    if (extent->busy == 0 && extent->sequence == UINT64_MAX) {
+        extent_dispose(store, extent);
+    }
+}
+
+/* Makes sure that extents reach to `end_position`; `added` says how many are new, for the set.
+ * 0, -ENOSPC or -ENOMEM, nothing is changed then. */
+int
+extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
+{
+    struct mr_store *store = log->store;
+    uint64_t last = (end_position + BLOCK - 1) / BLOCK;
+    uint64_t have = log->extent_count ? extent_end(log->extents[log->extent_count - 1])
+                                      : log->end_position / BLOCK;
+
+    *added = 0;
+    while (have < last) {
+        unsigned order = log->extent_count ? log->extents[log->extent_count - 1]->order + 1u : 0;
+        uint64_t lba = 0;
+        bool got = false;
+
+        while (order < store->order_max && (2ull << order) <= last - have) {
+            order++;
+        }
+        order = order < store->order_max ? order : store->order_max;
+        for (;; order--) {
+            got = extent_alloc(store, order, store->reserve_blocks, &lba);
+            if (got || order == 0) {
+                break;
+            }
+        }
+        if (!got || !extent_add(log, have, lba, order)) {
+            int error = got ? -ENOMEM : -ENOSPC;
+
+            if (got) {
+                mr_buddy_free(&store->buddy, lba, order);
+            }
+            for (; *added > 0; (*added)--) {
+                extent_dispose(store, log->extents[--log->extent_count]);
+            }
+            store_low_space(store);
+            return error;
+        }
+        have += 1ull << order;
+        (*added)++;
+    }
+    if (*added > 0) {
+        store_low_space(store);
+    }
+    return 0;
+}
+
+/* Extents that are in no set yet go back: their appends were dropped. */
+void
+extent_undo(struct mr_log *log)
+{
+    while (log->extent_count > 0 && log->extents[log->extent_count - 1]->sequence == 0) {
+        extent_dispose(log->store, log->extents[--log->extent_count]);
+    }
+}
+
+void
+extent_release_below(struct mr_log *log, uint64_t block)
+{
+    uint32_t n = 0;
+
+    while (n < log->extent_count && extent_end(log->extents[n]) <= block) {
+        n++;
+    }
+    if (n == 0) {
+        return;
+    }
+    block = extent_end(log->extents[n - 1]);
+    cache_drop_below(log, block);
+    log->first_block = block;
+    for (uint32_t i = 0; i < n; i++) {
+        extent_leave(log->store, log->extents[i]);
+    }
+    memmove(log->extents, log->extents + n, (log->extent_count - n) * sizeof(*log->extents));
+    log->extent_count -= n;
+}
+
+void
+extent_release_all(struct mr_log *log)
+{
+    for (uint32_t i = 0; i < log->extent_count; i++) {
+        extent_leave(log->store, log->extents[i]);
+    }
+    free(log->extents);
+    log->extents = NULL;
+    log->extent_count = 0;
+    log->extent_capacity = 0;
+}
+
+/* A batch was appended: the extents from its start on learn their first batch. */
+void
+extent_note_batch(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
+                  int64_t max_timestamp)
+{
+    for (uint32_t i = log->extent_count; i-- > 0;) {
+        struct extent *extent = log->extents[i];
+
+        if (extent->first_block * BLOCK > position) {
+            continue; /* it may hold the batch's end, but no batch starts there */
+        }
+        if (extent->first_position == NO_POSITION) {
+            extent->first_position = position;
+            extent->first_offset = offset;
+            if (extent_end(extent) * BLOCK <= position) {
+                continue; /* a batch before went through all of it */
+            }
+        }
+        if (extent_end(extent) * BLOCK <= position) {
+            break;
+        }
+        if (extent->max_timestamp < max_timestamp) {
+            extent->max_timestamp = max_timestamp;
+        }
+        index_note(log, extent, offset, position, max_timestamp);
+    }
+    (void)size; /* only where a batch starts matters here */
+}
+
+/* Extents that end at or below this logical block hold nothing from `offset` on. Only durable
+ * batches decide, so that replay comes to the same extents. */
+uint64_t
+extent_trim_block(const struct mr_log *log, int64_t offset)
+{
+    uint64_t block = log->first_block;
+
+    if (offset >= log->durable) {
+        return log->durable_position / BLOCK;
+    }
+    for (uint32_t i = 0; i < log->extent_count; i++) {
+        const struct extent *extent = log->extents[i];
+
+        if (extent->first_position >= log->durable_position || extent->first_offset > offset) {
+            break;
+        }
+        block = extent->first_block;
+    }
+    return block;
+}
+
+/* Batches at or above the position never were. */
+void
+extent_forget_above(struct mr_log *log, uint64_t position)
+{
+    for (uint32_t i = log->extent_count; i-- > 0;) {
+        struct extent *extent = log->extents[i];
+
+        if (extent->first_position != NO_POSITION && extent->first_position >= position) {
+            extent->first_position = NO_POSITION;
+            extent->first_offset = -1;
+        }
+        index_cut(extent, position);
+        if (extent_end(extent) * BLOCK <= position) {
+            break;
+        }
+    }
+}

@@ -1,0 +1,503 @@
+/* storage/internal.h: what the files of the store share, and nobody else includes.
+ *
+ * Who does what: store.c life, answers, ticks; open.c recovery; journal.c groups and sets;
+ * checkpoint.c; writeback.c; cache.c memory of recent bytes; log.c append, trim, watches; extents.c
+ * a log's map; producer.c idempotence; read.c, find.c reads. Thread: the store's. */
+#ifndef MR_STORAGE_INTERNAL_H
+#define MR_STORAGE_INTERNAL_H
+
+#include "dataplane/base/assert.h"
+#include "dataplane/base/list.h"
+#include "storage/batch.h"
+#include "storage/dev.h"
+#include "storage/extent.h"
+#include "storage/format.h"
+#include "storage/log.h"
+#include "storage/store.h"
+
+#define BLOCK         MR_DEV_BLOCK
+#define NO_POSITION   UINT64_MAX
+#define CHUNK_BYTES   65536u
+#define CHUNK_BLOCKS  16u
+#define SET_BYTES_MAX (4u * 1024 * 1024)
+#define WRITES_MAX    32u /* write-behind operations in flight */
+#define WRITE_SLICES  16u /* chunks of one write or load */
+#define RUN_SLICES    64u /* slices of one direct write */
+#define READS_MAX     4096u
+#define READ_SLICES   40u
+#define HINTS         4u
+#define SHUNNED_MAX   64u
+
+/* ---- cache ----------------------------------------------------------------------------------- */
+
+/* One block of a chunk. Its version is how far it is filled: bytes are only ever added. */
+struct cache_block {
+    uint64_t image;      /* the journal holds all of it from this set on; 0: it does not */
+    uint64_t carry_from; /* checkpoints of these generations carry it; 0: none */
+    uint64_t carry_to;
+    uint16_t fill;    /* bytes in memory, from the block's start */
+    uint16_t placed;  /* bytes written to its place */
+    uint16_t writing; /* bytes of the write in flight; 0: none */
+    uint16_t need;    /* bytes whose placing the checkpoint in progress waits for; 0: none */
+};
+
+struct chunk {
+    struct mr_list lru;   /* in store->lru while it may be evicted */
+    struct mr_list dirty; /* in store->dirty or store->needs while blocks are dirty */
+    struct mr_log *log;   /* NULL: detached, freed with the last pin */
+    uint8_t *data;
+    uint64_t block;          /* the first one, logical */
+    uint64_t end;            /* position behind the last byte in it */
+    int64_t first_offset;    /* of the first batch that starts in it, where it is known */
+    uint64_t first_position; /* NO_POSITION: not known */
+    uint32_t capacity;       /* bytes of `data` */
+    uint32_t pins;
+    uint16_t dirty_blocks;
+    uint16_t need_blocks;
+    uint8_t blocks; /* that it may cover */
+    uint8_t size_class;
+    bool loading;
+    bool wide;      /* has room for CHUNK_BLOCKS block states */
+    uint8_t listed; /* enum chunk_list: where `dirty` is linked */
+    struct cache_block state[];
+};
+
+enum chunk_list { LISTED_NOWHERE, LISTED_DIRTY, LISTED_NEEDS };
+
+enum { CLASS_SMALL = 5, CLASS_CHUNK = 5, CLASSES = 6 };
+
+struct arena_page {
+    struct mr_list node; /* in the store's list of free pages, or of its class's partly used ones */
+    uint64_t used[4];    /* a bit per piece */
+    uint16_t used_count;
+    uint8_t size_class;
+};
+
+/* ---- log ------------------------------------------------------------------------------------- */
+
+struct extent {
+    struct mr_list node; /* in store->leaving once it left its log */
+    uint64_t first_block;
+    uint64_t lba;
+    uint64_t sequence; /* of the set that allocates it; 0: not in a set yet */
+    int64_t first_offset;
+    uint64_t first_position; /* NO_POSITION: no batch starts at or behind it yet */
+    int64_t max_timestamp;
+    struct extent_index *index;
+    uint32_t busy; /* reads and writes in flight */
+    uint8_t order;
+};
+
+static inline uint64_t
+extent_end(const struct extent *extent)
+{
+    return extent->first_block + (1ull << extent->order);
+}
+
+struct log_epoch {
+    int32_t epoch;
+    int64_t start;
+};
+
+struct log_hint {
+    int64_t offset;
+    uint64_t position;
+};
+
+struct producer;
+
+struct mr_log {
+    struct mr_store *store;
+    struct mr_log_id id;
+    uint64_t number;
+    struct mr_log *hash_next;
+    struct mr_log *number_next;
+    struct mr_list node;      /* store->logs, by number */
+    struct mr_list fill_node; /* store->filling.logs */
+    struct mr_list fly_node;  /* store->flying.logs */
+    struct mr_list fill_appends;
+    struct mr_list fly_appends;
+    struct mr_list producers;
+    struct mr_list watches;
+    struct mr_list reads;   /* waiting for a load */
+    struct mr_list ck_node; /* store->ck.again: it failed after it was cut */
+
+    int64_t start, durable, set_end, end;
+    uint64_t durable_position, set_position, end_position; /* set: behind what is in a set */
+    uint64_t first_block;                                  /* below it everything is trimmed */
+
+    struct extent **extents;
+    uint32_t extent_count, extent_capacity;
+    struct log_epoch *epochs;
+    uint32_t epoch_count, epoch_capacity;
+    struct chunk **chunks;
+    uint32_t chunk_count, chunk_capacity;
+
+    uint64_t cut[3]; /* of the entries in the checkpoints of these generations */
+    uint64_t cut_generation[3];
+    uint64_t cut_last;
+
+    struct log_hint hints[HINTS];
+    uint32_t hint_next;
+    uint32_t fill_estimate; /* bytes that it will take in the filling set, at most */
+    uint32_t fill_batches;
+    uint32_t busy; /* loads, writes, reads that name this log */
+    uint32_t need_blocks;
+    bool created; /* its create record is in a set */
+    bool deleted; /* gone for the caller */
+    bool buried;  /* its delete is durable; freed when nothing is busy */
+    bool failed;
+    bool run_failed; /* in the group in flight */
+    bool tail_loading;
+};
+
+/* ---- group ----------------------------------------------------------------------------------- */
+
+struct group {
+    uint64_t sequence;
+    uint32_t blocks;
+    uint32_t estimate; /* bytes of the set, at most */
+    unsigned in_flight;
+    bool any_failed;
+    bool journal_failed;
+    bool has_runs;
+    bool growth;
+    uint64_t growth_blocks;
+    struct mr_list logs;
+    struct mr_list trims;   /* struct mr_log_trim */
+    struct mr_list deletes; /* struct mr_log_delete */
+};
+
+enum group_state {
+    GROUP_NONE,
+    GROUP_WRITING,
+    GROUP_FLUSHING,
+    GROUP_VOIDING,
+};
+
+struct run_io {
+    struct mr_dev_io io;
+    struct mr_list node;
+    struct mr_store *store;
+    struct mr_log *log;
+    struct extent *extent;
+    struct iovec iov[RUN_SLICES];
+};
+
+/* ---- write-behind, loads, reads -------------------------------------------------------------- */
+
+struct write_io {
+    struct mr_dev_io io;
+    struct mr_list node;
+    struct mr_store *store;
+    struct mr_log *log;
+    struct extent *extent;
+    struct chunk *chunk; /* pinned where the write reads its memory */
+    uint64_t block;
+    uint32_t count;
+    uint16_t last_fill; /* of the last block */
+    uint8_t *bounce;
+    struct iovec iov[2];
+};
+
+struct load_io {
+    struct mr_dev_io io;
+    struct mr_list node; /* store->loads */
+    struct mr_log *log;
+    struct extent *extent;
+    struct chunk *chunks[WRITE_SLICES];
+    struct iovec iov[WRITE_SLICES];
+    unsigned count;
+};
+
+struct read_state {
+    struct mr_list node; /* store->reads_free, log->reads or store->reads_ready */
+    struct mr_list all;  /* store->reads_all */
+    struct mr_read *read;
+    uint64_t position; /* of the batch looked at */
+    int64_t offset;    /* at least this must it start with */
+    uint64_t wanted;   /* the load that it waits for: [wanted, wanted_end) */
+    uint64_t wanted_end;
+    unsigned tries; /* loads since it last came forward */
+    bool cold;      /* something was loaded for it: check the batches */
+    bool failed;
+    unsigned pin_count;
+    struct chunk **pins; /* small_pins or from the heap */
+    struct iovec *iov;
+    struct chunk *small_pins[READ_SLICES];
+    struct iovec small_iov[READ_SLICES];
+};
+
+/* ---- checkpoint ------------------------------------------------------------------------------ */
+
+enum ck_phase { CK_NONE, CK_CUT, CK_CHAIN, CK_FLUSH, CK_ROOT, CK_BROKEN };
+
+struct ck_segment {
+    struct mr_list node; /* waiting, or in flight */
+    uint8_t *data;
+    uint32_t size;
+    unsigned in_flight;
+};
+
+struct ck_io {
+    struct mr_dev_io io;
+    struct mr_list node; /* store->ck.writes */
+    struct iovec iov;
+    struct ck_segment *segment;
+    struct mr_store *store;
+    uint64_t lba;
+    uint8_t order;
+};
+
+/* What recovery could start from. */
+struct usable {
+    uint64_t generation;
+    uint64_t start_position;
+    uint64_t start_sequence;
+    uint32_t extent_count;
+    struct mr_extent_ref extents[MR_ROOT_EXTENTS_MAX];
+};
+
+struct checkpoint {
+    enum ck_phase phase;
+    struct mr_root root;
+    struct mr_log *next;  /* the log to be cut next; NULL: all are */
+    struct mr_list again; /* logs that failed since their cut */
+    struct mr_list segments;
+    struct mr_list writes; /* in flight */
+    struct ck_segment *tail;
+    unsigned segments_count;
+    unsigned in_flight;
+    uint64_t needs; /* blocks */
+    bool broken;
+    struct mr_dev_io io;
+    struct iovec iov;
+    uint8_t *block; /* for the root */
+    uint64_t retry_ns;
+};
+
+/* ---- store ----------------------------------------------------------------------------------- */
+
+struct shunned {
+    uint64_t lba;
+    uint8_t order;
+};
+
+struct mr_store {
+    struct mr_store_config config;
+    struct mr_store_format identity;
+    struct mr_super super;
+    struct mr_dev *dev;
+    struct mr_store_stats stats;
+    bool clean, failed, failed_told, closing, serving, draining;
+    bool room_wanted, room_event, low_told, low_due;
+    bool confirmed; /* the last set needs no other to prove it */
+    uint64_t idle_since_ns;
+    unsigned in_flight; /* device operations */
+    uint64_t size_blocks;
+
+    struct mr_buddy buddy;
+    unsigned order_max;
+    uint64_t reserve_blocks;
+    struct mr_list leaving; /* extents whose last read or write is awaited */
+    struct shunned shunned[SHUNNED_MAX];
+    unsigned shunned_count;
+
+    struct mr_log **hash;    /* by id */
+    struct mr_log **numbers; /* by number */
+    uint32_t hash_mask;
+    uint32_t log_count;
+    struct mr_list logs;
+    uint64_t log_next;
+
+    /* cache */
+    struct arena_page *pages;
+    uint32_t page_count, pages_free;
+    struct mr_list page_free;
+    struct mr_list page_part[CLASS_SMALL];
+    struct mr_list lru, dirty, needs;
+    struct mr_list chunk_free[2]; /* chunk headers: narrow, wide */
+    uint64_t dirty_bytes;
+    bool pressure; /* memory was refused: write partial blocks behind as well */
+    bool replaying;
+
+    /* journal */
+    uint8_t *set;
+    uint32_t set_bytes_max;
+    size_t set_capacity;
+    uint32_t record_count;
+    uint64_t ring_blocks, ring_soft;
+    uint64_t position; /* where the next set goes */
+    uint64_t durable_position;
+    uint64_t sequence; /* of the last set submitted */
+    uint64_t durable_sequence;
+    uint32_t previous_crc, durable_crc;
+    enum group_state state;
+    struct group filling, flying;
+    struct mr_dev_io set_io[2], flush_io;
+    struct iovec set_iov[2];
+    uint64_t void_sequence;
+    struct mr_list run_free, run_busy;
+
+    /* checkpoints */
+    struct checkpoint ck;
+    struct usable usable[2];
+    unsigned usable_count;
+    unsigned root_slot; /* of the newest */
+
+    /* write-behind, reads */
+    struct write_io *writes;
+    uint8_t *bounces;
+    struct mr_list write_free;
+    struct mr_list loads; /* in flight */
+    struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
+    uint32_t read_count;
+    struct mr_batch_scratch *scratch;
+
+    /* producers */
+    struct producer *producers;
+    uint32_t *producer_hash;
+    uint32_t producer_mask, producer_count;
+    uint32_t producer_free;
+    struct mr_list producer_lru;
+
+    struct mr_list indexes; /* extents with an index, least recently used first */
+    size_t index_bytes;
+
+    /* what is owed to callers */
+    struct mr_list answers, trims_done, deletes_done, fired;
+};
+
+/* store.c */
+void store_fail(struct mr_store *store);
+void store_answer(struct mr_append *append, enum mr_kafka_err error);
+void store_drain(struct mr_store *store);
+void store_room(struct mr_store *store);
+int store_sync(struct mr_dev *dev, char kind, void *data, size_t size, uint64_t offset);
+void store_low_space(struct mr_store *store);
+
+/* cache.c */
+int cache_init(struct mr_store *store);
+void cache_deinit(struct mr_store *store);
+struct chunk *cache_new(struct mr_log *log, uint64_t block, uint32_t bytes, bool wide);
+struct chunk *cache_find(const struct mr_log *log, uint64_t block);
+uint32_t cache_index_after(const struct mr_log *log, uint64_t block);
+struct chunk *cache_grow(struct chunk *chunk, uint32_t bytes, bool wide);
+void cache_detach(struct chunk *chunk);
+void cache_settle(struct chunk *chunk);
+void cache_touch(struct chunk *chunk);
+void cache_pin(struct chunk *chunk);
+void cache_unpin(struct mr_store *store, struct chunk *chunk);
+void cache_cut_above(struct mr_log *log, uint64_t position);
+void cache_drop_below(struct mr_log *log, uint64_t block);
+void cache_drop_all(struct mr_log *log);
+int cache_reserve(struct mr_log *log, uint32_t size);
+void cache_release(struct mr_log *log, uint64_t position, uint32_t size);
+void cache_put(struct mr_log *log, uint64_t position, const void *bytes, uint32_t size);
+bool cache_get(const struct mr_log *log, uint64_t position, void *out, uint32_t size);
+
+/* After a change of state[i]; `was_dirty` is block_is_dirty() from before it. */
+void cache_update(struct chunk *chunk, unsigned i, bool was_dirty);
+void cache_need(struct chunk *chunk, unsigned i, uint16_t need);
+
+static inline struct cache_block *
+chunk_state(struct chunk *chunk, uint64_t block)
+{
+    return &chunk->state[block - chunk->block];
+}
+
+static inline bool
+block_is_dirty(const struct cache_block *block)
+{
+    return block->fill > block->placed || block->writing != 0;
+}
+
+/* extents.c */
+struct extent *extent_find(const struct mr_log *log, uint64_t block);
+int extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added);
+struct extent *extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba, unsigned order);
+void extent_undo(struct mr_log *log);
+void extent_release_below(struct mr_log *log, uint64_t block);
+void extent_release_all(struct mr_log *log);
+void extent_unbusy(struct mr_store *store, struct extent *extent);
+void extent_note_batch(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
+                       int64_t max_timestamp);
+uint64_t extent_trim_block(const struct mr_log *log, int64_t offset);
+bool extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba);
+void extent_forget_above(struct mr_log *log, uint64_t position);
+
+/* index.c */
+void index_note(struct mr_log *log, struct extent *extent, int64_t offset, uint64_t position,
+                int64_t max_timestamp);
+bool index_seek(struct mr_log *log, struct extent *extent, int64_t offset, int64_t *found,
+                uint64_t *position);
+void index_drop(struct mr_store *store, struct extent *extent);
+void index_cut(struct extent *extent, uint64_t position);
+
+/* log.c */
+struct mr_log *log_new(struct mr_store *store, const struct mr_log_id *id, uint64_t number);
+struct mr_log *log_by_number(struct mr_store *store, uint64_t number);
+void log_unnumber(struct mr_log *log);
+void log_unhash(struct mr_log *log);
+void log_drop_unserved(struct mr_log *log);
+void log_free(struct mr_log *log);
+void log_bury(struct mr_log *log);
+void log_maybe_free(struct mr_log *log);
+void log_applied(struct mr_log *log, const struct mr_batch_header *header, int32_t leader_epoch,
+                 int64_t base_offset, uint64_t position);
+void log_fail(struct mr_log *log);
+void log_durable(struct mr_log *log);
+int log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start);
+
+/* producer.c */
+enum producer_verdict { PRODUCER_NEW, PRODUCER_DUPLICATE, PRODUCER_REFUSED, PRODUCER_FULL };
+int producer_init(struct mr_store *store);
+void producer_deinit(struct mr_store *store);
+enum producer_verdict producer_check(struct mr_log *log, const struct mr_batch_header *header,
+                                     int64_t *original, enum mr_kafka_err *error);
+bool producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t offset);
+void producer_durable(struct mr_log *log, int64_t id);
+void producer_rollback(struct mr_log *log);
+void producer_drop_log(struct mr_log *log);
+bool producer_restore(struct mr_log *log, int64_t id, const struct mr_entry_window *windows,
+                      uint32_t count);
+size_t producer_encode(struct mr_log *log, uint8_t *out, uint32_t *count);
+size_t producer_size(const struct mr_log *log);
+size_t producer_bytes(uint32_t producers_max);
+
+/* journal.c */
+int journal_init(struct mr_store *store);
+bool journal_admits(struct mr_log *log, uint32_t size);
+void journal_join(struct mr_log *log);
+void journal_leave(struct mr_log *log);
+bool journal_submit(struct mr_store *store);
+int journal_open_set(struct mr_store *store);
+uint64_t journal_used(const struct mr_store *store);
+
+/* writeback.c */
+int writeback_init(struct mr_store *store);
+void writeback_deinit(struct mr_store *store);
+bool writeback_step(struct mr_store *store);
+bool block_held(const struct mr_log *log, const struct cache_block *state, uint64_t generation);
+bool log_has_cut(const struct mr_log *log, uint64_t generation, uint64_t *cut);
+void log_set_cut(struct mr_log *log, uint64_t generation, uint64_t cut);
+
+/* checkpoint.c */
+int checkpoint_init(struct mr_store *store);
+void checkpoint_deinit(struct mr_store *store);
+bool checkpoint_due(const struct mr_store *store);
+void checkpoint_begin(struct mr_store *store);
+bool checkpoint_step(struct mr_store *store);
+int checkpoint_sync(struct mr_store *store);
+void checkpoint_log_gone(struct mr_log *log);
+void checkpoint_log_failed(struct mr_log *log);
+
+/* read.c, find.c */
+void read_run_ready(struct mr_store *store);
+int read_load(struct mr_log *log, uint64_t position, uint64_t size);
+void read_deinit(struct mr_store *store);
+void read_forget_loads(struct mr_store *store);
+bool find_step(struct mr_store *store);
+void find_deinit(struct mr_store *store);
+
+#endif

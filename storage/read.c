@@ -1,0 +1,617 @@
+/* storage/read.c: reads: from memory at once, else after loading what is missing into the cache. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/base/endian.h"
+#include "storage/crc32c.h"
+#include "storage/internal.h"
+
+#define LOAD_BYTES_MAX (1024u * 1024)
+#define TRIES_MAX      64u
+
+static int read_step(struct read_state *state);
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/* The reads that wait for this range are looked at again. */
+static void
+reads_wake(struct mr_log *log, uint64_t position, uint64_t end, bool failed)
+{
+    MR_LIST_FOR_EACH(node, &log->reads)
+    {
+        struct read_state *state = MR_CONTAINER_OF(node, struct read_state, node);
+
+        if (failed && state->wanted < end && position < state->wanted_end) {
+            state->failed = true;
+        }
+        mr_list_remove(node);
+        mr_list_push_back(&log->store->reads_ready, node);
+    }
+}
+
+static void
+load_done(struct mr_dev_io *io, int result)
+{
+    struct load_io *load = MR_CONTAINER_OF(io, struct load_io, io);
+    struct mr_log *log = load->log;
+    struct mr_store *store = log->store;
+    uint64_t from = load->chunks[0]->block * BLOCK, end = from;
+
+    store->in_flight--;
+    log->tail_loading = false;
+    for (unsigned c = 0; c < load->count; c++) {
+        struct chunk *chunk = load->chunks[c];
+
+        end = (chunk->block + chunk->blocks) * BLOCK;
+        chunk->loading = false;
+        if (result || log->buried) {
+            cache_detach(chunk);
+            continue;
+        }
+        for (unsigned i = 0; i < chunk->blocks; i++) {
+            uint64_t at = (chunk->block + i) * BLOCK;
+            uint64_t fill = log->end_position > at ? log->end_position - at : 0;
+
+            chunk->state[i].fill = (uint16_t)(fill < BLOCK ? fill : BLOCK);
+            chunk->state[i].placed = chunk->state[i].fill;
+        }
+        chunk->end = end < log->end_position ? end : log->end_position;
+        cache_settle(chunk);
+    }
+    if (result) {
+        store->stats.read_errors++;
+    }
+    extent_unbusy(store, load->extent);
+    mr_list_remove(&load->node);
+    free(load);
+    reads_wake(log, from, end, result != 0);
+    log->busy--;
+    log_maybe_free(log);
+    store_room(store);
+    read_run_ready(store);
+    store_drain(store);
+}
+
+/* One read of consecutive blocks of one extent into fresh chunks. */
+static int
+load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t end,
+            uint64_t *loaded_to)
+{
+    struct mr_store *store = log->store;
+    struct load_io *load = calloc(1, sizeof(*load));
+    uint64_t from = block;
+
+    if (!load) {
+        return -EAGAIN;
+    }
+    while (block < end && load->count < WRITE_SLICES) {
+        bool wide = end - block > 1;
+        struct chunk *chunk = cache_new(log, block, wide ? CHUNK_BYTES : BLOCK, wide);
+
+        if (!chunk) {
+            break;
+        }
+        if (chunk->blocks > end - block) {
+            chunk->blocks = (uint8_t)(end - block);
+        }
+        chunk->loading = true;
+        load->chunks[load->count] = chunk;
+        load->iov[load->count++] =
+            (struct iovec){.iov_base = chunk->data, .iov_len = (size_t)chunk->blocks * BLOCK};
+        block += chunk->blocks;
+    }
+    if (load->count == 0) {
+        free(load);
+        return -EAGAIN;
+    }
+    mr_list_push_back(&store->loads, &load->node);
+    load->io.done = load_done;
+    load->log = log;
+    load->extent = extent;
+    log->busy++;
+    extent->busy++;
+    store->in_flight++;
+    store->stats.reads_cold++;
+    *loaded_to = block;
+    mr_dev_read(store->dev, &load->io, load->iov, load->count,
+                (extent->lba + (from - extent->first_block)) * BLOCK);
+    return 0;
+}
+
+/* Loads what is not in memory of [position, position + size), as far as it is appended. 0, or
+ * -EAGAIN where nothing could be started. */
+int
+read_load(struct mr_log *log, uint64_t position, uint64_t size)
+{
+    uint64_t block = position / BLOCK;
+    uint64_t stop = position + size < log->end_position ? position + size : log->end_position;
+    uint64_t end = (stop + BLOCK - 1) / BLOCK;
+    bool started = false;
+
+    while (block < end) {
+        uint32_t i = cache_index_after(log, block);
+        struct chunk *next = i < log->chunk_count ? log->chunks[i] : NULL;
+        struct extent *extent = extent_find(log, block);
+        uint64_t to = end;
+
+        if (next && next->block <= block) {
+            started = started || next->loading;
+            block = next->block + next->blocks;
+            continue;
+        }
+        if (!extent) {
+            return -EAGAIN;
+        }
+        to = extent_end(extent) < to ? extent_end(extent) : to;
+        to = next && next->block < to ? next->block : to;
+        if (load_submit(log, extent, block, to, &block)) {
+            return started ? 0 : -EAGAIN;
+        }
+        started = true;
+    }
+    return 0;
+}
+
+/* ---- one read -------------------------------------------------------------------------------- */
+
+/* A batch that starts at or before the one with `offset`, as near as is known. */
+static bool
+locate(struct mr_log *log, int64_t offset, int64_t *found, uint64_t *position)
+{
+    uint32_t low = 0, high = log->extent_count;
+    struct extent *extent;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (log->extents[middle]->first_position < log->durable_position &&
+            log->extents[middle]->first_offset <= offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == 0) {
+        return false;
+    }
+    extent = log->extents[low - 1];
+    *found = extent->first_offset;
+    *position = extent->first_position;
+    if (extent->first_position < extent_end(extent) * BLOCK) {
+        index_seek(log, extent, offset, found, position);
+    }
+    for (unsigned i = 0; i < HINTS; i++) {
+        const struct log_hint *hint = &log->hints[i];
+
+        if (hint->position > *position && hint->offset <= offset && hint->offset >= log->start &&
+            hint->position < log->durable_position) {
+            *found = hint->offset;
+            *position = hint->position;
+        }
+    }
+    return true;
+}
+
+/* The header of the batch at `position`. 0; -ENODATA: not in memory; -EBADMSG: no batch. */
+static int
+batch_header(const struct mr_log *log, uint64_t position, int64_t offset,
+             struct mr_batch_header *header)
+{
+    uint8_t bytes[MR_BATCH_HEADER_SIZE];
+
+    if (position + MR_BATCH_HEADER_SIZE > log->durable_position) {
+        return -EBADMSG;
+    }
+    if (!cache_get(log, position, bytes, sizeof(bytes))) {
+        return -ENODATA;
+    }
+    if (mr_batch_header_get(bytes, header) || header->magic != 2 || header->base_offset < offset ||
+        header->last_offset_delta < 0 ||
+        header->base_offset + header->last_offset_delta >= log->durable ||
+        position + (uint64_t)header->size > log->durable_position) {
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+/* Gives slices over [from, end) to `state` with pins. The first position that is not in memory;
+ * `end` where all is, or where the slices do not suffice. */
+static uint64_t
+slices_take(struct read_state *state, uint64_t from, uint64_t end)
+{
+    struct mr_log *log = state->read->log;
+    uint32_t i = cache_index_after(log, from / BLOCK), first = i;
+    uint64_t at = from;
+
+    for (; at < end; i++) { /* first look, then pin */
+        struct chunk *chunk = i < log->chunk_count ? log->chunks[i] : NULL;
+
+        if (!chunk || chunk->loading || chunk->block * BLOCK > at || chunk->end <= at) {
+            return at;
+        }
+        at = chunk->end;
+    }
+    if (i - first > READ_SLICES) {
+        state->pins = malloc((i - first) * sizeof(*state->pins));
+        state->iov = malloc((i - first) * sizeof(*state->iov));
+        if (!state->pins || !state->iov) {
+            free(state->pins);
+            free(state->iov);
+            state->pins = state->small_pins;
+            state->iov = state->small_iov;
+            return end; /* with no slices: the read fails */
+        }
+    }
+    for (at = from, i = first; at < end; i++) {
+        struct chunk *chunk = log->chunks[i];
+        uint64_t stop = chunk->end < end ? chunk->end : end;
+
+        state->pins[state->pin_count] = chunk;
+        state->iov[state->pin_count++] = (struct iovec){
+            .iov_base = chunk->data + (at - chunk->block * BLOCK), .iov_len = stop - at};
+        cache_touch(chunk);
+        cache_pin(chunk);
+        log->store->stats.pinned_bytes += chunk->capacity;
+        at = stop;
+    }
+    return end;
+}
+
+static void
+slices_drop(struct mr_store *store, struct read_state *state)
+{
+    for (unsigned i = 0; i < state->pin_count; i++) {
+        store->stats.pinned_bytes -= state->pins[i]->capacity;
+        cache_unpin(store, state->pins[i]);
+    }
+    state->pin_count = 0;
+    if (state->pins != state->small_pins) {
+        free(state->pins);
+        free(state->iov);
+        state->pins = state->small_pins;
+        state->iov = state->small_iov;
+    }
+}
+
+static int
+read_answer(struct read_state *state, enum mr_kafka_err error, uint32_t size)
+{
+    struct mr_read *read = state->read;
+
+    if (error) {
+        slices_drop(read->log->store, state);
+        size = 0;
+    }
+    read->error = error;
+    read->iov = state->iov;
+    read->iov_count = state->pin_count;
+    read->size = size;
+    mr_log_offsets(read->log, &read->offsets);
+    return 1;
+}
+
+/* Waits until the bytes are loaded. 0, or -EAGAIN where no memory is free. */
+static int
+read_wait(struct read_state *state, uint64_t position, uint64_t size)
+{
+    struct mr_log *log = state->read->log;
+    int error;
+
+    if (++state->tries > TRIES_MAX) {
+        return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+    }
+    if (size < CHUNK_BYTES) {
+        size = CHUNK_BYTES;
+    }
+    state->cold = true;
+    state->wanted = position;
+    state->wanted_end = position + size;
+    error = read_load(log, position, size);
+    if (error) {
+        return error;
+    }
+    mr_list_push_back(&log->reads, &state->node);
+    return 0;
+}
+
+/* Whether the batch that lies in memory at `position` has the CRC that its header names. */
+static bool
+batch_is_whole(const struct mr_log *log, uint64_t position, const struct mr_batch_header *header)
+{
+    uint64_t at = position + 21, end = position + (uint32_t)header->size;
+    uint32_t i = cache_index_after(log, at / BLOCK);
+    uint32_t crc = 0;
+
+    for (; at < end; i++) {
+        struct chunk *chunk = log->chunks[i];
+        uint64_t stop = chunk->end < end ? chunk->end : end;
+
+        crc = mr_crc32c(crc, chunk->data + (at - chunk->block * BLOCK), stop - at);
+        at = stop;
+    }
+    return crc == header->crc;
+}
+
+/* How far the batches from state->position on are in memory, bounded by what was asked for:
+ * `end` behind the last whole one. */
+static int
+read_extent_of(struct read_state *state, uint64_t *end, int64_t *offset)
+{
+    struct mr_read *read = state->read;
+    struct mr_log *log = read->log;
+    uint64_t position = state->position;
+    uint32_t first = cache_index_after(log, position / BLOCK);
+    struct mr_batch_header header;
+
+    *end = position;
+    *offset = state->offset;
+    while (position < log->durable_position) {
+        uint32_t last;
+        int error = batch_header(log, position, *offset, &header);
+
+        if (error) {
+            return *end > state->position ? 0 : error;
+        }
+        if (position + (uint32_t)header.size - state->position > read->bytes_max &&
+            (*end > state->position || !read->one_at_least)) {
+            return 0;
+        }
+        last = cache_index_after(log, (position + (uint32_t)header.size - 1) / BLOCK);
+        for (uint32_t i = cache_index_after(log, position / BLOCK); i <= last; i++) {
+            const struct chunk *chunk = i < log->chunk_count ? log->chunks[i] : NULL;
+            uint64_t at =
+                i == first || position > chunk->block * BLOCK ? position : chunk->block * BLOCK;
+
+            if (!chunk || chunk->loading || chunk->block * BLOCK > at ||
+                (i < last &&
+                 (i + 1 == log->chunk_count || log->chunks[i + 1]->block * BLOCK != chunk->end)) ||
+                (i == last && chunk->end < position + (uint32_t)header.size)) {
+                return *end > state->position ? 0 : -ENODATA;
+            }
+        }
+        if (last - first + 1 > READ_SLICES && *end > state->position) {
+            return 0;
+        }
+        if (state->cold && !batch_is_whole(log, position, &header)) {
+            return *end > state->position ? 0 : -EBADMSG;
+        }
+        position += (uint32_t)header.size;
+        *offset = header.base_offset + header.last_offset_delta + 1;
+        *end = position;
+    }
+    return 0;
+}
+
+/* The batch with the wanted offset is found: collects it and those behind it. */
+static int
+read_collect(struct read_state *state)
+{
+    struct mr_read *read = state->read;
+    struct mr_log *log = read->log;
+    uint64_t left = log->durable_position - state->position, end;
+    struct mr_batch_header header;
+    struct log_hint *hint;
+    int64_t offset;
+    int error;
+
+    if (!state->cold && left <= read->bytes_max &&
+        cache_index_after(log, (log->durable_position - 1) / BLOCK) -
+                cache_index_after(log, state->position / BLOCK) <
+            READ_SLICES &&
+        slices_take(state, state->position, log->durable_position) == log->durable_position) {
+        end = log->durable_position;
+        offset = log->durable;
+    } else {
+        error = read_extent_of(state, &end, &offset);
+        if (error == -ENODATA) {
+            uint64_t want = read->bytes_max < LOAD_BYTES_MAX ? read->bytes_max : LOAD_BYTES_MAX;
+
+            if (batch_header(log, state->position, state->offset, &header) == 0 &&
+                want < (uint32_t)header.size) {
+                want = (uint32_t)header.size;
+            }
+            return read_wait(state, state->position, want);
+        }
+        if (error) {
+            log->store->stats.read_errors++;
+            return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        }
+        if (end == state->position) {
+            return read_answer(state, MR_KAFKA_NONE, 0); /* the first one is too large */
+        }
+        slices_take(state, state->position, end);
+        if (state->pin_count == 0) {
+            return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        }
+    }
+    hint = &log->hints[log->hint_next++ % HINTS];
+    *hint = (struct log_hint){.offset = offset, .position = end};
+    log->store->stats.reads_hot += !state->cold;
+    return read_answer(state, MR_KAFKA_NONE, (uint32_t)(end - state->position));
+}
+
+/* 1: answered; 0: waits for a load; -EAGAIN: no memory. */
+static int
+read_step(struct read_state *state)
+{
+    struct mr_read *read = state->read;
+    struct mr_log *log = read->log;
+    struct mr_batch_header header;
+
+    if (log->buried || state->failed) {
+        return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+    }
+    if (read->offset < log->start || read->offset > log->durable) {
+        return read_answer(state, MR_KAFKA_OFFSET_OUT_OF_RANGE, 0);
+    }
+    if (read->offset == log->durable) {
+        return read_answer(state, MR_KAFKA_NONE, 0);
+    }
+    for (;;) {
+        int error = batch_header(log, state->position, state->offset, &header);
+        struct extent *extent = extent_find(log, state->position / BLOCK);
+
+        if (error == -ENODATA) {
+            uint64_t want = read->bytes_max < LOAD_BYTES_MAX ? read->bytes_max : LOAD_BYTES_MAX;
+
+            return read_wait(state, state->position, want);
+        }
+        if (error || !extent) {
+            log->store->stats.read_errors++;
+            return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        }
+        if (state->cold) {
+            index_note(log, extent, header.base_offset, state->position, header.max_timestamp);
+        }
+        if (header.base_offset + header.last_offset_delta >= read->offset) {
+            break;
+        }
+        state->position += (uint32_t)header.size;
+        state->offset = header.base_offset + header.last_offset_delta + 1;
+        state->tries = 0;
+    }
+    return read_collect(state);
+}
+
+static struct read_state *
+state_take(struct mr_store *store)
+{
+    struct mr_list *node = mr_list_pop_front(&store->reads_free);
+    struct read_state *state;
+
+    if (node) {
+        state = MR_CONTAINER_OF(node, struct read_state, node);
+    } else {
+        if (store->read_count == READS_MAX) {
+            return NULL;
+        }
+        state = malloc(sizeof(*state));
+        if (!state) {
+            return NULL;
+        }
+        store->read_count++;
+        mr_list_init(&state->node);
+        mr_list_init(&state->all);
+        mr_list_push_back(&store->reads_all, &state->all);
+    }
+    state->pin_count = 0;
+    state->pins = state->small_pins;
+    state->iov = state->small_iov;
+    state->cold = false;
+    state->failed = false;
+    state->tries = 0;
+    return state;
+}
+
+static void
+state_give(struct mr_store *store, struct read_state *state)
+{
+    slices_drop(store, state);
+    mr_list_remove(&state->node);
+    mr_list_push_front(&store->reads_free, &state->node);
+}
+
+int
+mr_log_read(struct mr_log *log, struct mr_read *read)
+{
+    struct mr_store *store = log->store;
+    struct read_state *state = state_take(store);
+    int result;
+
+    read->log = log;
+    read->state = state;
+    mr_list_init(&read->node);
+    if (!state) {
+        store->room_wanted = true;
+        return -EAGAIN;
+    }
+    state->read = read;
+    if (read->offset < log->start || read->offset >= log->durable) {
+        read_answer(state,
+                    read->offset == log->durable ? MR_KAFKA_NONE : MR_KAFKA_OFFSET_OUT_OF_RANGE, 0);
+        return 1;
+    }
+    if (!locate(log, read->offset, &state->offset, &state->position)) {
+        store->stats.read_errors++;
+        read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        return 1;
+    }
+    result = read_step(state);
+    if (result < 0) {
+        state_give(store, state);
+        read->state = NULL;
+        store->room_wanted = true;
+    } else if (result == 0) {
+        log->busy++;
+    }
+    return result;
+}
+
+/* Looks again at the reads whose loads have come. */
+void
+read_run_ready(struct mr_store *store)
+{
+    struct mr_list later;
+    struct mr_list *node;
+
+    mr_list_init(&later);
+    while (!store->closing && (node = mr_list_pop_front(&store->reads_ready))) {
+        struct read_state *state = MR_CONTAINER_OF(node, struct read_state, node);
+        struct mr_log *log = state->read->log;
+        int result = read_step(state);
+
+        if (result < 0) {
+            mr_list_push_back(&later, node);
+        } else if (result > 0) {
+            log->busy--;
+            state->read->done(state->read);
+            log_maybe_free(log);
+        }
+    }
+    while ((node = mr_list_pop_front(&later))) {
+        mr_list_push_back(&store->reads_ready, node);
+    }
+}
+
+void
+mr_log_read_release(struct mr_store *store, struct mr_read *read)
+{
+    if (read->state) {
+        state_give(store, read->state);
+        read->state = NULL;
+        store_room(store);
+    }
+}
+
+/* The device is gone: loads in flight call back no more. */
+void
+read_forget_loads(struct mr_store *store)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&store->loads))) {
+        struct load_io *load = MR_CONTAINER_OF(node, struct load_io, node);
+
+        for (unsigned c = 0; c < load->count; c++) {
+            load->chunks[c]->loading = false;
+        }
+        free(load);
+    }
+}
+
+void
+read_deinit(struct mr_store *store)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&store->reads_all))) {
+        struct read_state *state = MR_CONTAINER_OF(node, struct read_state, all);
+
+        if (state->pins != state->small_pins) {
+            free(state->pins);
+            free(state->iov);
+        }
+        free(state);
+    }
+}
