@@ -514,9 +514,9 @@ watch_fired(struct mr_log_watch *watch)
 
         mr_log_offsets(log->log, &offsets);
         sim_log_show(log, offsets.high_watermark);
-        if (log->bytes_total - log->watched_from < watch->bytes) {
+        if (log->bytes_total - log->watched_from < log->watched_bytes) {
             sim_fail("partition %d: a watch of %llu bytes fired after %llu", log->id.partition,
-                     (unsigned long long)watch->bytes,
+                     (unsigned long long)log->watched_bytes,
                      (unsigned long long)(log->bytes_total - log->watched_from));
         }
     }
@@ -537,10 +537,10 @@ request_watch(struct sim_log *log)
     mr_log_offsets(log->log, &offsets);
     sim_log_show(log, offsets.high_watermark);
     log->watch.fired = watch_fired;
-    log->watch.bytes = 1 + (log->bytes_total * 7919) % 200000;
+    log->watched_bytes = 1 + (log->bytes_total * 7919) % 200000;
     log->watched = true;
     log->watched_from = log->bytes_total;
-    mr_log_watch_add(log->log, &log->watch, log->watch.bytes);
+    mr_log_watch_add(log->log, &log->watch, log->watched_bytes);
 }
 
 void
@@ -549,7 +549,7 @@ sim_watches_check(struct sim_run *run)
     for (unsigned i = 0; i < SIM_LOGS; i++) {
         const struct sim_log *log = run->logs[i];
 
-        if (log->watched && log->bytes_total - log->watched_from >= log->watch.bytes) {
+        if (log->watched && log->bytes_total - log->watched_from >= log->watched_bytes) {
             sim_fail("partition %d: a watch has not fired", log->id.partition);
         }
     }

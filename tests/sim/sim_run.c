@@ -16,6 +16,7 @@
 #define GROWTH_BYTES (8 * MIB)
 #define STALL_ONE_IN 500u /* turns between two stalls of the drive */
 #define STALL_TURNS  100u
+#define REST_TURNS   20u
 #define BAD_BLOCKS   4u
 
 static uint64_t failing_seed;
@@ -348,6 +349,18 @@ idle(struct sim_run *run)
     return true;
 }
 
+/* Some turns more: what fires with an answer may fire in the next tick. */
+static bool
+rest(struct sim_run *run)
+{
+    for (unsigned turn = 0; turn < REST_TURNS; turn++) {
+        if (!sim_turn(run)) {
+            return false;
+        }
+    }
+    return !anything_failed(run);
+}
+
 /* Operations until the life's end. False: it has ended before. */
 static bool
 live(struct sim_run *run)
@@ -411,7 +424,7 @@ end_life(struct sim_run *run)
         die(run);
         return false;
     case 1:
-        if (idle(run)) {
+        if (idle(run) && rest(run)) {
             sim_watches_check(run);
             for (unsigned i = 0; i < SIM_LOGS; i++) {
                 mr_log_watch_remove(&run->logs[i]->watch);
