@@ -301,15 +301,15 @@ sim_send_ready(struct sim_run *run)
 
 /* Log-uniform from 70 bytes to 512 KiB, one in a hundred above. */
 static uint32_t
-random_size(struct mr_rng *rng)
+random_size(struct mr_rng *rng, bool small)
 {
     unsigned octave;
     uint32_t size;
 
-    if (mr_rng_below(rng, 100) == 0) {
+    if (!small && mr_rng_below(rng, 100) == 0) {
         return (512u << 10) + (uint32_t)mr_rng_below(rng, SIM_BATCH_MAX - (512u << 10) - 256);
     }
-    octave = 6 + (unsigned)mr_rng_below(rng, 13);
+    octave = 6 + (unsigned)mr_rng_below(rng, small ? 8 : 13);
     size = (1u << octave) + (uint32_t)mr_rng_below(rng, 1u << octave);
     return size < 70 ? 70 : size;
 }
@@ -319,7 +319,7 @@ random_batch(struct sim_run *run, struct sim_log *log, int64_t producer_id, int1
              int32_t sequence)
 {
     log->clock_ms += (int64_t)mr_rng_below(&run->rng, 100) - 10;
-    return sim_batch_make(&run->rng, random_size(&run->rng), log->clock_ms,
+    return sim_batch_make(&run->rng, random_size(&run->rng, run->small), log->clock_ms,
                           mr_rng_below(&run->rng, 6) == 0, producer_id, epoch, sequence);
 }
 
@@ -553,6 +553,12 @@ sim_watches_check(struct sim_run *run)
             sim_fail("partition %d: a watch has not fired", log->id.partition);
         }
     }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        if (run->dying[i]->watched && !run->dying[i]->delete_sent) {
+            sim_fail("partition %d: a watch did not fire at the delete",
+                     run->dying[i]->id.partition);
+        }
+    }
 }
 
 /* ---- find, trim, delete ---------------------------------------------------------------------- */
@@ -653,9 +659,6 @@ delete_done(struct mr_log_delete *delete, enum mr_kafka_err error)
             run->dead[run->dead_count++ % SIM_DEAD] = request->log->id;
             request->log->delete_sent = false; /* done; freed when nothing names it any more */
         }
-    }
-    if (error == MR_KAFKA_NONE && request->log->watched) {
-        sim_fail("partition %d: a watch did not fire at the delete", request->log->id.partition);
     }
     run->counters->deletes++;
     request_free(run, request);

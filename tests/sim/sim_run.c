@@ -16,6 +16,8 @@
 #define GROWTH_BYTES (8 * MIB)
 #define STALL_ONE_IN 500u /* turns between two stalls of the drive */
 #define STALL_TURNS  100u
+#define BURST_ONE_IN 12u
+#define BURST_MAX    24u
 #define REST_TURNS   20u
 #define BAD_BLOCKS   4u
 
@@ -289,7 +291,7 @@ open_store(struct sim_run *run, bool clean)
         if (attempts++ == OPENS_MAX) {
             sim_fail("does not open in %u attempts", OPENS_MAX);
         }
-        if (run->rot && mr_rng_below(&run->rng, 3) == 0) {
+        if (run->rot && mr_rng_below(&run->rng, 3) > 0) {
             sim_rot(run);
         }
     } while (!open_once(run));
@@ -361,6 +363,20 @@ rest(struct sim_run *run)
     return !anything_failed(run);
 }
 
+/* Mostly none or one request, at times many at once: those share groups. */
+static void
+burst(struct sim_run *run)
+{
+    uint64_t count = mr_rng_below(&run->rng, 2);
+
+    if (mr_rng_below(&run->rng, BURST_ONE_IN) == 0) {
+        count = mr_rng_below(&run->rng, BURST_MAX);
+    }
+    while (count-- > 0) {
+        sim_request_random(run);
+    }
+}
+
 /* Operations until the life's end. False: it has ended before. */
 static bool
 live(struct sim_run *run)
@@ -376,9 +392,7 @@ live(struct sim_run *run)
             mr_dev_sim_stall(run->sim, false);
             stalled_until = 0;
         }
-        if (mr_rng_below(&run->rng, 2)) {
-            sim_request_random(run);
-        }
+        burst(run);
         if (!sim_turn(run)) {
             return false;
         }
@@ -399,9 +413,7 @@ static void
 live_to_the_cut(struct sim_run *run, bool checkpoint)
 {
     for (unsigned turn = 0; turn < 600; turn++) {
-        if (mr_rng_below(&run->rng, 2)) {
-            sim_request_random(run);
-        }
+        burst(run);
         if (!sim_turn(run)) {
             return;
         }
@@ -554,7 +566,8 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.journal_bytes = (1 + mr_rng_below(&run.rng, 4)) * MIB;
     run.device_bytes = (24 + 8 * mr_rng_below(&run.rng, 5)) * MIB;
     run.write_faults = mr_rng_below(&run.rng, 4) == 0;
-    run.rot = !run.write_faults && mr_rng_below(&run.rng, 3) == 0;
+    run.rot = !run.write_faults && mr_rng_below(&run.rng, 2) == 0;
+    run.small = mr_rng_below(&run.rng, 4) == 0;
     run.buffer = malloc(BUFFER_BYTES);
     run.config = (struct mr_store_config){.clock = &run.clock.clock,
                                           .arena = aligned_alloc(MR_DEV_BLOCK, ARENA_BYTES),

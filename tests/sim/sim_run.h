@@ -110,6 +110,7 @@ struct sim_run {
     uint32_t logs_made;
     uint64_t operations, life_operations, life_length;
     bool write_faults, rot;
+    bool small; /* only small batches: many in a set, no direct run but of many */
     bool room, failed, low_space, grown;
     bool quiet;                   /* nothing new is asked */
     uint64_t failed_since;        /* steps with a failed log */
