@@ -32,12 +32,10 @@ cache_init(struct mr_store *store)
 void
 cache_deinit(struct mr_store *store)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        struct mr_list *node;
+    struct mr_list *node;
 
-        while ((node = mr_list_pop_front(&store->chunk_free[i]))) {
-            free(MR_CONTAINER_OF(node, struct chunk, lru));
-        }
+    while ((node = mr_list_pop_front(&store->chunks_all))) {
+        free(MR_CONTAINER_OF(node, struct chunk, all));
     }
     free(store->pages);
 }
@@ -150,7 +148,11 @@ chunk_header(struct mr_store *store, bool wide)
     struct chunk *chunk = node ? MR_CONTAINER_OF(node, struct chunk, lru) : malloc(size);
 
     if (chunk) {
+        if (node) {
+            mr_list_remove(&chunk->all);
+        }
         memset(chunk, 0, size);
+        mr_list_push_back(&store->chunks_all, &chunk->all);
         mr_list_init(&chunk->lru);
         mr_list_init(&chunk->dirty);
         chunk->wide = wide;

@@ -47,13 +47,30 @@ find_finish(struct find_state *state, enum mr_kafka_err error)
     log_maybe_free(log);
 }
 
-/* Looks into one whole batch for the first record of at least `timestamp`. */
+/* Looks at one record; those below the log's start are not shown. */
 static int
-batch_search(struct find_state *state, const uint8_t *batch, const struct mr_batch_header *header,
-             int64_t timestamp)
+record_look(void *context, const struct mr_record *record)
+{
+    struct find_state *state = context;
+    const struct mr_log_find *find = state->find;
+    bool time = find->kind == MR_LOG_FIND_TIME;
+
+    if (record->offset < find->log->start ||
+        (time ? record->timestamp < find->timestamp_ms
+              : record->timestamp <= state->best_timestamp)) {
+        return 0;
+    }
+    state->best_offset = record->offset;
+    state->best_timestamp = record->timestamp;
+    return time ? 1 : 0;
+}
+
+/* Looks into one whole batch. 0, -EBADMSG, -ENOMEM. */
+static int
+batch_search(struct find_state *state, const uint8_t *batch, const struct mr_batch_header *header)
 {
     struct mr_store *store = state->find->log->store;
-    int64_t offset, found;
+    int64_t before = state->best_offset;
     int error;
 
     if (!store->scratch) {
@@ -62,15 +79,11 @@ batch_search(struct find_state *state, const uint8_t *batch, const struct mr_bat
             return -ENOMEM;
         }
     }
-    error =
-        mr_batch_find_time(batch, (size_t)header->size, store->scratch, timestamp, &offset, &found);
-    if (error || offset < state->find->log->start) {
-        return error ? error : -ENOENT;
+    error = mr_batch_each(batch, (size_t)header->size, store->scratch, record_look, state);
+    if (state->best_offset != before) {
+        state->best_epoch = header->leader_epoch;
     }
-    state->best_offset = offset;
-    state->best_timestamp = found;
-    state->best_epoch = header->leader_epoch;
-    return 0;
+    return error < 0 ? error : 0;
 }
 
 static void
@@ -119,13 +132,13 @@ answer_search(struct find_state *state)
                 return -ENOMEM;
             }
             iov_copy(read->iov, read->iov_count, at, batch, (size_t)header.size);
-            error = batch_search(state, batch, &header, time ? wanted : header.max_timestamp);
+            error = batch_search(state, batch, &header);
             free(batch);
-            if (error == 0 && time) {
-                return 1;
-            }
-            if (error && error != -ENOENT) {
+            if (error) {
                 return error;
+            }
+            if (time && state->best_offset >= 0) {
+                return 1;
             }
         }
         at += (size_t)header.size;

@@ -43,6 +43,7 @@ struct cache_block {
 
 struct chunk {
     struct mr_list lru;   /* in store->lru while it may be evicted */
+    struct mr_list all;   /* store->chunks_all, for the end */
     struct mr_list dirty; /* in store->dirty or store->needs while blocks are dirty */
     struct mr_log *log;   /* NULL: detached, freed with the last pin */
     uint8_t *data;
@@ -308,6 +309,7 @@ struct mr_store {
     uint32_t hash_mask;
     uint32_t log_count;
     struct mr_list logs;
+    struct mr_list buried; /* logs that are gone but for what is in flight */
     uint64_t log_next;
 
     /* cache */
@@ -316,6 +318,7 @@ struct mr_store {
     struct mr_list page_free;
     struct mr_list page_part[CLASS_SMALL];
     struct mr_list lru, dirty, needs;
+    struct mr_list chunks_all;
     struct mr_list chunk_free[2]; /* chunk headers: narrow, wide */
     uint64_t dirty_bytes;
     bool pressure; /* memory was refused: write partial blocks behind as well */

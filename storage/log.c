@@ -135,6 +135,7 @@ mr_store_log_next(struct mr_store *store, struct mr_log *log)
 void
 log_free(struct mr_log *log)
 {
+    mr_list_remove(&log->node);
     cache_drop_all(log);
     for (uint32_t i = 0; i < log->extent_count; i++) {
         index_drop(log->store, log->extents[i]);
@@ -542,6 +543,7 @@ log_bury(struct mr_log *log)
     extent_release_all(log);
     producer_drop_log(log);
     log->buried = true;
+    mr_list_push_back(&store->buried, &log->node);
     store->log_count--;
     store_room(store);
     log_maybe_free(log);

@@ -151,6 +151,7 @@ lists_init(struct mr_store *store)
         &store->finds_all,       &store->run_busy,
         &store->loads,           &store->ck.again,
         &store->ck.segments,     &store->ck.writes,
+        &store->buried,          &store->chunks_all,
         &store->answers,         &store->trims_done,
         &store->deletes_done,    &store->fired,
         &store->filling.logs,    &store->flying.logs,
@@ -197,6 +198,9 @@ store_free(struct mr_store *store)
         free(MR_CONTAINER_OF(node, struct run_io, node));
     }
     while ((node = mr_list_pop_front(&store->logs))) {
+        log_free(MR_CONTAINER_OF(node, struct mr_log, node));
+    }
+    while ((node = mr_list_pop_front(&store->buried))) {
         log_free(MR_CONTAINER_OF(node, struct mr_log, node));
     }
     while ((node = mr_list_pop_front(&store->leaving))) {
