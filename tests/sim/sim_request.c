@@ -45,6 +45,18 @@ is_dying(const struct sim_run *run, const struct sim_log *log)
     return false;
 }
 
+static bool
+log_failed(const struct sim_log *log)
+{
+    struct mr_log_offsets offsets;
+
+    if (!log->log) {
+        return true;
+    }
+    mr_log_offsets(log->log, &offsets);
+    return offsets.failed;
+}
+
 /* ---- append ---------------------------------------------------------------------------------- */
 
 static void
@@ -110,8 +122,10 @@ check_error(struct sim_run *run, struct sim_request *request)
     enum mr_kafka_err error = request->append.error;
     struct sim_log *log = request->log;
     bool behind = request->producer && request->producer->unacked_count > 1;
+    struct mr_store_stats stats;
 
-    if (error == MR_KAFKA_KAFKA_STORAGE_ERROR) {
+    mr_store_stats(run->store, &stats);
+    if (error == MR_KAFKA_KAFKA_STORAGE_ERROR && (log_failed(log) || stats.failed)) {
         return; /* whether it is in the log is known after the next open */
     }
     if (error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION && is_dying(run, log)) {
@@ -256,18 +270,6 @@ append_send(struct sim_run *run, struct sim_log *log, struct sim_producer *produ
         sim_log_doubt_add(log, batch, run->epoch);
     }
     return true;
-}
-
-static bool
-log_failed(const struct sim_log *log)
-{
-    struct mr_log_offsets offsets;
-
-    if (!log->log) {
-        return true;
-    }
-    mr_log_offsets(log->log, &offsets);
-    return offsets.failed;
 }
 
 void

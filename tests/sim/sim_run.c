@@ -580,6 +580,9 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
                                           .on_failed = on_failed,
                                           .on_low_space = on_low_space,
                                           .context = &run};
+    sim_trace(&run, "journal %llu, device %llu, faults %d, rot %d, small %d",
+              (unsigned long long)run.journal_bytes, (unsigned long long)run.device_bytes,
+              run.write_faults, run.rot, run.small);
     set_up(&run);
     open_store(&run, false);
     while (run.operations < operations || lives < 4) {
