@@ -61,6 +61,15 @@ sim_log_index(const struct sim_log *log, int64_t offset)
             high = middle;
         }
     }
+    if (low == log->batch_count) { /* what was in doubt follows, in the order it was sent */
+        int64_t end = log->end;
+
+        for (size_t i = 0; i < log->doubt_count && end + log->doubts[i].batch->count <= offset;
+             i++) {
+            end += log->doubts[i].batch->count;
+            low++;
+        }
+    }
     return low;
 }
 
