@@ -203,7 +203,7 @@ append_done(struct mr_append *append)
         producer = NULL;
     }
     request_free(run, request);
-    if (error != MR_KAFKA_NONE && producer) {
+    if (producer) { /* after a success, too: the ones behind it may have been refused before */
         producer_again(run, producer);
     }
 }
