@@ -507,8 +507,10 @@ cache_drop_below(struct mr_log *log, uint64_t block)
 void
 cache_drop_all(struct mr_log *log)
 {
-    while (log->chunk_count > 0) {
-        cache_detach(log->chunks[log->chunk_count - 1]);
+    for (uint32_t c = log->chunk_count; c-- > 0;) {
+        if (!log->chunks[c]->loading) { /* a load lets go of its chunks when it ends */
+            cache_detach(log->chunks[c]);
+        }
     }
 }
 

@@ -73,7 +73,7 @@ checkpoint_begin(struct mr_store *store)
     struct checkpoint *ck = &store->ck;
     uint64_t generation = ck->root.generation;
 
-    MR_ASSERT(ck->phase == CK_NONE && store->state != GROUP_VOIDING);
+    MR_ASSERT(ck->phase == CK_NONE);
     memset(&ck->root, 0, sizeof(ck->root));
     ck->root.generation = generation + 1; /* a broken one's is not used again */
     ck->root.start_sequence = store->durable_sequence + 1;

@@ -42,8 +42,8 @@ find_finish(struct find_state *state, enum mr_kafka_err error)
     find->leader_epoch = find->offset < 0 ? -1 : state->best_epoch;
     mr_list_remove(&state->all);
     free(state);
-    log->busy--;
     find->done(find);
+    log->busy--; /* only now may the log go */
     log_maybe_free(log);
 }
 
@@ -57,7 +57,9 @@ record_look(void *context, const struct mr_record *record)
 
     if (record->offset < find->log->start ||
         (time ? record->timestamp < find->timestamp_ms
-              : record->timestamp <= state->best_timestamp)) {
+              : record->timestamp < state->best_timestamp ||
+                    (record->timestamp == state->best_timestamp && state->best_offset >= 0 &&
+                     record->offset > state->best_offset))) {
         return 0;
     }
     state->best_offset = record->offset;
@@ -116,7 +118,7 @@ answer_search(struct find_state *state)
         uint8_t bytes[MR_BATCH_HEADER_SIZE];
         struct mr_batch_header header;
         bool time = find->kind == MR_LOG_FIND_TIME;
-        int64_t wanted = time ? find->timestamp_ms : state->best_timestamp + 1;
+        int64_t wanted = time ? find->timestamp_ms : state->best_timestamp;
         uint8_t *batch;
         int error;
 
@@ -146,8 +148,8 @@ answer_search(struct find_state *state)
     return 0;
 }
 
-/* The next extent whose claimed maximum is above what was found. The claim may be too high, where
- * the batch was dropped or trimmed, so every one above the best is looked at, largest first. */
+/* The next extent whose claimed maximum reaches what was found. The claim may be too high, where
+ * the batch was dropped or trimmed, so every such one is looked at, largest first. */
 static bool
 extent_choose(struct find_state *state)
 {
@@ -159,7 +161,7 @@ extent_choose(struct find_state *state)
         const struct extent *extent = log->extents[i];
 
         if (extent->first_position >= log->durable_position ||
-            extent->max_timestamp <= state->best_timestamp ||
+            extent->max_timestamp < state->best_timestamp ||
             extent->max_timestamp > state->claimed ||
             (extent->max_timestamp == state->claimed &&
              extent->first_block <= state->extent_block)) {

@@ -402,17 +402,15 @@ mr_log_epoch_end(const struct mr_log *log, int32_t epoch, int32_t *epoch_out, in
 /* ---- durable, failed ------------------------------------------------------------------------- */
 
 static void
-watches_fire(struct mr_log *log, uint64_t bytes, bool all)
+watches_fire(struct mr_log *log, bool all)
 {
     MR_LIST_FOR_EACH(node, &log->watches)
     {
         struct mr_log_watch *watch = MR_CONTAINER_OF(node, struct mr_log_watch, node);
 
-        if (all || watch->bytes <= bytes) {
+        if (all || watch->position <= log->durable_position) {
             mr_list_remove(node);
             mr_list_push_back(&log->store->fired, node);
-        } else {
-            watch->bytes -= bytes;
         }
     }
 }
@@ -422,7 +420,6 @@ void
 log_durable(struct mr_log *log)
 {
     uint64_t from = log->durable_position;
-    uint64_t bytes = log->set_position - from;
 
     MR_LIST_FOR_EACH(node, &log->fly_appends)
     {
@@ -438,8 +435,8 @@ log_durable(struct mr_log *log)
          i < log->chunk_count && log->chunks[i]->block * BLOCK < log->durable_position; i++) {
         cache_settle(log->chunks[i]);
     }
-    if (bytes > 0) {
-        watches_fire(log, bytes, false);
+    if (log->durable_position > from) {
+        watches_fire(log, false);
     }
 }
 
@@ -479,7 +476,7 @@ log_fail(struct mr_log *log)
     if (!log->failed) {
         log->failed = true;
         checkpoint_log_failed(log);
-        watches_fire(log, 0, true);
+        watches_fire(log, true);
     }
 }
 
@@ -489,6 +486,7 @@ void
 mr_log_watch_add(struct mr_log *log, struct mr_log_watch *watch, uint64_t bytes)
 {
     watch->bytes = bytes;
+    watch->position = log->durable_position + bytes;
     mr_list_push_back(bytes == 0 || log->failed || log->store->failed ? &log->store->fired
                                                                       : &log->watches,
                       &watch->node);
@@ -565,7 +563,7 @@ mr_store_log_delete(struct mr_store *store, const struct mr_log_id *id,
     }
     log_unhash(log);
     log->deleted = true;
-    watches_fire(log, 0, true);
+    watches_fire(log, true);
     while (!mr_list_empty(&log->fill_appends)) {
         struct mr_list *node = mr_list_pop_front(&log->fill_appends);
 

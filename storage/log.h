@@ -98,6 +98,7 @@ struct mr_log_watch {
     void (*fired)(struct mr_log_watch *watch);
     struct mr_list node; /* private; initialise with mr_list_init() */
     uint64_t bytes;
+    uint64_t position; /* private */
 };
 
 void mr_log_watch_add(struct mr_log *log, struct mr_log_watch *watch, uint64_t bytes);

@@ -8,7 +8,7 @@
 #include "storage/internal.h"
 
 #define LOAD_BYTES_MAX (1024u * 1024)
-#define TRIES_MAX      64u
+#define TRIES_MAX      256u
 
 static int read_step(struct read_state *state);
 
@@ -22,9 +22,10 @@ reads_wake(struct mr_log *log, uint64_t position, uint64_t end, bool failed)
     {
         struct read_state *state = MR_CONTAINER_OF(node, struct read_state, node);
 
-        if (failed && state->wanted < end && position < state->wanted_end) {
-            state->failed = true;
+        if (state->wanted >= end || position >= state->wanted_end) {
+            continue;
         }
+        state->failed = failed;
         mr_list_remove(node);
         mr_list_push_back(&log->store->reads_ready, node);
     }
@@ -296,9 +297,12 @@ static int
 read_wait(struct read_state *state, uint64_t position, uint64_t size)
 {
     struct mr_log *log = state->read->log;
+    struct chunk *chunk = cache_find(log, position / BLOCK);
     int error;
 
-    if (++state->tries > TRIES_MAX) {
+    /* Each time it is loaded it may be evicted before the rest has come; not without end. */
+    state->tries += !chunk || !chunk->loading;
+    if (state->tries > TRIES_MAX) {
         return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
     }
     if (size < CHUNK_BYTES) {
@@ -564,8 +568,8 @@ read_run_ready(struct mr_store *store)
         if (result < 0) {
             mr_list_push_back(&later, node);
         } else if (result > 0) {
-            log->busy--;
             state->read->done(state->read);
+            log->busy--; /* only now may the log go */
             log_maybe_free(log);
         }
     }

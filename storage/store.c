@@ -493,7 +493,8 @@ mr_store_deadline_ns(const struct mr_store *store)
     if (store->failed || store->config.read_only) {
         return deadline;
     }
-    if (!store->confirmed && store->state == GROUP_NONE) {
+    if (!store->confirmed && store->state == GROUP_NONE &&
+        journal_used(store) < store->ring_blocks / 8 * 7) {
         deadline = store->idle_since_ns + MR_NS_PER_S;
     }
     if (store->ck.phase == CK_NONE && checkpoint_due(store) && store->ck.retry_ns < deadline) {

@@ -123,6 +123,10 @@ judge_log(struct sim_run *run, struct sim_log *log, bool gone_allowed, bool adop
     sim_trace(run, "open p%d: %lld to %lld, acknowledged %lld, %zu in doubt", log->id.partition,
               (long long)offsets.start, (long long)offsets.high_watermark, (long long)log->end,
               log->doubt_count);
+    /* A write-behind of this very open may fail where the device has faults. */
+    if (offsets.failed && !run->write_faults) {
+        sim_fail("partition %d: opens failed", log->id.partition);
+    }
     survived = sim_log_judge(log, &offsets, adopt, &lost);
     if (adopt) {
         run->counters->doubtful_survived += survived;

@@ -49,8 +49,9 @@ struct sim_log {
     uint64_t bytes_total; /* of all that was ever acknowledged */
     struct mr_log_watch watch;
     bool watched;
-    uint64_t watched_from; /* bytes_total when the watch was added */
-    int64_t clock_ms;      /* of the records' timestamps */
+    uint64_t watched_bytes; /* what was asked for */
+    uint64_t watched_from;  /* bytes_total when the watch was added */
+    int64_t clock_ms;       /* of the records' timestamps */
 };
 
 /* Prints the seed and one sentence, and ends the process with status 1. */

@@ -45,6 +45,18 @@ is_dying(const struct sim_run *run, const struct sim_log *log)
     return false;
 }
 
+static bool
+log_failed(const struct sim_log *log)
+{
+    struct mr_log_offsets offsets;
+
+    if (!log->log) {
+        return true;
+    }
+    mr_log_offsets(log->log, &offsets);
+    return offsets.failed;
+}
+
 /* ---- append ---------------------------------------------------------------------------------- */
 
 static void
@@ -110,8 +122,10 @@ check_error(struct sim_run *run, struct sim_request *request)
     enum mr_kafka_err error = request->append.error;
     struct sim_log *log = request->log;
     bool behind = request->producer && request->producer->unacked_count > 1;
+    struct mr_store_stats stats;
 
-    if (error == MR_KAFKA_KAFKA_STORAGE_ERROR) {
+    mr_store_stats(run->store, &stats);
+    if (error == MR_KAFKA_KAFKA_STORAGE_ERROR && (log_failed(log) || stats.failed)) {
         return; /* whether it is in the log is known after the next open */
     }
     if (error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION && is_dying(run, log)) {
@@ -189,7 +203,7 @@ append_done(struct mr_append *append)
         producer = NULL;
     }
     request_free(run, request);
-    if (error != MR_KAFKA_NONE && producer) {
+    if (producer) { /* after a success, too: the ones behind it may have been refused before */
         producer_again(run, producer);
     }
 }
@@ -258,18 +272,6 @@ append_send(struct sim_run *run, struct sim_log *log, struct sim_producer *produ
     return true;
 }
 
-static bool
-log_failed(const struct sim_log *log)
-{
-    struct mr_log_offsets offsets;
-
-    if (!log->log) {
-        return true;
-    }
-    mr_log_offsets(log->log, &offsets);
-    return offsets.failed;
-}
-
 void
 sim_send_ready(struct sim_run *run)
 {
@@ -301,15 +303,15 @@ sim_send_ready(struct sim_run *run)
 
 /* Log-uniform from 70 bytes to 512 KiB, one in a hundred above. */
 static uint32_t
-random_size(struct mr_rng *rng)
+random_size(struct mr_rng *rng, bool small)
 {
     unsigned octave;
     uint32_t size;
 
-    if (mr_rng_below(rng, 100) == 0) {
+    if (!small && mr_rng_below(rng, 100) == 0) {
         return (512u << 10) + (uint32_t)mr_rng_below(rng, SIM_BATCH_MAX - (512u << 10) - 256);
     }
-    octave = 6 + (unsigned)mr_rng_below(rng, 13);
+    octave = 6 + (unsigned)mr_rng_below(rng, small ? 8 : 13);
     size = (1u << octave) + (uint32_t)mr_rng_below(rng, 1u << octave);
     return size < 70 ? 70 : size;
 }
@@ -319,7 +321,7 @@ random_batch(struct sim_run *run, struct sim_log *log, int64_t producer_id, int1
              int32_t sequence)
 {
     log->clock_ms += (int64_t)mr_rng_below(&run->rng, 100) - 10;
-    return sim_batch_make(&run->rng, random_size(&run->rng), log->clock_ms,
+    return sim_batch_make(&run->rng, random_size(&run->rng, run->small), log->clock_ms,
                           mr_rng_below(&run->rng, 6) == 0, producer_id, epoch, sequence);
 }
 
@@ -514,9 +516,9 @@ watch_fired(struct mr_log_watch *watch)
 
         mr_log_offsets(log->log, &offsets);
         sim_log_show(log, offsets.high_watermark);
-        if (log->bytes_total - log->watched_from < watch->bytes) {
+        if (log->bytes_total - log->watched_from < log->watched_bytes) {
             sim_fail("partition %d: a watch of %llu bytes fired after %llu", log->id.partition,
-                     (unsigned long long)watch->bytes,
+                     (unsigned long long)log->watched_bytes,
                      (unsigned long long)(log->bytes_total - log->watched_from));
         }
     }
@@ -537,10 +539,10 @@ request_watch(struct sim_log *log)
     mr_log_offsets(log->log, &offsets);
     sim_log_show(log, offsets.high_watermark);
     log->watch.fired = watch_fired;
-    log->watch.bytes = 1 + (log->bytes_total * 7919) % 200000;
+    log->watched_bytes = 1 + (log->bytes_total * 7919) % 200000;
     log->watched = true;
     log->watched_from = log->bytes_total;
-    mr_log_watch_add(log->log, &log->watch, log->watch.bytes);
+    mr_log_watch_add(log->log, &log->watch, log->watched_bytes);
 }
 
 void
@@ -549,8 +551,14 @@ sim_watches_check(struct sim_run *run)
     for (unsigned i = 0; i < SIM_LOGS; i++) {
         const struct sim_log *log = run->logs[i];
 
-        if (log->watched && log->bytes_total - log->watched_from >= log->watch.bytes) {
+        if (log->watched && log->bytes_total - log->watched_from >= log->watched_bytes) {
             sim_fail("partition %d: a watch has not fired", log->id.partition);
+        }
+    }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        if (run->dying[i]->watched && !run->dying[i]->delete_sent) {
+            sim_fail("partition %d: a watch did not fire at the delete",
+                     run->dying[i]->id.partition);
         }
     }
 }
@@ -751,6 +759,10 @@ sim_requests_drop(struct sim_run *run)
 {
     while (!mr_list_empty(&run->requests)) {
         request_free(run, MR_CONTAINER_OF(run->requests.next, struct sim_request, node));
+    }
+    for (unsigned i = 0; i < run->dying_count; i++) {
+        mr_list_init(&run->dying[i]->watch.node);
+        run->dying[i]->watched = false;
     }
     for (unsigned i = 0; i < SIM_LOGS; i++) {
         mr_list_init(&run->logs[i]->watch.node); /* what it was in has gone */

@@ -14,6 +14,12 @@
 #define OPENS_MAX    60u
 #define FAILED_TURNS 400u /* how long a failed log is left alone before a restart */
 #define GROWTH_BYTES (8 * MIB)
+#define STALL_ONE_IN 500u /* turns between two stalls of the drive */
+#define STALL_TURNS  100u
+#define BURST_ONE_IN 12u
+#define BURST_MAX    24u
+#define REST_TURNS   20u
+#define BAD_BLOCKS   4u
 
 static uint64_t failing_seed;
 
@@ -254,6 +260,28 @@ settle_dying(struct sim_run *run)
     }
 }
 
+/* In some lives a few blocks behind the journal take no write. */
+static void
+bad_blocks_set(struct sim_run *run)
+{
+    uint64_t first = run->journal_bytes / MR_DEV_BLOCK + BAD_BLOCKS;
+    uint64_t count = run->device_bytes / MR_DEV_BLOCK - first;
+
+    for (unsigned i = 0; i < run->bad_count; i++) {
+        mr_dev_sim_bad_block(run->sim, run->bad[i], false);
+    }
+    run->bad_count = 0;
+    if (!run->write_faults || run->quiet || mr_rng_below(&run->rng, 2)) {
+        return;
+    }
+    while (run->bad_count < BAD_BLOCKS) {
+        uint64_t offset = (first + mr_rng_below(&run->rng, count)) * MR_DEV_BLOCK;
+
+        mr_dev_sim_bad_block(run->sim, offset, true);
+        run->bad[run->bad_count++] = offset;
+    }
+}
+
 static void
 open_store(struct sim_run *run, bool clean)
 {
@@ -263,7 +291,7 @@ open_store(struct sim_run *run, bool clean)
         if (attempts++ == OPENS_MAX) {
             sim_fail("does not open in %u attempts", OPENS_MAX);
         }
-        if (run->rot && mr_rng_below(&run->rng, 3) == 0) {
+        if (run->rot && mr_rng_below(&run->rng, 3) > 0) {
             sim_rot(run);
         }
     } while (!open_once(run));
@@ -284,6 +312,7 @@ open_store(struct sim_run *run, bool clean)
     look(run);
     run->checkpoint_bytes_at = run->before.checkpoint_bytes;
     run->failed_since = 0;
+    bad_blocks_set(run);
     run->life_operations = 0;
     run->life_length = 150 + mr_rng_below(&run->rng, 700);
 }
@@ -322,16 +351,48 @@ idle(struct sim_run *run)
     return true;
 }
 
+/* Some turns more: what fires with an answer may fire in the next tick. */
+static bool
+rest(struct sim_run *run)
+{
+    for (unsigned turn = 0; turn < REST_TURNS; turn++) {
+        if (!sim_turn(run)) {
+            return false;
+        }
+    }
+    return !anything_failed(run);
+}
+
+/* Mostly none or one request, at times many at once: those share groups. */
+static void
+burst(struct sim_run *run)
+{
+    uint64_t count = mr_rng_below(&run->rng, 2);
+
+    if (mr_rng_below(&run->rng, BURST_ONE_IN) == 0) {
+        count = mr_rng_below(&run->rng, BURST_MAX);
+    }
+    while (count-- > 0) {
+        sim_request_random(run);
+    }
+}
+
 /* Operations until the life's end. False: it has ended before. */
 static bool
 live(struct sim_run *run)
 {
-    uint64_t turn = 0;
+    uint64_t turn = 0, stalled_until = 0;
 
-    while (run->life_operations < run->life_length) {
-        if (mr_rng_below(&run->rng, 2)) {
-            sim_request_random(run);
+    while (run->life_operations < run->life_length || stalled_until) {
+        if (!stalled_until && mr_rng_below(&run->rng, STALL_ONE_IN) == 0) {
+            mr_dev_sim_stall(run->sim, true);
+            stalled_until = turn + 1 + mr_rng_below(&run->rng, STALL_TURNS);
         }
+        if (stalled_until && turn >= stalled_until) {
+            mr_dev_sim_stall(run->sim, false);
+            stalled_until = 0;
+        }
+        burst(run);
         if (!sim_turn(run)) {
             return false;
         }
@@ -352,9 +413,7 @@ static void
 live_to_the_cut(struct sim_run *run, bool checkpoint)
 {
     for (unsigned turn = 0; turn < 600; turn++) {
-        if (mr_rng_below(&run->rng, 2)) {
-            sim_request_random(run);
-        }
+        burst(run);
         if (!sim_turn(run)) {
             return;
         }
@@ -377,7 +436,7 @@ end_life(struct sim_run *run)
         die(run);
         return false;
     case 1:
-        if (idle(run)) {
+        if (idle(run) && rest(run)) {
             sim_watches_check(run);
             for (unsigned i = 0; i < SIM_LOGS; i++) {
                 mr_log_watch_remove(&run->logs[i]->watch);
@@ -457,7 +516,8 @@ set_up(struct sim_run *run)
     struct mr_store_format format = {.node_id = 1, .journal_bytes = run->journal_bytes};
 
     if (run->write_faults) {
-        dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0005 : 0.003;
+        run->counters->write_faults++;
+        dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0002 : 0.002;
     }
     memset(format.store_id.bytes, 0x11, 16);
     memset(format.cluster_id.bytes, 0x22, 16);
@@ -506,7 +566,8 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.journal_bytes = (1 + mr_rng_below(&run.rng, 4)) * MIB;
     run.device_bytes = (24 + 8 * mr_rng_below(&run.rng, 5)) * MIB;
     run.write_faults = mr_rng_below(&run.rng, 4) == 0;
-    run.rot = !run.write_faults && mr_rng_below(&run.rng, 3) == 0;
+    run.rot = !run.write_faults && mr_rng_below(&run.rng, 2) == 0;
+    run.small = mr_rng_below(&run.rng, 4) == 0;
     run.buffer = malloc(BUFFER_BYTES);
     run.config = (struct mr_store_config){.clock = &run.clock.clock,
                                           .arena = aligned_alloc(MR_DEV_BLOCK, ARENA_BYTES),
@@ -519,6 +580,9 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
                                           .on_failed = on_failed,
                                           .on_low_space = on_low_space,
                                           .context = &run};
+    sim_trace(&run, "journal %llu, device %llu, faults %d, rot %d, small %d",
+              (unsigned long long)run.journal_bytes, (unsigned long long)run.device_bytes,
+              run.write_faults, run.rot, run.small);
     set_up(&run);
     open_store(&run, false);
     while (run.operations < operations || lives < 4) {

@@ -104,10 +104,13 @@ struct sim_run {
     struct mr_list requests;
     unsigned request_count;
     uint64_t journal_bytes, device_bytes;
+    uint64_t bad[4]; /* bad blocks of this life */
+    unsigned bad_count;
     int32_t epoch;
     uint32_t logs_made;
     uint64_t operations, life_operations, life_length;
     bool write_faults, rot;
+    bool small; /* only small batches: many in a set, no direct run but of many */
     bool room, failed, low_space, grown;
     bool quiet;                   /* nothing new is asked */
     uint64_t failed_since;        /* steps with a failed log */

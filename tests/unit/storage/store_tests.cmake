@@ -1,0 +1,2 @@
+mr_test(extent_test LABEL unit SOURCES extent_test.c LIBS mr_storage)
+mr_test(format_test LABEL unit SOURCES format_test.c LIBS mr_storage)
