@@ -351,6 +351,17 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     return 0;
 }
 
+/* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in
+ * use need not be, hence twice the even share. */
+static uint32_t
+share(int64_t limit, unsigned store_count)
+{
+    int64_t even = limit / store_count + 1;
+
+    even = even * 2 < limit ? even * 2 : limit;
+    return even > 0 ? (uint32_t)even : 1;
+}
+
 static void
 plan_limits(const struct mr_config *config, struct mr_plan *plan)
 {
@@ -372,8 +383,9 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     server->fetches_parked_max = server->connections_max;
     server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
-    plan->store.logs_max = (uint32_t)mr_config_long(config, "partitions.max");
-    plan->store.producers_max = (uint32_t)mr_config_long(config, "producer.entries.max");
+    plan->store.logs_max = share(mr_config_long(config, "partitions.max"), plan->store_count);
+    plan->store.producers_max =
+        share(mr_config_long(config, "producer.entries.max"), plan->store_count);
     plan->store.direct_run_bytes = (uint32_t)mr_config_long(config, "store.direct.run.bytes");
 }
 
