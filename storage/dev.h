@@ -109,6 +109,11 @@ int mr_dev_file_prepare(const char *path, uint64_t size_bytes, uint64_t bytes_pe
 /* Takes `inner` over (closes it with itself). Test use only, set by dev.volatile=true. */
 int mr_dev_volatile_open(struct mr_dev *inner, struct mr_dev **out);
 
+/* Counts the blocks that all such devices hold, and FUA writes in flight, into `blocks`, which
+ * outlives them; call it before the first is opened. A test maps it from a file, to know what a
+ * kill took. */
+void mr_dev_volatile_gauge(_Atomic uint64_t *blocks);
+
 /* ---- dev_sim --------------------------------------------------------------------------------- */
 
 /* Chances are per operation, in [0, 1]. */
