@@ -19,7 +19,7 @@
 #define NO_POSITION   UINT64_MAX
 #define CHUNK_BYTES   65536u
 #define CHUNK_BLOCKS  16u
-#define SET_BYTES_MAX (4u * 1024 * 1024)
+#define SET_BYTES_MAX (8u * 1024 * 1024)
 #define WRITES_MAX    32u /* write-behind operations in flight */
 #define WRITE_SLICES  16u /* chunks of one write or load */
 #define RUN_SLICES    64u /* slices of one direct write */
@@ -449,6 +449,7 @@ void log_maybe_free(struct mr_log *log);
 void log_applied(struct mr_log *log, const struct mr_batch_header *header, int32_t leader_epoch,
                  int64_t base_offset, uint64_t position);
 void log_fail(struct mr_log *log);
+void log_void(struct mr_log *log);
 void log_durable(struct mr_log *log);
 int log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start);
 

@@ -15,7 +15,7 @@
 #include "storage/crc32c.h"
 
 #define SET_SLACK    8192u /* of the buffer, for trims, deletes and growth */
-#define LOG_FIXED    (MR_REC_CREATE_SIZE + MR_REC_IMAGE_SIZE + BLOCK + MR_REC_APPEND_SIZE + 32u)
+#define LOG_FIXED    (MR_REC_CREATE_SIZE + MR_REC_IMAGE_SIZE + MR_REC_APPEND_SIZE + 32u)
 #define IDLE_NS      MR_NS_PER_S
 #define DIRECT_FLOOR (2 * BLOCK)
 
@@ -66,8 +66,9 @@ log_estimate(const struct mr_log *log, uint32_t batches, uint64_t bytes)
     for (uint32_t i = log->extent_count; i-- > 0 && log->extents[i]->sequence == 0;) {
         allocations++;
     }
-    return (uint32_t)(LOG_FIXED + batches * MR_REC_META_SIZE + allocations * MR_REC_ALLOCATE_SIZE +
-                      inline_bytes);
+    /* Whether the tail's image is needed is known when the set is made: it is counted. */
+    return (uint32_t)(LOG_FIXED + log->set_position % BLOCK + batches * MR_REC_META_SIZE +
+                      allocations * MR_REC_ALLOCATE_SIZE + inline_bytes);
 }
 
 uint64_t
@@ -674,7 +675,7 @@ void_submit(struct mr_store *store)
         struct mr_rec rec = {.type = MR_REC_VOID, .log = log->number};
 
         if (log->run_failed) {
-            log_fail(log);
+            log_void(log);
             rec.u.voided.sequence = store->flying.sequence;
             put_record(&encoder, &rec);
         }

@@ -470,14 +470,19 @@ log_rollback(struct mr_log *log)
 void
 log_fail(struct mr_log *log)
 {
-    if (log->run_failed) {
-        log_rollback(log);
-    }
     if (!log->failed) {
         log->failed = true;
         checkpoint_log_failed(log);
         watches_fire(log, true);
     }
+}
+
+/* The group's runs of this log failed, and all writes of the group have ended. */
+void
+log_void(struct mr_log *log)
+{
+    log_rollback(log);
+    log_fail(log);
 }
 
 /* ---- watches --------------------------------------------------------------------------------- */

@@ -695,9 +695,8 @@ request_delete(struct sim_run *run, unsigned slot)
     }
 }
 
-/* Keeps the live bytes at less than half of the device. */
-static void
-make_space(struct sim_run *run)
+void
+sim_make_space(struct sim_run *run)
 {
     struct sim_log *largest = run->logs[0];
     uint64_t live = 0;
@@ -728,7 +727,7 @@ sim_request_random(struct sim_run *run)
     run->operations++;
     run->life_operations++;
     run->counters->operations++;
-    make_space(run);
+    sim_make_space(run);
     if (choice < 650) {
         request_append(run, log);
     } else if (choice < 850) {

@@ -347,6 +347,9 @@ idle(struct sim_run *run)
         if (turn % 64 == 0 && anything_failed(run)) {
             return false;
         }
+        if (turn % 256 == 255 && !run->failed) {
+            sim_make_space(run); /* what waits may be waiting for space */
+        }
     }
     return true;
 }

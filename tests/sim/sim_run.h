@@ -128,6 +128,8 @@ void sim_trace(const struct sim_run *run, const char *format, ...)
 void sim_send_ready(struct sim_run *run);
 /* Makes one random request. */
 void sim_request_random(struct sim_run *run);
+/* Keeps the live bytes at less than half of the device. */
+void sim_make_space(struct sim_run *run);
 /* Fails where a watch should have fired; call when all is at rest. */
 void sim_watches_check(struct sim_run *run);
 /* Frees what will never be answered. */

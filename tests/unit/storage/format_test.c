@@ -36,24 +36,34 @@ records_build(uint8_t *at)
 {
     static const uint8_t bytes[4096] = "bytes";
     struct mr_rec rec = {.type = MR_REC_CREATE, .log = 5, .u.create = {{{9}}, 3}};
-    struct mr_rec_meta meta = {.base_offset = 100, .size = 4096 + 30, .last_offset_delta = 4,
-                               .producer_id = -1, .leader_epoch = 2};
+    struct mr_rec_meta meta = {.base_offset = 100,
+                               .size = 4096 + 30,
+                               .last_offset_delta = 4,
+                               .producer_id = -1,
+                               .leader_epoch = 2};
     uint8_t refs[MR_EXTENT_REF_SIZE];
     const uint8_t *begin = at;
     uint8_t *append;
 
     at += put(at, &rec);
-    rec = (struct mr_rec){.type = MR_REC_ALLOCATE, .log = 5,
+    rec = (struct mr_rec){.type = MR_REC_ALLOCATE,
+                          .log = 5,
                           .u.allocate = {.first_block = 4, .ref = {.lba = 300, .order = 2}}};
     at += put(at, &rec);
     mr_extent_ref_encode(&rec.u.allocate.ref, refs);
-    rec = (struct mr_rec){.type = MR_REC_IMAGE, .log = 5,
-                          .u.image = {.block = 4, .size = 4086, .bytes = bytes}};
+    rec = (struct mr_rec){
+        .type = MR_REC_IMAGE, .log = 5, .u.image = {.block = 4, .size = 4086, .bytes = bytes}};
     at += put(at, &rec);
-    rec = (struct mr_rec){.type = MR_REC_APPEND, .log = 5,
-                          .u.append = {.position = 4 * 4096 + 4086, .meta_count = 1,
-                                       .head_size = 10, .run_blocks = 1, .tail_size = 20,
-                                       .crc = 77, .head = bytes, .tail = bytes}};
+    rec = (struct mr_rec){.type = MR_REC_APPEND,
+                          .log = 5,
+                          .u.append = {.position = 4 * 4096 + 4086,
+                                       .meta_count = 1,
+                                       .head_size = 10,
+                                       .run_blocks = 1,
+                                       .tail_size = 20,
+                                       .crc = 77,
+                                       .head = bytes,
+                                       .tail = bytes}};
     append = at;
     at += put(at, &rec);
     mr_rec_meta_encode(&meta, mr_rec_append_metas(append));
@@ -63,9 +73,10 @@ records_build(uint8_t *at)
     at += put(at, &rec);
     rec = (struct mr_rec){.type = MR_REC_EPOCH, .u.epoch = {.incarnation = 4}};
     at += put(at, &rec);
-    rec = (struct mr_rec){.type = MR_REC_SWAP, .log = 5,
-                          .u.swap = {.generation = 1, .block_count = 4, .ref_count = 1,
-                                     .refs = refs}};
+    rec = (struct mr_rec){
+        .type = MR_REC_SWAP,
+        .log = 5,
+        .u.swap = {.generation = 1, .block_count = 4, .ref_count = 1, .refs = refs}};
     at += put(at, &rec);
     rec = (struct mr_rec){.type = MR_REC_VOID, .log = 5, .u.voided = {.sequence = 6}};
     at += put(at, &rec);
@@ -93,8 +104,11 @@ records_walk(const uint8_t *records, size_t size, unsigned *count)
 static size_t
 set_build(uint8_t *set)
 {
-    struct mr_set_header header = {.incarnation = 9, .sequence = 12, .position = 400,
-                                   .durable_sequence = 11, .previous_crc = 55,
+    struct mr_set_header header = {.incarnation = 9,
+                                   .sequence = 12,
+                                   .position = 400,
+                                   .durable_sequence = 11,
+                                   .previous_crc = 55,
                                    .record_count = 11};
 
     header.size = (uint32_t)(MR_SET_HEADER_SIZE + records_build(set + MR_SET_HEADER_SIZE));
@@ -167,8 +181,11 @@ MR_TEST(a_set_of_another_salt_is_refused)
 MR_TEST(every_bit_flip_of_a_root_or_superblock_is_refused)
 {
     static uint8_t block[MR_FORMAT_BLOCK];
-    static struct mr_root root = {.generation = 3, .start_sequence = 9, .size_blocks = 10000,
-                                  .extent_count = 2, .chain_bytes = 5000,
+    static struct mr_root root = {.generation = 3,
+                                  .start_sequence = 9,
+                                  .size_blocks = 10000,
+                                  .extent_count = 2,
+                                  .chain_bytes = 5000,
                                   .extents = {{.lba = 260, .order = 0}, {.lba = 262, .order = 1}}};
     static struct mr_root out;
     struct mr_super copy;
@@ -194,11 +211,20 @@ MR_TEST(every_bit_flip_of_a_root_or_superblock_is_refused)
 static size_t
 entry_build(uint8_t *chain)
 {
-    struct mr_entry entry = {.log = 3, .partition = 1, .cut = 9, .start = 5, .end = 50,
-                             .end_position = 9000, .extent_count = 2, .epoch_count = 1,
-                             .producer_count = 1, .carry_count = 1};
-    struct mr_entry_extent extent = {.ref = {.lba = 300, .order = 0}, .first_block = 1,
-                                     .first_offset = 5, .first_position = 4096};
+    struct mr_entry entry = {.log = 3,
+                             .partition = 1,
+                             .cut = 9,
+                             .start = 5,
+                             .end = 50,
+                             .end_position = 9000,
+                             .extent_count = 2,
+                             .epoch_count = 1,
+                             .producer_count = 1,
+                             .carry_count = 1};
+    struct mr_entry_extent extent = {.ref = {.lba = 300, .order = 0},
+                                     .first_block = 1,
+                                     .first_offset = 5,
+                                     .first_position = 4096};
     struct mr_entry_window window = {.offset = 6, .first_sequence = 1, .last_sequence = 2};
     uint8_t *at = chain + MR_ENTRY_HEADER_SIZE;
 

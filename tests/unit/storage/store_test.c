@@ -1,0 +1,651 @@
+/* tests/unit/storage/store_test.c: a store over a simulated device, one behaviour at a time. The
+ * crash simulator in tests/sim covers their combinations. */
+#include "storage/store.h"
+
+#include <errno.h>
+
+#include "dataplane/base/clock.h"
+#include "storage/batch.h"
+#include "storage/crc32c.h"
+#include "storage/log.h"
+#include "tests/mr_test.h"
+
+#define MIB (1024u * 1024)
+
+struct fixture {
+    struct mr_dev_sim *sim;
+    struct mr_dev *dev;
+    struct mr_clock_sim clock;
+    struct mr_store_config config;
+    struct mr_store *store;
+    unsigned rooms, low_spaces, failures;
+};
+
+struct sent {
+    struct mr_append append;
+    struct iovec iov;
+    uint8_t *bytes;
+    bool answered;
+};
+
+static void
+on_room(void *context)
+{
+    ((struct fixture *)context)->rooms++;
+}
+
+static void
+on_low_space(void *context)
+{
+    ((struct fixture *)context)->low_spaces++;
+}
+
+static void
+on_failed(void *context)
+{
+    ((struct fixture *)context)->failures++;
+}
+
+static void
+connect_and_open(struct fixture *f)
+{
+    char reason[200];
+
+    f->dev = mr_dev_sim_connect(f->sim);
+    f->config.dev = f->dev;
+    if (mr_store_open(&f->config, &f->store, reason, sizeof(reason)) != 0) {
+        fprintf(stderr, "open: %s\n", reason);
+        exit(1);
+    }
+}
+
+static void
+set_up(struct fixture *f, uint64_t device_bytes, uint64_t journal_bytes)
+{
+    struct mr_dev_sim_config dev = {.size_bytes = device_bytes, .seed = 5, .garbage_on_cut = 0.5};
+    struct mr_store_format format = {.store_id = {{1}}, .journal_bytes = journal_bytes};
+
+    memset(f, 0, sizeof(*f));
+    f->sim = mr_dev_sim_create(&dev);
+    mr_clock_sim_init(&f->clock, 1700000000000);
+    f->config = (struct mr_store_config){.clock = &f->clock.clock,
+                                         .arena = aligned_alloc(4096, MR_STORE_ARENA_MIN),
+                                         .arena_bytes = MR_STORE_ARENA_MIN,
+                                         .logs_max = 16,
+                                         .producers_max = 16,
+                                         .direct_run_bytes = 32768,
+                                         .index_bytes_max = MIB,
+                                         .on_room = on_room,
+                                         .on_low_space = on_low_space,
+                                         .on_failed = on_failed,
+                                         .context = f};
+    f->dev = mr_dev_sim_connect(f->sim);
+    MR_CHECK_EQ(mr_store_format(f->dev, &format), 0);
+    mr_dev_sim_power_cut(f->sim);
+    connect_and_open(f);
+}
+
+static void
+tear_down(struct fixture *f)
+{
+    MR_CHECK_EQ(mr_store_close(f->store), 0);
+    mr_dev_sim_destroy(f->sim);
+    free(f->config.arena);
+}
+
+static void
+crash(struct fixture *f)
+{
+    mr_dev_sim_power_cut(f->sim);
+    mr_store_abandon(f->store);
+    connect_and_open(f);
+}
+
+static void
+turn(struct fixture *f)
+{
+    mr_store_tick(f->store);
+    MR_CHECK(mr_dev_poll(f->dev) >= 0);
+    f->clock.now_ns += 1000;
+}
+
+static void
+settle(struct fixture *f)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        turn(f);
+    }
+}
+
+static struct mr_log *
+log_of(struct fixture *f, int32_t partition)
+{
+    struct mr_log_id id = {.topic_id = {{42}}, .partition = partition};
+    struct mr_log *log = mr_store_log_make(f->store, &id);
+
+    MR_CHECK(log != NULL);
+    return log;
+}
+
+static void
+append_done(struct mr_append *append)
+{
+    struct sent *sent = MR_CONTAINER_OF(append, struct sent, append);
+
+    MR_CHECK(!sent->answered);
+    sent->answered = true;
+}
+
+/* A batch of one record as far as the store looks: `size` bytes, whose payload is `fill`. */
+static int
+submit(struct mr_log *log, struct sent *sent, uint32_t size, uint8_t fill, int64_t producer,
+       int16_t epoch, int32_t sequence)
+{
+    struct mr_batch_header header = {.size = (int32_t)size,
+                                     .magic = 2,
+                                     .producer_id = producer,
+                                     .producer_epoch = epoch,
+                                     .base_sequence = sequence,
+                                     .record_count = 1,
+                                     .leader_epoch = -1};
+
+    memset(sent, 0, sizeof(*sent));
+    sent->bytes = malloc(size);
+    memset(sent->bytes, fill, size);
+    mr_batch_header_put(sent->bytes, &header);
+    header.crc = mr_crc32c(0, sent->bytes + 21, size - 21);
+    sent->iov = (struct iovec){sent->bytes, size};
+    sent->append.batch = (struct mr_batch){.header = header, .iov = &sent->iov, .iov_count = 1};
+    sent->append.leader_epoch = 1;
+    sent->append.done = append_done;
+    {
+        int error = mr_log_append(log, &sent->append);
+
+        free(sent->bytes); /* the caller's again */
+        return error;
+    }
+}
+
+/* The same, again and again while there is no room or the log's last block is being loaded. */
+static void
+submit_soon(struct fixture *f, struct mr_log *log, struct sent *sent, uint32_t size, uint8_t fill,
+            int64_t producer, int16_t epoch, int32_t sequence)
+{
+    unsigned tries = 0;
+
+    while (submit(log, sent, size, fill, producer, epoch, sequence) == -EAGAIN) {
+        MR_CHECK(tries++ < 1000);
+        turn(f);
+    }
+}
+
+static void
+send_durable(struct fixture *f, struct mr_log *log, uint32_t size, uint8_t fill)
+{
+    struct sent sent;
+
+    submit_soon(f, log, &sent, size, fill, -1, -1, -1);
+    for (unsigned i = 0; i < 2000 && !sent.answered; i++) {
+        turn(f);
+    }
+    MR_CHECK(sent.answered);
+    MR_CHECK_EQ(sent.append.error, MR_KAFKA_NONE);
+}
+
+static bool read_is_done;
+
+static void
+read_done(struct mr_read *read)
+{
+    (void)read;
+    read_is_done = true;
+}
+
+/* Reads one batch of `size` bytes at `offset` and checks its payload. */
+static void
+check_batch(struct fixture *f, struct mr_log *log, int64_t offset, uint32_t size, uint8_t fill)
+{
+    struct mr_read read = {
+        .done = read_done, .offset = offset, .bytes_max = 1, .one_at_least = true};
+    size_t at = 0;
+    int result;
+
+    read_is_done = false;
+    result = mr_log_read(log, &read);
+    MR_CHECK(result >= 0);
+    for (unsigned i = 0; result == 0 && i < 2000 && !read_is_done; i++) {
+        turn(f);
+    }
+    MR_CHECK_EQ(read.error, MR_KAFKA_NONE);
+    MR_CHECK_EQ(read.size, size);
+    for (unsigned i = 0; i < read.iov_count; i++) {
+        const uint8_t *bytes = read.iov[i].iov_base;
+
+        for (size_t k = 0; k < read.iov[i].iov_len; k++, at++) {
+            MR_CHECK(at < MR_BATCH_HEADER_SIZE || bytes[k] == fill);
+        }
+    }
+    MR_CHECK_EQ(at, size);
+    mr_log_read_release(f->store, &read);
+}
+
+/* Sizes around every limit come back, hot, after a crash, and cold after a clean close. */
+MR_TEST(batches_of_every_size_survive_a_crash_and_a_close)
+{
+    static const uint32_t sizes[] = {61,    255,   256,   257,   4095,   4096, 4097, 8192,
+                                     32767, 32768, 32769, 65536, 100000, MIB,  70,   1234};
+    unsigned count = sizeof(sizes) / sizeof(sizes[0]);
+    struct fixture f;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    for (unsigned i = 0; i < count; i++) {
+        send_durable(&f, log_of(&f, 0), sizes[i], (uint8_t)i);
+        check_batch(&f, log_of(&f, 0), i, sizes[i], (uint8_t)i);
+    }
+    crash(&f);
+    MR_CHECK(!mr_store_was_clean(f.store));
+    for (unsigned i = 0; i < count; i++) {
+        check_batch(&f, log_of(&f, 0), i, sizes[i], (uint8_t)i);
+    }
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    connect_and_open(&f);
+    MR_CHECK(mr_store_was_clean(f.store));
+    for (unsigned i = count; i-- > 0;) {
+        check_batch(&f, log_of(&f, 0), i, sizes[i], (uint8_t)i);
+    }
+    send_durable(&f, log_of(&f, 0), 1000, 99); /* its last block has to be loaded first */
+    tear_down(&f);
+}
+
+/* Offsets outside of the log are refused, the high watermark gives an empty answer. */
+MR_TEST(reads_outside_of_the_log_are_answered_at_once)
+{
+    struct mr_read read = {.done = read_done, .offset = 1, .bytes_max = 100};
+    struct fixture f;
+
+    set_up(&f, 16 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 100, 1);
+    MR_CHECK_EQ(mr_log_read(log_of(&f, 0), &read), 1);
+    MR_CHECK_EQ(read.error, MR_KAFKA_NONE);
+    MR_CHECK_EQ(read.size, 0);
+    mr_log_read_release(f.store, &read);
+    read.offset = 2;
+    MR_CHECK_EQ(mr_log_read(log_of(&f, 0), &read), 1);
+    MR_CHECK_EQ(read.error, MR_KAFKA_OFFSET_OUT_OF_RANGE);
+    mr_log_read_release(f.store, &read);
+    read.offset = 0;
+    read.bytes_max = 99; /* the batch is larger */
+    MR_CHECK_EQ(mr_log_read(log_of(&f, 0), &read), 1);
+    MR_CHECK_EQ(read.size, 0);
+    mr_log_read_release(f.store, &read);
+    tear_down(&f);
+}
+
+static enum mr_kafka_err
+produce(struct fixture *f, int64_t id, int16_t epoch, int32_t sequence, int64_t *offset)
+{
+    struct sent sent;
+
+    submit_soon(f, log_of(f, 0), &sent, 100, 1, id, epoch, sequence);
+    for (unsigned i = 0; i < 500 && !sent.answered; i++) {
+        turn(f);
+    }
+    MR_CHECK(sent.answered);
+    *offset = sent.append.base_offset;
+    return sent.append.error;
+}
+
+/* KIP-98: duplicates within five, gaps, epochs, the wrap of sequences; also after recovery from
+ * the journal and from a checkpoint. */
+MR_TEST(producer_windows_follow_kip_98_and_survive)
+{
+    struct fixture f;
+    int64_t offset;
+
+    set_up(&f, 16 * MIB, MIB);
+    for (int32_t i = 0; i < 7; i++) {
+        MR_CHECK_EQ(produce(&f, 1, 0, i < 4 ? INT32_MAX - 3 + i : i - 4, &offset), MR_KAFKA_NONE);
+        MR_CHECK_EQ(offset, i);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        MR_CHECK_EQ(produce(&f, 1, 0, 2, &offset), MR_KAFKA_NONE); /* the last one again */
+        MR_CHECK_EQ(offset, 6);
+        MR_CHECK_EQ(produce(&f, 1, 0, INT32_MAX - 1, &offset), MR_KAFKA_NONE); /* the fifth last */
+        MR_CHECK_EQ(offset, 2);
+        MR_CHECK_EQ(produce(&f, 1, 0, INT32_MAX - 2, &offset),
+                    MR_KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+        MR_CHECK_EQ(produce(&f, 1, 0, 4, &offset), MR_KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+        MR_CHECK_EQ(produce(&f, 1, 1, 1, &offset), MR_KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+        if (round == 0) {
+            crash(&f);
+        } else if (round == 1) {
+            MR_CHECK_EQ(mr_store_close(f.store), 0);
+            mr_dev_sim_power_cut(f.sim);
+            connect_and_open(&f);
+        }
+    }
+    MR_CHECK_EQ(produce(&f, 1, 1, 0, &offset), MR_KAFKA_NONE);
+    MR_CHECK_EQ(produce(&f, 1, 0, 3, &offset), MR_KAFKA_INVALID_PRODUCER_EPOCH);
+    MR_CHECK_EQ(produce(&f, 2, 5, 77, &offset), MR_KAFKA_NONE); /* unknown: anywhere */
+    tear_down(&f);
+}
+
+/* A duplicate of a batch in flight waits for the original. */
+MR_TEST(a_duplicate_in_flight_is_answered_with_the_original)
+{
+    struct sent first, second;
+    struct fixture f;
+
+    set_up(&f, 16 * MIB, MIB);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &first, 100, 1, 9, 0, 0), 0);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &second, 100, 1, 9, 0, 0), 0);
+    MR_CHECK(!second.answered);
+    mr_dev_sim_stall(f.sim, true);
+    settle(&f);
+    MR_CHECK(!first.answered && !second.answered);
+    mr_dev_sim_stall(f.sim, false);
+    settle(&f);
+    MR_CHECK(first.answered && second.answered);
+    MR_CHECK(second.append.duplicate);
+    MR_CHECK_EQ(second.append.base_offset, first.append.base_offset);
+    tear_down(&f);
+}
+
+/* Three times the ring in small batches: checkpoints free it, and every batch is there at the
+ * end, after a crash. */
+MR_TEST(the_journal_wraps_and_checkpoints_free_it)
+{
+    struct mr_store_stats stats;
+    struct fixture f;
+
+    set_up(&f, 32 * MIB, MIB);
+    for (unsigned i = 0; i < 600; i++) {
+        send_durable(&f, log_of(&f, (int32_t)(i % 3)), 5000, (uint8_t)i);
+    }
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.group_bytes > 3 * MIB);
+    MR_CHECK(stats.checkpoints >= 3);
+    MR_CHECK(stats.tail_images > 0);
+    crash(&f);
+    for (unsigned i = 0; i < 600; i++) {
+        check_batch(&f, log_of(&f, (int32_t)(i % 3)), i / 3, 5000, (uint8_t)i);
+    }
+    tear_down(&f);
+}
+
+/* With a stalled drive the filling group takes no more than a set; then -EAGAIN, and on_room when
+ * there is room again. */
+MR_TEST(a_full_group_says_again_and_then_room)
+{
+    static struct sent sent[600];
+    struct fixture f;
+    unsigned taken = 0;
+
+    set_up(&f, 32 * MIB, MIB);
+    mr_dev_sim_stall(f.sim, true);
+    for (; taken < 600; taken++) {
+        if (submit(log_of(&f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1)) {
+            break;
+        }
+        if (taken == 0) {
+            turn(&f); /* one in flight */
+        }
+    }
+    MR_CHECK(taken > 10 && taken < 600);
+    settle(&f);
+    mr_dev_sim_stall(f.sim, false);
+    f.rooms = 0;
+    settle(&f);
+    for (unsigned i = 0; i < taken; i++) {
+        MR_CHECK(sent[i].answered);
+        MR_CHECK_EQ(sent[i].append.error, MR_KAFKA_NONE);
+    }
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent[0], 2000, 1, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK(sent[0].answered);
+    tear_down(&f);
+}
+
+/* A direct run that fails is not answered until its void is durable; the partition is failed, the
+ * other goes on, and after a crash the batch is not there. */
+MR_TEST(a_failed_run_is_voided_and_fails_its_partition_alone)
+{
+    struct mr_log_offsets offsets;
+    struct mr_store_stats stats;
+    struct sent big, small;
+    struct fixture f;
+
+    set_up(&f, 32 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 100, 1);
+    send_durable(&f, log_of(&f, 1), 100, 2);
+    for (uint64_t at = 5 * MIB / 4; at < 32 * MIB; at += 4096) {
+        mr_dev_sim_bad_block(f.sim, at, true);
+    }
+    MR_CHECK_EQ(submit(log_of(&f, 0), &big, 200000, 3, -1, -1, -1), 0);
+    MR_CHECK_EQ(submit(log_of(&f, 1), &small, 100, 4, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK(big.answered && small.answered);
+    MR_CHECK_EQ(big.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK_EQ(small.append.error, MR_KAFKA_NONE);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.voids, 1);
+    mr_log_offsets(log_of(&f, 0), &offsets);
+    MR_CHECK(offsets.failed);
+    MR_CHECK_EQ(offsets.end, 1);
+    check_batch(&f, log_of(&f, 0), 0, 100, 1);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &big, 100, 3, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK_EQ(big.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    for (uint64_t at = 5 * MIB / 4; at < 32 * MIB; at += 4096) {
+        mr_dev_sim_bad_block(f.sim, at, false);
+    }
+    crash(&f);
+    mr_log_offsets(log_of(&f, 0), &offsets);
+    MR_CHECK(!offsets.failed);
+    MR_CHECK_EQ(offsets.high_watermark, 1);
+    check_batch(&f, log_of(&f, 1), 1, 100, 4);
+    send_durable(&f, log_of(&f, 0), 300, 5);
+    check_batch(&f, log_of(&f, 0), 1, 300, 5);
+    tear_down(&f);
+}
+
+/* A failed journal write fails the store, once, and nothing is acknowledged. */
+MR_TEST(a_failed_journal_write_fails_the_store)
+{
+    struct sent sent;
+    struct fixture f;
+
+    set_up(&f, 32 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 100, 1);
+    for (uint64_t at = 4; at < 4 + 256; at++) {
+        mr_dev_sim_bad_block(f.sim, at * 4096, true);
+    }
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 100, 3, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK_EQ(sent.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK_EQ(f.failures, 1);
+    check_batch(&f, log_of(&f, 0), 0, 100, 1); /* reads go on */
+    MR_CHECK_EQ(mr_store_close(f.store), -EIO);
+    mr_dev_sim_destroy(f.sim);
+    free(f.config.arena);
+}
+
+static unsigned deletes, trims;
+
+static void
+delete_done(struct mr_log_delete *request, enum mr_kafka_err error)
+{
+    (void)request;
+    MR_CHECK_EQ(error, MR_KAFKA_NONE);
+    deletes++;
+}
+
+static void
+trim_done(struct mr_log_trim *trim, enum mr_kafka_err error)
+{
+    (void)trim;
+    MR_CHECK_EQ(error, MR_KAFKA_NONE);
+    trims++;
+}
+
+/* A full store refuses produce; deleting frees its blocks, which are used again; a deleted log is
+ * gone after a crash, and its name can be used anew. */
+MR_TEST(a_deleted_log_gives_its_space_back)
+{
+    struct mr_log_id id = {.topic_id = {{42}}, .partition = 0};
+    struct mr_log_delete request = {.done = delete_done};
+    struct mr_log_offsets offsets;
+    struct mr_store_stats stats;
+    struct fixture f;
+    struct sent sent;
+    unsigned count = 0;
+
+    set_up(&f, 8 * MIB, MIB);
+    for (;; count++) {
+        MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 300000, 1, -1, -1, -1), 0);
+        settle(&f);
+        MR_CHECK(sent.answered);
+        if (sent.append.error) {
+            break;
+        }
+    }
+    MR_CHECK_EQ(sent.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK(count > 10);
+    MR_CHECK(f.low_spaces >= 1);
+    deletes = 0;
+    mr_store_log_delete(f.store, &id, &request);
+    MR_CHECK(mr_store_log_find(f.store, &id) == NULL);
+    settle(&f);
+    MR_CHECK_EQ(deletes, 1);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.free_bytes > 6 * MIB);
+    for (unsigned i = 0; i < count; i++) {
+        send_durable(&f, log_of(&f, 0), 300000, (uint8_t)(7 + i));
+    }
+    crash(&f);
+    mr_log_offsets(log_of(&f, 0), &offsets);
+    MR_CHECK_EQ(offsets.high_watermark, count);
+    check_batch(&f, log_of(&f, 0), 3, 300000, 10);
+    tear_down(&f);
+}
+
+/* A trim moves the start, frees whole extents, survives; everything trimmed leaves an empty log
+ * that goes on at its end. */
+MR_TEST(a_trim_frees_extents_and_survives)
+{
+    struct mr_log_trim trim = {.done = trim_done, .offset = 30};
+    struct mr_log_offsets offsets;
+    struct mr_store_stats before, after;
+    struct fixture f;
+
+    set_up(&f, 32 * MIB, MIB);
+    for (unsigned i = 0; i < 40; i++) {
+        send_durable(&f, log_of(&f, 0), 50000, (uint8_t)i);
+    }
+    mr_store_stats(f.store, &before);
+    trims = 0;
+    mr_log_trim(log_of(&f, 0), &trim);
+    settle(&f);
+    MR_CHECK_EQ(trims, 1);
+    mr_store_stats(f.store, &after);
+    MR_CHECK(after.free_bytes > before.free_bytes + MIB);
+    crash(&f);
+    mr_log_offsets(log_of(&f, 0), &offsets);
+    MR_CHECK_EQ(offsets.start, 30);
+    check_batch(&f, log_of(&f, 0), 30, 50000, 30);
+    trim.offset = 40;
+    mr_log_trim(log_of(&f, 0), &trim);
+    settle(&f);
+    crash(&f);
+    mr_log_offsets(log_of(&f, 0), &offsets);
+    MR_CHECK_EQ(offsets.start, 40);
+    MR_CHECK_EQ(offsets.size_bytes, 0);
+    send_durable(&f, log_of(&f, 0), 500, 3);
+    check_batch(&f, log_of(&f, 0), 40, 500, 3);
+    tear_down(&f);
+}
+
+/* Grown space counts once its record is durable, and after a crash. */
+MR_TEST(a_store_grows)
+{
+    struct mr_store_stats before, after;
+    struct fixture f;
+
+    set_up(&f, 8 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 1000, 1);
+    mr_store_stats(f.store, &before);
+    mr_dev_sim_extend(f.sim, 24 * MIB);
+    MR_CHECK_EQ(mr_store_grow(f.store), 0);
+    settle(&f);
+    mr_store_stats(f.store, &after);
+    MR_CHECK_EQ(after.size_bytes, 24 * MIB);
+    MR_CHECK_EQ(after.free_bytes, before.free_bytes + 16 * MIB);
+    for (unsigned i = 0; i < 12; i++) {
+        send_durable(&f, log_of(&f, 1), MIB, (uint8_t)i);
+    }
+    crash(&f);
+    mr_store_stats(f.store, &after);
+    MR_CHECK_EQ(after.size_bytes, 24 * MIB);
+    check_batch(&f, log_of(&f, 1), 11, MIB, 11);
+    tear_down(&f);
+}
+
+/* After a second without a group one empty set confirms the last one; then the store sleeps. */
+MR_TEST(an_idle_second_confirms_the_last_set)
+{
+    struct mr_store_stats before, after;
+    struct fixture f;
+
+    set_up(&f, 8 * MIB, MIB);
+    MR_CHECK(mr_store_deadline_ns(f.store) == UINT64_MAX);
+    send_durable(&f, log_of(&f, 0), 1000, 1);
+    mr_store_stats(f.store, &before);
+    MR_CHECK(mr_store_deadline_ns(f.store) != UINT64_MAX);
+    f.clock.now_ns = mr_store_deadline_ns(f.store) - 1;
+    mr_store_tick(f.store);
+    mr_store_stats(f.store, &after);
+    MR_CHECK_EQ(after.groups, before.groups);
+    f.clock.now_ns += 1;
+    settle(&f);
+    mr_store_stats(f.store, &after);
+    MR_CHECK_EQ(after.groups, before.groups + 1);
+    MR_CHECK(mr_store_deadline_ns(f.store) == UINT64_MAX);
+    tear_down(&f);
+}
+
+/* A read-only open serves reads and writes nothing. */
+MR_TEST(a_read_only_open_writes_nothing)
+{
+    static uint8_t before[8 * MIB], after[8 * MIB];
+    struct sent sent;
+    struct fixture f;
+
+    set_up(&f, 8 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 1000, 1);
+    mr_dev_sim_power_cut(f.sim);
+    mr_store_abandon(f.store);
+    mr_dev_sim_peek(f.sim, 0, before, sizeof(before));
+    f.config.read_only = true;
+    connect_and_open(&f);
+    check_batch(&f, log_of(&f, 0), 0, 1000, 1);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 100, 1, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK_EQ(sent.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    mr_dev_sim_peek(f.sim, 0, after, sizeof(after));
+    MR_CHECK(memcmp(before, after, sizeof(before)) == 0);
+    tear_down(&f);
+}
+
+MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
+             MR_TEST_CASE(reads_outside_of_the_log_are_answered_at_once),
+             MR_TEST_CASE(producer_windows_follow_kip_98_and_survive),
+             MR_TEST_CASE(a_duplicate_in_flight_is_answered_with_the_original),
+             MR_TEST_CASE(the_journal_wraps_and_checkpoints_free_it),
+             MR_TEST_CASE(a_full_group_says_again_and_then_room),
+             MR_TEST_CASE(a_failed_run_is_voided_and_fails_its_partition_alone),
+             MR_TEST_CASE(a_failed_journal_write_fails_the_store),
+             MR_TEST_CASE(a_deleted_log_gives_its_space_back),
+             MR_TEST_CASE(a_trim_frees_extents_and_survives), MR_TEST_CASE(a_store_grows),
+             MR_TEST_CASE(an_idle_second_confirms_the_last_set),
+             MR_TEST_CASE(a_read_only_open_writes_nothing))
