@@ -252,6 +252,15 @@ mr_mesh_poll(struct mr_mesh_port *port, unsigned count_max,
     return total;
 }
 
+/* rte_ring_empty() reads the same words, but not as atomics. Relaxed: the fences of the sleep and
+ * wake protocol order them. */
+static bool
+ring_empty(const struct rte_ring *ring)
+{
+    return __atomic_load_n(&ring->prod.tail, __ATOMIC_RELAXED) ==
+           __atomic_load_n(&ring->cons.tail, __ATOMIC_RELAXED);
+}
+
 bool
 mr_mesh_port_sleep(struct mr_mesh_port *port)
 {
@@ -259,7 +268,7 @@ mr_mesh_port_sleep(struct mr_mesh_port *port)
     /* Full fence: pairs with the one in mr_mesh_flush(). */
     atomic_thread_fence(memory_order_seq_cst);
     for (unsigned peer = 0; peer < port->endpoint_count; peer++) {
-        if (peer != port->self && !rte_ring_empty(port->in[peer])) {
+        if (peer != port->self && !ring_empty(port->in[peer])) {
             mr_mesh_port_awake(port);
             return false;
         }

@@ -103,8 +103,8 @@ sleep_until_messages(void *context)
     while (sleeper->seen.count < 32) {
         mr_uring_reap(&sleeper->uring, 16);
         mr_mesh_poll(port, 64, note, &sleeper->seen);
-        if (mr_mesh_port_sleep(port)) {
-            mr_uring_wait(&sleeper->uring, 20 * MR_NS_PER_S); /* only a wake-up ends it in time */
+        if (sleeper->seen.count < 32 && mr_mesh_port_sleep(port)) {
+            mr_uring_wait(&sleeper->uring, 600 * MR_NS_PER_S); /* only a wake-up ends it */
             mr_mesh_port_awake(port);
         }
     }

@@ -1,0 +1,19 @@
+# The same code built with sanitizers and fuzzers, as tests of the ordinary build: each makes a build
+# folder of its own below this one and runs there what its sanitizer can judge.
+function(mr_nested name label timeout cmake_arguments targets)
+  add_test(NAME ${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/nested.sh
+    ${CMAKE_BINARY_DIR}/nested/${name} "${cmake_arguments}" "${targets}" ${ARGN})
+  mr_test_properties(${name} ${label} ${timeout})
+  set_tests_properties(${name} PROPERTIES RESOURCE_LOCK nested)
+endfunction()
+
+mr_nested(asan_ubsan unit 600 "-DMR_SANITIZE=address,undefined" "" -L "^unit$" -E saturate)
+mr_nested(asan_ubsan_sim sim 600 "-DMR_SANITIZE=address,undefined" "" -R "^store_sim_smoke$|^power_cut_1_shard$")
+mr_nested(tsan unit 600 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
+  -R "^mesh_test$|^saturate_test$")
+mr_nested(fuzz fuzz 600
+  "-DMR_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+  "fuzzers" -L "^fuzz$")
+mr_nested(fuzz_long long 1800
+  "-DMR_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo"
+  "fuzzers" -R "_fuzz_long$")
