@@ -166,6 +166,38 @@ learn_versions(struct load_plan *plan, const struct mr_client *client)
     return plan->produce_version < 0 ? complain("ApiVersions", "no common version of Produce") : 0;
 }
 
+/* A broker may need a moment for the first id. */
+static int
+learn_producer(struct mr_client *client, const struct mr_init_producer_id_request *request,
+               struct load_producer *out)
+{
+    int16_t code = 0;
+
+    for (int i = 0; i < ATTEMPTS; i++) {
+        struct timespec pause = {.tv_nsec = PAUSE_NS};
+        const struct mr_init_producer_id_response *response;
+        const void *answer;
+        int rc = mr_client_call(client, MR_API_INIT_PRODUCER_ID, request, &answer);
+
+        if (rc != 0) {
+            complain("InitProducerId", mr_client_error(client));
+            return rc;
+        }
+        response = answer;
+        code = response->error_code;
+        if (code == 0) {
+            *out = (struct load_producer){response->producer_id, response->producer_epoch};
+            return 0;
+        }
+        if (code != MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS &&
+            code != MR_KAFKA_COORDINATOR_NOT_AVAILABLE) {
+            break;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return complain("InitProducerId", mr_kafka_err_name(code));
+}
+
 static int
 learn_producers(struct load_plan *plan, struct mr_client *client, int32_t connections)
 {
@@ -179,20 +211,11 @@ learn_producers(struct load_plan *plan, struct mr_client *client, int32_t connec
     request.transactional_id = mr_str_null();
     request.transaction_timeout_ms = TIMEOUT_MS;
     for (int32_t i = 0; i < connections; i++) {
-        const struct mr_init_producer_id_response *response;
-        const void *answer;
-        int rc = mr_client_call(client, MR_API_INIT_PRODUCER_ID, &request, &answer);
+        int rc = learn_producer(client, &request, &plan->producers[i]);
 
         if (rc != 0) {
-            complain("InitProducerId", mr_client_error(client));
             return rc;
         }
-        response = answer;
-        if (response->error_code != 0) {
-            return complain("InitProducerId", mr_kafka_err_name(response->error_code));
-        }
-        plan->producers[i].id = response->producer_id;
-        plan->producers[i].epoch = response->producer_epoch;
     }
     return 0;
 }

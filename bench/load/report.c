@@ -7,6 +7,7 @@
 #include "dataplane/base/kafka_err.h"
 
 #define LAG_WARN_NS  1000000 /* more at p99 and the schedule was not the one asked for */
+#define CPU_WARN     0.9     /* of the generator's threads: then it may be what is measured */
 #define RATE_KEPT    0.99
 #define BYTES_PER_GB 1e9
 #define BYTES_PER_MB 1e6
@@ -48,9 +49,16 @@ print_warnings(const struct load_result *result)
     }
     if (result->target_rate > 0 && rate < result->target_rate * RATE_KEPT) {
         fprintf(stderr,
-                "WARNING: the broker did not keep up: %.0f requests/s were answered of %.0f "
+                "WARNING: the rate was not reached: %.0f requests/s were answered of %.0f "
                 "scheduled; latency grows with the length of the run\n",
                 rate, result->target_rate);
+    }
+    if (!result->options->spin &&
+        result->own_cpu_seconds > result->seconds * result->options->threads * CPU_WARN) {
+        fputs(
+            "WARNING: the generator's threads were busy all the time: this may be its own ceiling, "
+            "not the broker's; compare mr_null_broker, or use more --threads\n",
+            stderr);
     }
     if (stats->unsent + stats->unanswered > 0) {
         fprintf(stderr,
@@ -70,6 +78,10 @@ print_warnings(const struct load_result *result)
 static void
 print_histo(const char *name, const struct mr_histo *histo, double unit, const char *unit_name)
 {
+    if (histo->count == 0) {
+        printf("%-14s not measured\n", name);
+        return;
+    }
     printf("%-14s p50 %.1f  p99 %.1f  p99.9 %.1f  max %.1f %s\n", name,
            (double)mr_histo_quantile(histo, 500) / unit,
            (double)mr_histo_quantile(histo, 990) / unit,
