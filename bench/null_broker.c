@@ -2,7 +2,8 @@
  *
  * What mr_load reaches against it is the generator's own ceiling on this machine: a measurement of
  * a real broker is worth something only well below it. It has one topic of any name, leads all its
- * partitions and forgets what is produced. One thread, epoll. */
+ * partitions, forgets what is produced and serves the same batch again and again, without end, to
+ * whoever fetches. One thread, epoll. */
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench/load/payload.h"
 #include "dataplane/base/endian.h"
 #include "dataplane/kafka/wire/wire.h"
 
@@ -25,9 +27,17 @@
 #define BUMP_HEAP_MAX  (1u << 30) /* far above what a frame of FRAME_MAX decodes to */
 #define PARTITIONS_MAX 100000
 #define NODE_ID        1
+#define TIMESTAMP_OLD  (-2) /* ListOffsets: the log's beginning */
 
-static const int16_t api_keys[] = {MR_API_PRODUCE, MR_API_METADATA, MR_API_API_VERSIONS,
-                                   MR_API_INIT_PRODUCER_ID};
+/* What a fetch gets: batches of 16 records of 1 KiB, as mr_load sends them by default. */
+#define RECORD_SIZE       1024
+#define BATCH_RECORDS     16
+#define FETCH_BATCHES_MAX 1024
+
+#define LOG_END           (INT64_C(1) << 60)
+
+static const int16_t api_keys[] = {MR_API_PRODUCE,  MR_API_FETCH,        MR_API_LIST_OFFSETS,
+                                   MR_API_METADATA, MR_API_API_VERSIONS, MR_API_INIT_PRODUCER_ID};
 
 #define API_COUNT (sizeof(api_keys) / sizeof(api_keys[0]))
 
@@ -37,6 +47,7 @@ struct broker {
     uint16_t port;
     int32_t partitions;
     int64_t producer_id_next;
+    struct load_payload payload; /* what a fetch gets */
     struct mr_bump bump;
     _Alignas(16) uint8_t bump_first[BUMP_FIRST];
 };
@@ -156,6 +167,96 @@ answer_producer_id(struct broker *broker)
     return response;
 }
 
+static void *
+answer_list_offsets(struct broker *broker, const struct mr_list_offsets_request *request)
+{
+    struct mr_list_offsets_response *response = mr_bump_alloc(&broker->bump, sizeof(*response));
+    struct mr_list_offsets_response_topic *topics =
+        mr_bump_array(&broker->bump, (size_t)request->topics_count, sizeof(*topics));
+
+    mr_wire_init(&mr_list_offsets_response_message, response);
+    for (int32_t t = 0; t < request->topics_count; t++) {
+        const struct mr_list_offsets_request_topic *asked = &request->topics[t];
+        struct mr_list_offsets_response_partition *parts =
+            mr_bump_array(&broker->bump, (size_t)asked->partitions_count, sizeof(*parts));
+
+        for (int32_t p = 0; p < asked->partitions_count; p++) {
+            parts[p].partition_index = asked->partitions[p].partition_index;
+            parts[p].timestamp = -1;
+            parts[p].offset = asked->partitions[p].timestamp == TIMESTAMP_OLD ? 0 : LOG_END;
+            parts[p].leader_epoch = -1;
+        }
+        topics[t].name = asked->name;
+        topics[t].partitions = parts;
+        topics[t].partitions_count = asked->partitions_count;
+    }
+    response->topics = topics;
+    response->topics_count = request->topics_count;
+    return response;
+}
+
+/* As many batches from `offset` on as `size_max` holds, at least one; the base offset is all that
+ * differs, and no part of the checksum. */
+static struct mr_wire_records
+batches_from(struct broker *broker, int64_t offset, int32_t size_max)
+{
+    const struct load_payload *payload = &broker->payload;
+    size_t count = (size_t)size_max / payload->size;
+    struct iovec *iov;
+    uint8_t *headers;
+
+    count = count < 1 ? 1 : count > FETCH_BATCHES_MAX ? FETCH_BATCHES_MAX : count;
+    iov = mr_bump_array(&broker->bump, count * 2, sizeof(*iov));
+    headers = mr_bump_array(&broker->bump, count, MR_BATCH_HEADER_SIZE);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *header = headers + i * MR_BATCH_HEADER_SIZE;
+
+        memcpy(header, payload->batch, MR_BATCH_HEADER_SIZE);
+        mr_be64_put(header, (uint64_t)offset + i * (uint64_t)payload->header.record_count);
+        iov[2 * i] = (struct iovec){header, MR_BATCH_HEADER_SIZE};
+        iov[2 * i + 1] = (struct iovec){payload->batch + MR_BATCH_HEADER_SIZE,
+                                        payload->size - MR_BATCH_HEADER_SIZE};
+    }
+    return (struct mr_wire_records){iov, (uint32_t)count * 2, (int32_t)(count * payload->size)};
+}
+
+static void *
+answer_fetch(struct broker *broker, const struct mr_fetch_request *request)
+{
+    struct mr_fetch_response *response = mr_bump_alloc(&broker->bump, sizeof(*response));
+    struct mr_fetch_response_topic *topics =
+        mr_bump_array(&broker->bump, (size_t)request->topics_count, sizeof(*topics));
+
+    mr_wire_init(&mr_fetch_response_message, response);
+    for (int32_t t = 0; t < request->topics_count; t++) {
+        const struct mr_fetch_request_topic *asked = &request->topics[t];
+        struct mr_fetch_response_partition *parts =
+            mr_bump_array(&broker->bump, (size_t)asked->partitions_count, sizeof(*parts));
+
+        for (int32_t p = 0; p < asked->partitions_count; p++) {
+            parts[p].partition_index = asked->partitions[p].partition;
+            parts[p].high_watermark = LOG_END;
+            parts[p].last_stable_offset = LOG_END;
+            parts[p].diverging_epoch.epoch = -1;
+            parts[p].diverging_epoch.end_offset = -1;
+            parts[p].current_leader.leader_id = -1;
+            parts[p].current_leader.leader_epoch = -1;
+            parts[p].snapshot_id.end_offset = -1;
+            parts[p].snapshot_id.epoch = -1;
+            parts[p].preferred_read_replica = -1;
+            parts[p].records = batches_from(broker, asked->partitions[p].fetch_offset,
+                                            asked->partitions[p].partition_max_bytes);
+        }
+        topics[t].topic = asked->topic;
+        topics[t].topic_id = asked->topic_id;
+        topics[t].partitions = parts;
+        topics[t].partitions_count = asked->partitions_count;
+    }
+    response->responses = topics;
+    response->responses_count = request->topics_count;
+    return response;
+}
+
 /* Returns NULL for an API it does not have, and for a Produce that wants no answer. */
 static void *
 answer(struct broker *broker, const struct mr_wire_api *api, const void *request)
@@ -169,11 +270,28 @@ answer(struct broker *broker, const struct mr_wire_api *api, const void *request
         return ((const struct mr_produce_request *)request)->acks == 0
                    ? NULL
                    : answer_produce(broker, request);
+    case MR_API_FETCH:
+        return answer_fetch(broker, request);
+    case MR_API_LIST_OFFSETS:
+        return answer_list_offsets(broker, request);
     case MR_API_INIT_PRODUCER_ID:
         return answer_producer_id(broker);
     default:
         return NULL;
     }
+}
+
+static int
+build_payload(struct broker *broker)
+{
+    struct load_options options = {.record_size = RECORD_SIZE, .records_per_batch = BATCH_RECORDS};
+    int rc = load_payload_build(&broker->payload, &options);
+
+    if (rc == 0) {
+        load_payload_header(&broker->payload, 0, MR_BATCH_NO_PRODUCER, -1, -1,
+                            broker->payload.batch);
+    }
+    return rc;
 }
 
 /* ---- Connections ---- */
@@ -425,7 +543,7 @@ main(int argc, char **argv)
         return status;
     }
     mr_bump_init(&broker.bump, broker.bump_first, sizeof(broker.bump_first), BUMP_HEAP_MAX);
-    if (open_broker(&broker) != 0) {
+    if (build_payload(&broker) != 0 || open_broker(&broker) != 0) {
         return 1;
     }
     printf("listening on port %u\n", broker.port);

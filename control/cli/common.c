@@ -1,9 +1,10 @@
+#include "control/cli/cli.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "control/cli/cli.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/kafka_err.h"
 #include "dataplane/kafka/wire/wire.h"

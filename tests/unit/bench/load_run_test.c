@@ -96,6 +96,15 @@ MR_TEST(a_closed_loop_is_always_under_way)
     stop_broker();
 }
 
+/* Goal: what is fetched is whole and in order; the null broker's log has no end. */
+MR_TEST(a_fetch_reads_on_and_on)
+{
+    start_broker();
+    check_good("--fetch --check-crc", 10, INT64_MAX);
+    check_good("--fetch --check-crc --connections 5 --threads 2 --fetch-bytes 1", 10, INT64_MAX);
+    stop_broker();
+}
+
 /* Goal: a broker that dies is a failed run, not a good number. */
 MR_TEST(a_lost_broker_fails_the_run)
 {
@@ -126,6 +135,7 @@ main(int argc, char **argv)
     static const struct mr_test_case cases[] = {
         MR_TEST_CASE(an_open_loop_sends_exactly_its_schedule),
         MR_TEST_CASE(a_closed_loop_is_always_under_way),
+        MR_TEST_CASE(a_fetch_reads_on_and_on),
         MR_TEST_CASE(a_lost_broker_fails_the_run),
     };
 
