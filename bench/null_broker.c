@@ -6,6 +6,7 @@
  * whoever fetches. One thread, epoll. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #define FRAME_MAX      (64u << 20)
 #define IN_ROOM        (1u << 20)
 #define OUT_ROOM       (256u << 10)
+#define DIRECT_MIN     (64u << 10)
 #define BUMP_FIRST     (64u << 10)
 #define BUMP_HEAP_MAX  (1u << 30) /* far above what a frame of FRAME_MAX decodes to */
 #define PARTITIONS_MAX 100000
@@ -296,8 +298,9 @@ build_payload(struct broker *broker)
 
 /* ---- Connections ---- */
 
+/* Keeps the bytes of `out` after the first `skip` until the connection is flushed. */
 static int
-append(struct conn *conn, const struct mr_wire_out *out)
+append(struct conn *conn, const struct mr_wire_out *out, size_t skip)
 {
     if (conn->out_size + out->size > conn->out_room) {
         size_t room = conn->out_room + out->size + OUT_ROOM;
@@ -310,12 +313,35 @@ append(struct conn *conn, const struct mr_wire_out *out)
         conn->out_room = room;
     }
     for (uint32_t i = 0; i < out->iov_count; i++) {
-        if (out->iov[i].iov_len > 0) {
-            memcpy(conn->out + conn->out_size, out->iov[i].iov_base, out->iov[i].iov_len);
-            conn->out_size += out->iov[i].iov_len;
+        size_t size = out->iov[i].iov_len;
+
+        if (skip >= size) {
+            skip -= size;
+            continue;
         }
+        memcpy(conn->out + conn->out_size, (uint8_t *)out->iov[i].iov_base + skip, size - skip);
+        conn->out_size += size - skip;
+        skip = 0;
     }
     return 0;
+}
+
+/* Small answers are gathered for one send; a large one goes out from where it lies, since a copy
+ * would be most of its cost. */
+static int
+emit(struct conn *conn, const struct mr_wire_out *out)
+{
+    struct msghdr message = {.msg_iov = out->iov};
+    ssize_t sent = 0;
+
+    if (conn->out_size == 0 && out->size >= DIRECT_MIN) {
+        message.msg_iovlen = out->iov_count < IOV_MAX ? out->iov_count : IOV_MAX;
+        sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            return -errno;
+        }
+    }
+    return append(conn, out, sent > 0 ? (size_t)sent : 0);
 }
 
 /* One whole request; nonzero closes the connection. */
@@ -355,7 +381,7 @@ handle(struct broker *broker, struct conn *conn, const uint8_t *bytes, size_t si
     mr_wire_response_header_encode(api, header.request_api_version, header.correlation_id, &out);
     rc = mr_wire_encode(api->response, header.request_api_version, response, &out);
     mr_wire_out_patch_4(room, (uint32_t)(out.size - 4));
-    return rc != 0 ? rc : append(conn, &out);
+    return rc != 0 ? rc : emit(conn, &out);
 }
 
 static void
