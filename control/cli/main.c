@@ -1,0 +1,40 @@
+/* control/cli/main.c: `millrace`, the command-line tool. */
+#include "control/cli/cli.h"
+
+static const struct cli_command *const commands[] = {
+    &cli_topic_create, &cli_topic_list, &cli_topic_describe,      &cli_topic_delete,
+    &cli_produce,      &cli_consume,    &cli_broker_api_versions,
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+int
+main(int argc, char **argv)
+{
+    const struct cli_command *command;
+    struct cli_args args;
+    char error[CLI_ERROR_SIZE];
+    int status;
+
+    if (argc <= 1) {
+        cli_help(commands, COMMAND_COUNT, stderr);
+        return CLI_EXIT_USAGE;
+    }
+    if (cli_parse(commands, COMMAND_COUNT, argc, (const char *const *)argv, &args, &command,
+                  error) != 0) {
+        return cli_misused("%s", error);
+    }
+    if (args.help) {
+        if (command) {
+            cli_command_help(command, stdout);
+        } else {
+            cli_help(commands, COMMAND_COUNT, stdout);
+        }
+        return CLI_EXIT_OK;
+    }
+    status = command->run(&args);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_EXIT_OK) {
+        status = cli_failed("cannot write the output");
+    }
+    return status;
+}
