@@ -64,6 +64,7 @@ on_low_space(void *context)
     unsigned control = running->plan->shard_count;
 
     if (unit->growing || !mr_mesh_take(running->shard.port, control, MR_MESH_REQUEST)) {
+        mr_store_grow_refused(unit->store);
         return;
     }
     unit->growing = true;
@@ -88,6 +89,7 @@ on_grown(struct running *running, struct mr_ctl_grow *grow)
     }
     if (error) {
         MR_LOG_WARN("storage", "store %u stays as it is: %s", unit->plan->index, strerror(-error));
+        mr_store_grow_refused(unit->store);
     }
 }
 

@@ -292,7 +292,8 @@ struct mr_store {
     struct mr_store_stats stats;
     bool clean, failed, failed_told, closing, serving, draining;
     bool room_wanted, room_event, low_told, low_due;
-    bool confirmed; /* the last set needs no other to prove it */
+    uint64_t low_retry_ns; /* growth was refused: ask again from here on */
+    bool confirmed;        /* the last set needs no other to prove it */
     uint64_t idle_since_ns;
     unsigned in_flight; /* device operations */
     uint64_t size_blocks;

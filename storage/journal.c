@@ -611,6 +611,7 @@ frees_apply(struct mr_store *store)
         if (mr_buddy_grow(&store->buddy, group->growth_blocks - store->size_blocks) == 0) {
             store->size_blocks = group->growth_blocks;
             store->low_told = false;
+            store->room_event = true;
             store->stats.full = false;
         } else {
             store_fail(store);

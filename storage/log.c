@@ -332,6 +332,9 @@ mr_log_append(struct mr_log *log, struct mr_append *append)
     error = append_reserve(log, &header);
     if (error == -ENOSPC) {
         store->stats.full = true;
+        if (store->low_told) {
+            return append_again(log); /* more space is being prepared */
+        }
         return append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
     }
     if (error) {

@@ -429,7 +429,17 @@ store_fail(struct mr_store *store)
     fail_group(store, &store->flying);
 }
 
+#define GROW_RETRY_NS (5 * MR_NS_PER_S)
+
 /* ---- tick ------------------------------------------------------------------------------------ */
+
+void
+mr_store_grow_refused(struct mr_store *store)
+{
+    store->low_told = false;
+    store->low_retry_ns = mr_clock_now_ns(store->config.clock) + GROW_RETRY_NS;
+    store->room_event = true; /* what waited is answered that the store is full */
+}
 
 void
 store_low_space(struct mr_store *store)
@@ -437,7 +447,8 @@ store_low_space(struct mr_store *store)
     uint64_t data = store->size_blocks - store->super.data_lba;
     uint64_t low = data / 4 > store->reserve_blocks * 2 ? data / 4 : store->reserve_blocks * 2;
 
-    if (store->buddy.free_blocks < low && !store->low_told && store->config.on_low_space) {
+    if (store->buddy.free_blocks < low && !store->low_told && store->config.on_low_space &&
+        mr_clock_now_ns(store->config.clock) >= store->low_retry_ns) {
         store->low_told = true;
         store->low_due = true;
     }

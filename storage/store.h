@@ -60,7 +60,8 @@ struct mr_store_config {
     /* The store has failed (a journal, root or flush error); sticky. May be NULL. */
     void (*on_failed)(void *context);
     /* Free space has fallen under the low-water mark (or under a quarter while it may still grow):
-     * the owner should prepare more and call mr_store_grow(). At most once until it has grown. */
+     * the owner prepares more and calls mr_store_grow(), or mr_store_grow_refused(). At most once
+     * until one of them. */
     void (*on_low_space)(void *context);
     void *context;
 };
@@ -98,6 +99,11 @@ uint64_t mr_store_deadline_ns(const struct mr_store *store);
 /* Takes the device's new size in, by a journal record; growth counts once that is durable. The
  * new bytes must be zero on the medium. 0, or -EBUSY while an earlier growth is in flight. */
 int mr_store_grow(struct mr_store *store);
+
+/* The owner cannot prepare more space now. Between on_low_space() and this call, or the durable
+ * growth, appends that find the store full wait (-EAGAIN); afterwards they are refused. The store
+ * asks again some seconds later. */
+void mr_store_grow_refused(struct mr_store *store);
 
 struct mr_store_stats {
     uint64_t size_bytes, free_bytes, largest_free_bytes;

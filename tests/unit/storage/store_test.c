@@ -489,7 +489,8 @@ trim_done(struct mr_log_trim *trim, enum mr_kafka_err error)
     trims++;
 }
 
-/* A full store refuses produce; deleting frees its blocks, which are used again; a deleted log is
+/* A full store makes produce wait while more space is prepared, and refuses it when none can be;
+ * deleting frees its blocks, which are used again; a deleted log is
  * gone after a crash, and its name can be used anew. */
 MR_TEST(a_deleted_log_gives_its_space_back)
 {
@@ -502,14 +503,18 @@ MR_TEST(a_deleted_log_gives_its_space_back)
     unsigned count = 0;
 
     set_up(&f, 8 * MIB, MIB);
-    for (;; count++) {
-        MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 300000, 1, -1, -1, -1), 0);
+    while (submit(log_of(&f, 0), &sent, 300000, 1, -1, -1, -1) == 0) {
         settle(&f);
         MR_CHECK(sent.answered);
-        if (sent.append.error) {
-            break;
-        }
+        MR_CHECK_EQ(sent.append.error, MR_KAFKA_NONE);
+        count++;
     }
+    f.rooms = 0;
+    mr_store_grow_refused(f.store);
+    settle(&f);
+    MR_CHECK_EQ(f.rooms, 1);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 300000, 1, -1, -1, -1), 0);
+    settle(&f);
     MR_CHECK_EQ(sent.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
     MR_CHECK(count > 10);
     MR_CHECK(f.low_spaces >= 1);
