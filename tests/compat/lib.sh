@@ -24,7 +24,7 @@ cleanup() {
         echo "FAILED (status $status)"
         if [ -s "$WORK/broker.log" ]; then
             echo "--- the last lines of the broker's log:"
-            tail -n 20 "$WORK/broker.log"
+            grep -v 'budget:' "$WORK/broker.log" | tail -n 20
         fi
         status=1
     fi
