@@ -1,0 +1,140 @@
+# Sourced by the tests of this folder: one broker in a temporary folder, and how it is judged.
+#
+# Before sourcing nothing is needed; CTest sets MR_BUILD to the build folder. What is downloaded is
+# kept in $MR_BUILD/compat. Every wait has a deadline and a condition. A test ends with `pass`.
+
+set -euo pipefail
+
+COMPAT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+MR_BUILD=$(cd "${MR_BUILD:-$COMPAT/../../build}" && pwd)
+CACHE=$MR_BUILD/compat
+mkdir -p "$CACHE"
+WORK=$(mktemp -d "$CACHE/$(basename "$0" .sh).XXXXXX")
+BROKER_PID=
+CHILDREN=() # other processes, ended by the trap if the test does not
+PASSED=
+
+cleanup() {
+    local status=$? pid
+    for pid in $BROKER_PID ${CHILDREN[@]+"${CHILDREN[@]}"}; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    wait 2>/dev/null || true
+    if [ -z "$PASSED" ] && [ "$status" -ne 77 ]; then
+        echo "FAILED (status $status)"
+        if [ -s "$WORK/broker.log" ]; then
+            echo "--- the last lines of the broker's log:"
+            grep -v 'budget:' "$WORK/broker.log" | tail -n 20
+        fi
+        status=1
+    fi
+    rm -rf "$WORK"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# Only for what cannot be had on this machine.
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
+pass() {
+    PASSED=yes
+    echo "passed in $SECONDS s"
+    exit 0
+}
+
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || skip "$tool is not installed"
+    done
+}
+
+# wait_until SECONDS WHAT COMMAND...: the command is tried until it succeeds.
+wait_until() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        if [ $SECONDS -ge $deadline ]; then
+            fail "waited in vain until $what"
+        fi
+        sleep 0.05
+    done
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+broker_said() {
+    grep -q '^millraced ready on ' "$WORK/broker.out" || ! kill -0 "$BROKER_PID"
+}
+
+# broker_start [ARGUMENTS...]: a new broker with an empty folder; its address is in $BROKER.
+broker_start() {
+    local try port
+    for try in 1 2 3; do # the port may be taken by another between being found and being used
+        port=$(free_port)
+        BROKER=127.0.0.1:$port
+        rm -rf "$WORK/data"
+        : >"$WORK/broker.out"
+        "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+            >"$WORK/broker.out" 2>"$WORK/broker.log" &
+        BROKER_PID=$!
+        wait_until 30 "the broker is ready" broker_said
+        if kill -0 "$BROKER_PID" 2>/dev/null; then
+            return
+        fi
+        BROKER_PID=
+    done
+    fail "the broker does not start ($try attempts)"
+}
+
+# Stops the broker as an operator does; it has to end by itself with status 0.
+broker_stop() {
+    local status=0 pid=$BROKER_PID
+    kill -TERM "$pid" 2>/dev/null || fail "the broker has died before it was stopped"
+    wait_until 30 "the broker has stopped" eval "! kill -0 $pid"
+    wait "$pid" || status=$?
+    BROKER_PID=
+    if [ "$status" -ne 0 ]; then
+        fail "the broker ended with status $status"
+    fi
+    rm -rf "$WORK/data"
+}
+
+sum() {
+    sha256sum | cut -d' ' -f1
+}
+
+# same WHAT EXPECTED ACTUAL
+same() {
+    if [ "$2" != "$3" ]; then
+        fail "$1: expected '$2', found '$3'"
+    fi
+}
+
+# same_file WHAT EXPECTED-FILE ACTUAL-FILE: prints where they differ.
+same_file() {
+    if ! cmp -s "$2" "$3"; then
+        echo "--- $1: expected (-) and found (+)"
+        diff -u "$2" "$3" | head -n 40
+        fail "$1"
+    fi
+}
+
+# quiet COMMAND...: shows what the command has said only if it fails.
+quiet() {
+    if ! "$@" >"$WORK/quiet.log" 2>&1; then
+        tail -n 40 "$WORK/quiet.log"
+        fail "$*"
+    fi
+}
