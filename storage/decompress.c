@@ -17,7 +17,7 @@
 #include "dataplane/base/endian.h"
 
 #define CHUNK_SIZE         ((size_t)64 * 1024)
-#define KEEP_MAX           ((size_t)4 * 1024 * 1024) /* larger buffers are not kept between batches */
+#define KEEP_MAX           ((size_t)4 * 1024 * 1024) /* larger buffers are given back */
 #define ZSTD_WINDOW_LOG    27
 
 #define XERIAL_HEADER_SIZE 16u

@@ -23,8 +23,8 @@ ALLOWED = {
     'control/cli': ['dataplane/base', 'dataplane/kafka/wire', 'control/cli', 'control/config.h',
                     'storage'],
     'control': ['dataplane/base', 'dataplane/shard', 'dataplane/kafka/wire', 'storage', 'control'],
-    'bench': ['dataplane', 'storage', 'bench'],
-    'tests': ['dataplane', 'storage', 'control', 'tests'],
+    'bench': ['dataplane', 'storage', 'bench', 'control/cli/client.h'],
+    'tests': ['dataplane', 'storage', 'control', 'bench', 'tests'],
 }
 BANNED = re.compile(r'\b(strcpy|strcat|sprintf|vsprintf|atoi|atol|strtok|gets|alloca|setjmp)\s*\(')
 OPEN = re.compile(r'\b(' + 'TO' + 'DO|FIX' + 'ME|XX' + 'X|HA' + r'CK)\b')
