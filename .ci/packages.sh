@@ -3,15 +3,40 @@
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config python3 libdpdk-dev liburing-dev
     libisal-dev libuv1-dev liblz4-dev libzstd-dev libsnappy-dev libinih-dev librdkafka-dev
     libjansson-dev)
-# gzip of compat tests comes with the base system; Go and Java are used where they are new enough.
+# Go, Java and Maven are used as they are where they are there and new enough.
 TEST_PACKAGES=(clang clang-format libclang-rt-14-dev kcat golang-go default-jdk-headless maven)
+
+# The Sarama test needs a Go that can fetch the newer one which its go.mod names: 1.21 or later.
+go_is_new_enough() {
+    local version
+    version=$(go env GOVERSION 2>/dev/null) &&
+        printf 'go1.21\n%s\n' "$version" | sort --check=quiet --version-sort
+}
+
+# Debian 12 has such a Go in its backports only.
+add_go_source() {
+    local candidate
+    candidate=$(apt-cache policy golang-go | sed -n 's/^ *Candidate: [0-9]*:\([0-9.]*\).*/\1/p')
+    if printf '1.21\n%s\n' "$candidate" | sort --check=quiet --version-sort; then
+        return
+    fi
+    echo 'deb http://deb.debian.org/debian bookworm-backports main' \
+        >/etc/apt/sources.list.d/millrace-backports.list
+    printf 'Package: golang*\nPin: release n=bookworm-backports\nPin-Priority: 990\n' \
+        >/etc/apt/preferences.d/millrace-golang
+    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+}
 
 # Installs the packages that are missing. As an ordinary user it says what is missing instead.
 install_packages() {
     local missing=() package
     for package in "$@"; do
         case "$package" in
-        golang-go) command -v go >/dev/null && continue ;;
+        golang-go)
+            go_is_new_enough && continue
+            missing+=(golang-go) # also where an older one is installed
+            continue
+            ;;
         default-jdk-headless) command -v javac >/dev/null && continue ;;
         maven) command -v mvn >/dev/null && continue ;;
         esac
@@ -26,6 +51,9 @@ install_packages() {
         exit 1
     fi
     DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+    case " ${missing[*]} " in
+    *' golang-go '*) add_go_source ;;
+    esac
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "${missing[@]}" >&2
 }

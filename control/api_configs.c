@@ -4,12 +4,9 @@
 
 #include "control/loop.h"
 
-/* DescribeConfigs' ConfigResource types and ConfigSource codes. */
-#define RESOURCE_TOPIC       2
-#define RESOURCE_BROKER      4
-#define SOURCE_TOPIC         1
-#define SOURCE_STATIC_BROKER 4
-#define SOURCE_DEFAULT       5
+/* DescribeConfigs' ConfigResource types. */
+#define RESOURCE_TOPIC  2
+#define RESOURCE_BROKER 4
 
 static bool
 wanted(const struct mr_describe_configs_request_resource *resource, const char *name)
@@ -73,22 +70,22 @@ topic_config(struct mr_control *control, struct mr_ctl_request *request,
                                                                answer is encoded */
     struct mr_describe_configs_response_config *config =
         add_config(out, key->name, text.data, key->type);
+    int8_t default_source = mr_topic_default_source(control->config.config, key->synonym);
     bool good = text.size >= 0;
 
-    config->config_source = override    ? SOURCE_TOPIC
-                            : by_broker ? SOURCE_STATIC_BROKER
-                                        : SOURCE_DEFAULT;
+    config->config_source = override ? MR_CONFIG_SOURCE_TOPIC : default_source;
     if (!body->include_synonyms) {
         return good;
     }
     if (override) {
-        good &= add_synonym(request, config, key->name, text.data, SOURCE_TOPIC);
+        good &= add_synonym(request, config, key->name, text.data, MR_CONFIG_SOURCE_TOPIC);
     }
-    if (by_broker) {
-        good &= add_synonym(request, config, key->synonym, by_broker, SOURCE_STATIC_BROKER);
+    if (default_source != MR_CONFIG_SOURCE_DEFAULT) {
+        good &= add_synonym(request, config, key->synonym, by_broker ? by_broker : key->initial,
+                            default_source);
     }
     if (key->synonym) {
-        good &= add_synonym(request, config, key->synonym, key->initial, SOURCE_DEFAULT);
+        good &= add_synonym(request, config, key->synonym, key->initial, MR_CONFIG_SOURCE_DEFAULT);
     }
     return good;
 }
@@ -169,14 +166,14 @@ describe_broker(struct mr_control *control, struct mr_ctl_request *request,
         config =
             add_config(out, key->name, mr_config_get(control->config.config, key->name), key->type);
         config->read_only = true;
-        config->config_source = set ? SOURCE_STATIC_BROKER : SOURCE_DEFAULT;
+        config->config_source = set ? MR_CONFIG_SOURCE_STATIC_BROKER : MR_CONFIG_SOURCE_DEFAULT;
         if (body->include_synonyms && set) {
-            good &=
-                add_synonym(request, config, key->name,
-                            mr_config_get(control->config.config, key->name), SOURCE_STATIC_BROKER);
+            good &= add_synonym(request, config, key->name,
+                                mr_config_get(control->config.config, key->name),
+                                MR_CONFIG_SOURCE_STATIC_BROKER);
         }
         if (body->include_synonyms && key->initial) {
-            good &= add_synonym(request, config, key->name, key->initial, SOURCE_DEFAULT);
+            good &= add_synonym(request, config, key->name, key->initial, MR_CONFIG_SOURCE_DEFAULT);
         }
     }
     return good && out->configs;

@@ -7,9 +7,6 @@
 
 #define VERSION_CONFIGS_BACK 5 /* KIP-525: the answer has the topic's configuration */
 #define VERSION_TOPICS       6 /* DeleteTopics by name or id (KIP-516) */
-#define SOURCE_TOPIC         1 /* DescribeConfigs' ConfigSource */
-#define SOURCE_STATIC_BROKER 4
-#define SOURCE_DEFAULT       5
 
 static const struct mr_snapshot_topic *
 find_topic(const struct mr_snapshot *snapshot, struct mr_str name)
@@ -185,15 +182,13 @@ fill_configs(struct mr_control *control, struct mr_ctl_request *request,
     answer->configs_count = MR_TOPIC_KEYS;
     for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
         const struct mr_topic_key *key = mr_topic_key_at(i);
-        bool by_broker =
-            key->synonym && mr_config_origin(control->config.config, key->synonym) != NULL;
 
         answer->configs[i].name = mr_str_from_c(key->name);
         answer->configs[i].value =
             mr_str_from_c(overrides[i] ? overrides[i] : control->defaults.values[i]);
-        answer->configs[i].config_source = overrides[i] ? SOURCE_TOPIC
-                                           : by_broker  ? SOURCE_STATIC_BROKER
-                                                        : SOURCE_DEFAULT;
+        answer->configs[i].config_source =
+            overrides[i] ? MR_CONFIG_SOURCE_TOPIC
+                         : mr_topic_default_source(control->config.config, key->synonym);
     }
 }
 

@@ -745,6 +745,7 @@ def check_describe_configs_of_a_topic():
             same("default", ("delete", 5), found["cleanup.policy"])
             same("default", ("1073741824", 5), found["segment.bytes"])
             same("default", ("1048588", 5), found["max.message.bytes"])
+            same("default of the cluster", ("1", 3), found["min.insync.replicas"])
         _, found = describe_configs(connection, 2, topic, keys=["retention.ms", "no.such"])
         same("asked for one", ["retention.ms"], sorted(found))
         same("no such topic", UNKNOWN_TOPIC, describe_configs(connection, 2, "no-such")[0])
