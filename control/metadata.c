@@ -11,6 +11,7 @@
 
 #define VERSION    1
 #define STORES_MAX 65536u
+#define EPOCH_MAX  (1 << 29) /* of generations and stored leader epochs: sums stay in an int32_t */
 
 enum command {
     COMMAND_CLUSTER = 1,
@@ -189,6 +190,18 @@ get_u64(struct reader *reader)
     return at ? mr_le64_get(at) : 0;
 }
 
+static int32_t
+get_epoch(struct reader *reader)
+{
+    uint32_t epoch = get_u32(reader);
+
+    if (epoch > EPOCH_MAX) {
+        reader->bad = true;
+        return 0;
+    }
+    return (int32_t)epoch;
+}
+
 static struct mr_uuid
 get_uuid(struct reader *reader)
 {
@@ -329,11 +342,16 @@ put_topic(struct writer *writer, const struct mr_snapshot_topic *topic,
     }
 }
 
+/* A terminated copy. A zero byte inside would make it shorter than `size` says. */
 static char *
 get_text(struct reader *reader, size_t size)
 {
     const uint8_t *at = get(reader, size);
 
+    if (at && size > 0 && memchr(at, 0, size)) {
+        reader->bad = true;
+        return NULL;
+    }
     return at ? strndup((const char *)at, size) : NULL;
 }
 
@@ -371,7 +389,7 @@ get_topic(struct reader *reader, const struct mr_topic_defaults *defaults)
     topic->references = 1;
     topic->view.id = get_uuid(reader);
     topic->view.internal = get_u8(reader) != 0;
-    topic->view.generation_created = (int32_t)get_u32(reader);
+    topic->view.generation_created = get_epoch(reader);
     topic->view.name_size = get_u16(reader);
     topic->view.name = get_text(reader, topic->view.name_size);
     count = get_u32(reader);
@@ -382,7 +400,7 @@ get_topic(struct reader *reader, const struct mr_topic_defaults *defaults)
     topic->view.partitions = partitions;
     for (uint32_t p = 0; partitions && p < count; p++) {
         partitions[p].store = get_u16(reader);
-        partitions[p].leader_epoch = (int32_t)get_u32(reader);
+        partitions[p].leader_epoch = get_epoch(reader);
     }
     topic->view.partition_count = (int32_t)count;
     get_overrides(reader, topic);
@@ -594,6 +612,10 @@ mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size_t s
         }
         break;
     case COMMAND_UNCLEAN_START:
+        if (metadata->generation == EPOCH_MAX) {
+            outcome->error = MR_KAFKA_POLICY_VIOLATION;
+            break;
+        }
         metadata->generation++;
         changed(metadata);
         break;
@@ -611,7 +633,9 @@ mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size_t s
         break;
     case COMMAND_PRODUCER_IDS:
         number = get_u32(&reader);
-        if (!reader.bad) {
+        if (!reader.bad && number > INT64_MAX - metadata->next_producer_id) {
+            outcome->error = MR_KAFKA_POLICY_VIOLATION;
+        } else if (!reader.bad) {
             outcome->first_producer_id = metadata->next_producer_id;
             metadata->next_producer_id += number;
         }
@@ -674,6 +698,7 @@ mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out)
     }
 }
 
+/* As created, but for the epoch, which only rises. */
 static void
 clear(struct mr_metadata *metadata)
 {
@@ -688,37 +713,69 @@ clear(struct mr_metadata *metadata)
     metadata->topic_count = 0;
     metadata->partition_count = 0;
     memset(metadata->store_load, 0, STORES_MAX * sizeof(*metadata->store_load));
+    metadata->cluster_id = (struct mr_uuid){{0}};
+    metadata->generation = 0;
+    metadata->next_producer_id = 0;
+}
+
+static int
+load_topic(struct mr_metadata *metadata, struct reader *reader)
+{
+    struct topic *topic = get_topic(reader, metadata->defaults);
+    int error;
+
+    if (!topic) {
+        return reader->bad ? -EBADMSG : -ENOMEM;
+    }
+    error = topic_insert(metadata, topic);
+    if (error) {
+        topic_release(topic);
+    }
+    return error;
+}
+
+static int
+load_state(struct mr_metadata *metadata, struct reader *reader)
+{
+    uint64_t epoch;
+    uint32_t count;
+    int error = 0;
+
+    if (get_u8(reader) != COMMAND_STATE || get_u8(reader) != VERSION) {
+        return -EBADMSG;
+    }
+    metadata->cluster_id = get_uuid(reader);
+    metadata->generation = get_epoch(reader);
+    metadata->next_producer_id = (int64_t)get_u64(reader);
+    epoch = get_u64(reader);
+    if (metadata->next_producer_id < 0 || epoch > UINT64_MAX / 2) {
+        return -EBADMSG;
+    }
+    /* Shards may have seen the epoch from before; to them it never falls. */
+    metadata->epoch = epoch > metadata->epoch ? epoch : metadata->epoch;
+    count = get_u32(reader);
+    for (uint32_t i = 0; i < count && !error; i++) {
+        error = load_topic(metadata, reader);
+    }
+    count = error ? 0 : get_u32(reader);
+    for (uint32_t i = 0; i < count && !error && !reader->bad; i++) {
+        struct mr_uuid id = get_uuid(reader);
+        uint32_t partition = get_u32(reader);
+        uint16_t store = get_u16(reader);
+
+        error = reader->bad ? -EBADMSG : tombstone_add(metadata, &id, (int32_t)partition, store);
+    }
+    return !error && reader->bad ? -EBADMSG : error;
 }
 
 int
 mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t size)
 {
     struct reader reader = {bytes, size, false};
-    uint32_t count;
-    int error = 0;
+    int error;
 
     clear(metadata);
-    if (get_u8(&reader) != COMMAND_STATE || get_u8(&reader) != VERSION) {
-        return -EBADMSG;
-    }
-    metadata->cluster_id = get_uuid(&reader);
-    metadata->generation = (int32_t)get_u32(&reader);
-    metadata->next_producer_id = (int64_t)get_u64(&reader);
-    metadata->epoch = get_u64(&reader);
-    count = get_u32(&reader);
-    for (uint32_t i = 0; i < count && !error; i++) {
-        struct topic *topic = get_topic(&reader, metadata->defaults);
-
-        error = topic ? topic_insert(metadata, topic) : reader.bad ? -EBADMSG : -ENOMEM;
-    }
-    count = error ? 0 : get_u32(&reader);
-    for (uint32_t i = 0; i < count && !error && !reader.bad; i++) {
-        struct mr_uuid id = get_uuid(&reader);
-        uint32_t partition = get_u32(&reader);
-
-        error = tombstone_add(metadata, &id, (int32_t)partition, get_u16(&reader));
-    }
-    error = !error && reader.bad ? -EBADMSG : error;
+    error = load_state(metadata, &reader);
     if (error) {
         clear(metadata);
     }

@@ -52,12 +52,13 @@ struct mr_metalog {
 };
 
 /* Proposes a command; copied. `token` is not 0. 0: `committed` or `dropped` runs later, unless
- * leadership is lost in between (then perhaps neither). -EAGAIN: too many are pending. -EPERM: this
- * process does not lead. -EIO: the engine has failed. -EMSGSIZE. */
+ * leadership is lost in between (then perhaps neither). -EAGAIN: too many are pending, or the log
+ * is full until the next snapshot. -EPERM: this process does not lead. -EIO: the engine has failed.
+ * -EMSGSIZE. */
 int mr_metalog_append(struct mr_metalog *log, const uint8_t *command, size_t size, uint64_t token);
 
 /* Gives the engine the state after command `index`, so that it may forget the commands up to there.
- * Copied. 0 or -errno (-EBUSY: one is still being written). */
+ * Copied. 0 or -errno (-EBUSY: one is still being written; -EINVAL: `size` is 0). */
 int mr_metalog_snapshot(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size);
 
 /* Pending appends are not waited for. NULL is fine. */

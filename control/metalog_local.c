@@ -57,7 +57,8 @@ struct metalog_local {
     struct mr_list waiting; /* struct pending, not written yet */
     struct mr_list flying;  /* in the record being written */
     uint32_t pending_count;
-    uint8_t *record; /* of record_capacity bytes, block-aligned */
+    uint64_t pending_bytes; /* of log space that they may need, each in a record of its own */
+    uint8_t *record;        /* of record_capacity bytes, block-aligned */
     size_t record_capacity;
     size_t record_size;
 
@@ -92,6 +93,13 @@ static size_t
 round_up(size_t size)
 {
     return (size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+/* Of log space that a command takes when it travels alone; in company it takes less. */
+static size_t
+record_bytes(size_t command_size)
+{
+    return round_up(RECORD_HEADER + 4 + command_size);
 }
 
 static void
@@ -265,10 +273,7 @@ write_record(struct metalog_local *log)
     if (!build_record(log)) {
         return;
     }
-    if (log->record_size > space - log->log_at) {
-        fail(log, -ENOSPC); /* snapshots are asked for at half full; see mr_metalog_local_fill() */
-        return;
-    }
+    MR_ASSERT(log->record_size <= space - log->log_at); /* local_append() has reserved it */
     start_write(log, WRITE_RECORD, log->record, log->record_size,
                 log_space_at(log->dev, log->area) + log->log_at);
 }
@@ -289,6 +294,7 @@ record_written(struct metalog_local *log)
         uint64_t index = log->next_index++;
 
         log->pending_count--;
+        log->pending_bytes -= record_bytes(pending->size);
         log->base.events.committed(log->base.events.context, index, pending->bytes, pending->size,
                                    pending->token);
         free(pending);
@@ -382,7 +388,9 @@ local_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint6
     if (log->failed) {
         return -EIO;
     }
-    if (log->pending_count == MR_METALOG_PENDING_MAX) {
+    /* A full log takes commands again after a snapshot; see mr_metalog_local_fill(). */
+    if (log->pending_count == MR_METALOG_PENDING_MAX ||
+        log->log_at + log->pending_bytes + record_bytes(size) > space_bytes(log->dev)) {
         return -EAGAIN;
     }
     pending = malloc(sizeof(*pending) + size);
@@ -394,6 +402,7 @@ local_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint6
     memcpy(pending->bytes, command, size);
     mr_list_push_back(&log->waiting, &pending->node);
     log->pending_count++;
+    log->pending_bytes += record_bytes(size);
     write_next(log);
     return 0;
 }
@@ -406,6 +415,9 @@ local_snapshot(struct mr_metalog *base, uint64_t index, const uint8_t *state, si
     if (log->failed) {
         return -EIO;
     }
+    if (size == 0) {
+        return -EINVAL; /* on the device it would be a fresh log */
+    }
     if (log->snapshot || log->writing != WRITE_NONE) {
         return -EBUSY;
     }
@@ -413,11 +425,11 @@ local_snapshot(struct mr_metalog *base, uint64_t index, const uint8_t *state, si
     if (size > space_bytes(log->dev)) {
         return -EMSGSIZE;
     }
-    log->snapshot = aligned_alloc(BLOCK, round_up(size ? size : 1));
+    log->snapshot = aligned_alloc(BLOCK, round_up(size));
     if (!log->snapshot) {
         return -ENOMEM;
     }
-    memset(log->snapshot, 0, round_up(size ? size : 1));
+    memset(log->snapshot, 0, round_up(size));
     memcpy(log->snapshot, state, size);
     log->snapshot_size = size;
     log->snapshot_index = index;
