@@ -1,11 +1,10 @@
 /* kafka/cluster.c: DescribeCluster (key 60) and DescribeTopicPartitions (key 75). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/topics.h"
 
-#define CLUSTER_OPERATIONS  0x1fa0 /* see metadata.c */
-#define TOPIC_OPERATIONS    0x0df8
 #define ENDPOINT_BROKERS    1
 #define ENDPOINT_CONTROLLER 2
 #define PARTITIONS_MAX      2000 /* Kafka's max.request.partition.size.limit */
@@ -28,7 +27,7 @@ mr_describe_cluster_start(struct mr_request *request)
     out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
     out->controller_id = node->node_id;
     out->cluster_authorized_operations =
-        body->include_cluster_authorized_operations ? CLUSTER_OPERATIONS : INT32_MIN;
+        body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
     if (body->endpoint_type != ENDPOINT_BROKERS) {
         out->error_code = body->endpoint_type == ENDPOINT_CONTROLLER
                               ? MR_KAFKA_MISMATCHED_ENDPOINT_TYPE
@@ -101,7 +100,7 @@ describe_topic(struct describe *describe, struct mr_str name, int32_t first)
     }
     out->topic_id = ref.topic->id;
     out->is_internal = ref.topic->internal;
-    out->topic_authorized_operations = TOPIC_OPERATIONS;
+    out->topic_authorized_operations = MR_TOPIC_OPERATIONS;
     if (first >= ref.topic->partition_count) {
         first = ref.topic->partition_count;
     }

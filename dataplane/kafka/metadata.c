@@ -13,10 +13,6 @@
 #define API_KEY_CREATE_TOPICS     19
 #define CREATE_TOPICS_VERSION     5
 
-/* Without an authorizer everything is allowed (KIP-430): bits by AclOperation's code. */
-#define TOPIC_OPERATIONS   0x0df8 /* read write create delete alter describe, both configs */
-#define CLUSTER_OPERATIONS 0x1fa0 /* create alter describe cluster, both configs, idempotent */
-
 /* What answers one run: from the snapshot, plus what auto-creation said. */
 struct metadata {
     struct mr_metadata_response response;
@@ -53,7 +49,7 @@ fill_topic(struct mr_request *request, const struct mr_snapshot_topic *topic, in
     out->topic_id = topic->id;
     out->is_internal = topic->internal;
     out->topic_authorized_operations =
-        body->include_topic_authorized_operations ? TOPIC_OPERATIONS : INT32_MIN;
+        body->include_topic_authorized_operations ? MR_TOPIC_OPERATIONS : INT32_MIN;
     out->partitions_count = topic->partition_count;
     out->partitions = array(request, topic->partition_count, sizeof(*out->partitions));
     if (!out->partitions) {
@@ -184,7 +180,7 @@ answer(struct mr_request *request)
     out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
     out->controller_id = node->node_id;
     out->cluster_authorized_operations =
-        body->include_cluster_authorized_operations ? CLUSTER_OPERATIONS : INT32_MIN;
+        body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
     filled = wants_all(request) ? fill_all(request, metadata, nodes)
                                 : fill_asked(request, metadata, nodes);
     if (filled) {

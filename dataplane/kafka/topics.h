@@ -8,6 +8,10 @@
 #include "dataplane/kafka/server.h"
 #include "dataplane/kafka/wire/types.h"
 
+/* Without an authorizer everything is allowed (KIP-430): bits by AclOperation's code. */
+#define MR_TOPIC_OPERATIONS   0x0df8 /* read write create delete alter describe, both configs */
+#define MR_CLUSTER_OPERATIONS 0x1fa0 /* create alter describe cluster, both configs, idempotent */
+
 /* A partition as a request names it: by name, or, from the version on that has ids, by id. */
 struct mr_topic_ref {
     const struct mr_snapshot_topic *topic; /* NULL: unknown */
