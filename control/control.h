@@ -10,8 +10,10 @@
 
 #include "control/config.h"
 #include "control/ctl_msg.h"
+#include "control/metalog.h"
 #include "control/topic_config.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/base/uring.h"
 #include "dataplane/shard/mesh.h"
 
 #define MR_CONTROL_PATH_SIZE 1024
@@ -31,6 +33,11 @@ struct mr_control_config {
     int32_t node_id;
     unsigned shard_count;
     uint64_t growth_bytes; /* 0: stores do not grow */
+    /* Opens another engine for the metadata log, whose callbacks run where `uring` is reaped; it
+     * may lead from the start. NULL: metalog_local.h on `metadata_path`. */
+    int (*open_metalog)(void *context, struct mr_uring *uring,
+                        const struct mr_metalog_events *events, struct mr_metalog **out);
+    void *open_context;
 };
 
 struct mr_control;

@@ -126,7 +126,8 @@ mr_propose(struct mr_control *control, struct mr_op *op, const uint8_t *command,
     proposal->op = op;
     proposal->decided = decided;
     proposal->slot = slot;
-    error = mr_metalog_append(control->metalog, command, size, (uint64_t)(uintptr_t)proposal);
+    proposal->token = ++control->last_token;
+    error = mr_metalog_append(control->metalog, command, size, proposal->token);
     if (error) {
         free(proposal);
         return mr_kafka_err_from_errno(error);
@@ -149,6 +150,21 @@ proposal_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome 
     free(proposal);
 }
 
+/* NULL: it has been given up. Commands are decided nearly in the order of their proposals. */
+static struct mr_proposal *
+find_proposal(struct mr_control *control, uint64_t token)
+{
+    MR_LIST_FOR_EACH(node, &control->proposals)
+    {
+        struct mr_proposal *proposal = MR_CONTAINER_OF(node, struct mr_proposal, node);
+
+        if (proposal->token == token) {
+            return proposal;
+        }
+    }
+    return NULL;
+}
+
 /* Whatever was proposed and is not decided will not be heard of again. */
 static void
 drop_proposals(struct mr_control *control)
@@ -169,6 +185,7 @@ on_committed(void *context, uint64_t index, const uint8_t *command, size_t size,
     struct mr_control *control = context;
     struct mr_metadata_outcome outcome;
     int error = mr_metadata_apply(control->metadata, command, size, &outcome);
+    struct mr_proposal *proposal = token ? find_proposal(control, token) : NULL;
 
     control->applied_index = index;
     if (error) {
@@ -176,8 +193,8 @@ on_committed(void *context, uint64_t index, const uint8_t *command, size_t size,
                      (unsigned long long)index, strerror(-error));
         outcome.error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
     }
-    if (token) {
-        proposal_decided((struct mr_proposal *)(uintptr_t)token, &outcome);
+    if (proposal) {
+        proposal_decided(proposal, &outcome);
     }
 }
 
@@ -210,9 +227,11 @@ on_dropped(void *context, uint64_t token)
 {
     static const struct mr_metadata_outcome dropped = {.error = MR_KAFKA_REQUEST_TIMED_OUT,
                                                        .first_producer_id = -1};
+    struct mr_proposal *proposal = find_proposal(context, token);
 
-    (void)context; /* the proposal knows its control thread */
-    proposal_decided((struct mr_proposal *)(uintptr_t)token, &dropped);
+    if (proposal) {
+        proposal_decided(proposal, &dropped);
+    }
 }
 
 static void
@@ -244,7 +263,7 @@ trim_metalog(struct mr_control *control)
     uint8_t *state;
     size_t state_size;
 
-    mr_metalog_local_fill(control->metalog, &used, &size);
+    mr_metalog_fill(control->metalog, &used, &size);
     if (used * 2 < size || control->metalog_failed) {
         return;
     }
@@ -640,21 +659,20 @@ open_device(struct mr_control *control, struct mr_dev **out)
 }
 
 static int
-open_metalog(struct mr_control *control, char *error_text, size_t error_size)
+open_local_metalog(struct mr_control *control, const struct mr_metalog_events *events,
+                   char *error_text, size_t error_size)
 {
-    struct mr_metalog_events events = metalog_events;
     char reason[256] = "";
     struct mr_dev *dev;
     int error = open_device(control, &dev);
 
-    events.context = control;
     if (error == -EWOULDBLOCK) {
         snprintf(error_text, error_size, "%s is in use by another broker; stop it first",
                  control->config.metadata_path);
         return error;
     }
     if (!error) {
-        error = mr_metalog_local_open(dev, &events, &control->metalog, reason, sizeof(reason));
+        error = mr_metalog_local_open(dev, events, &control->metalog, reason, sizeof(reason));
     }
     if (error == -ENODATA) { /* a crash between making the file and formatting it */
         control->is_new = true;
@@ -663,9 +681,9 @@ open_metalog(struct mr_control *control, char *error_text, size_t error_size)
             error = mr_dev_volatile_open(dev, &dev);
         }
         error = error ? error : mr_metalog_local_format(dev);
-        error =
-            error ? error
-                  : mr_metalog_local_open(dev, &events, &control->metalog, reason, sizeof(reason));
+        error = error
+                    ? error
+                    : mr_metalog_local_open(dev, events, &control->metalog, reason, sizeof(reason));
     }
     if (!error && control->metalog_failed) {
         error = -EUCLEAN;
@@ -675,6 +693,20 @@ open_metalog(struct mr_control *control, char *error_text, size_t error_size)
                  reason[0] ? reason : "cannot be opened", strerror(-error));
     }
     return error;
+}
+
+static int
+open_metalog(struct mr_control *control, char *error_text, size_t error_size)
+{
+    const struct mr_control_config *config = &control->config;
+    struct mr_metalog_events events = metalog_events;
+
+    events.context = control;
+    if (config->open_metalog) {
+        return config->open_metalog(config->open_context, &control->uring, &events,
+                                    &control->metalog);
+    }
+    return open_local_metalog(control, &events, error_text, error_size);
 }
 
 int

@@ -23,9 +23,11 @@ struct mr_op {
     uint64_t epoch; /* that every shard must have acknowledged */
 };
 
-/* One proposed command; its address is the log's token. */
+/* One proposed command. The log knows it by a number, not by its address: after leadership was lost
+ * the log may still tell of commands whose proposals are gone. */
 struct mr_proposal {
     struct mr_list node;
+    uint64_t token;
     struct mr_op *op; /* NULL: proposed by the control thread itself */
     void (*decided)(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome);
     void *slot; /* the proposer's */
@@ -68,7 +70,8 @@ struct mr_control {
     void (*ready)(void *context);
     void *ready_context;
 
-    struct mr_list proposals;    /* not decided yet */
+    uint64_t last_token;
+    struct mr_list proposals;    /* not decided yet, in the order of their tokens */
     struct mr_list waiting_ops;  /* decided; wait for the shards' acknowledgements */
     struct mr_list producer_ops; /* wait for a block of producer ids */
     int64_t producer_next;

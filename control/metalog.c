@@ -22,6 +22,12 @@ mr_metalog_snapshot(struct mr_metalog *log, uint64_t index, const uint8_t *state
 }
 
 void
+mr_metalog_fill(const struct mr_metalog *log, uint64_t *used, uint64_t *size)
+{
+    log->ops->fill(log, used, size);
+}
+
+void
 mr_metalog_close(struct mr_metalog *log)
 {
     if (log) {

@@ -43,6 +43,7 @@ struct mr_metalog_events {
 struct mr_metalog_ops {
     int (*append)(struct mr_metalog *log, const uint8_t *command, size_t size, uint64_t token);
     int (*snapshot)(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size);
+    void (*fill)(const struct mr_metalog *log, uint64_t *used, uint64_t *size);
     void (*close)(struct mr_metalog *log);
 };
 
@@ -60,6 +61,9 @@ int mr_metalog_append(struct mr_metalog *log, const uint8_t *command, size_t siz
 /* Gives the engine the state after command `index`, so that it may forget the commands up to there.
  * Copied. 0 or -errno (-EBUSY: one is still being written; -EINVAL: `size` is 0). */
 int mr_metalog_snapshot(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size);
+
+/* Bytes of log space that are used, of how many: time for a snapshot at a half. */
+void mr_metalog_fill(const struct mr_metalog *log, uint64_t *used, uint64_t *size);
 
 /* Pending appends are not waited for. NULL is fine. */
 void mr_metalog_close(struct mr_metalog *log);

@@ -388,7 +388,7 @@ local_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint6
     if (log->failed) {
         return -EIO;
     }
-    /* A full log takes commands again after a snapshot; see mr_metalog_local_fill(). */
+    /* A full log takes commands again after a snapshot; see mr_metalog_fill(). */
     if (log->pending_count == MR_METALOG_PENDING_MAX ||
         log->log_at + log->pending_bytes + record_bytes(size) > space_bytes(log->dev)) {
         return -EAGAIN;
@@ -465,20 +465,21 @@ local_close(struct mr_metalog *base)
     free(log);
 }
 
-static const struct mr_metalog_ops local_ops = {
-    .append = local_append,
-    .snapshot = local_snapshot,
-    .close = local_close,
-};
-
-void
-mr_metalog_local_fill(const struct mr_metalog *base, uint64_t *used, uint64_t *size)
+static void
+local_fill(const struct mr_metalog *base, uint64_t *used, uint64_t *size)
 {
     const struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
 
     *used = log->log_at;
     *size = space_bytes(log->dev);
 }
+
+static const struct mr_metalog_ops local_ops = {
+    .append = local_append,
+    .snapshot = local_snapshot,
+    .fill = local_fill,
+    .close = local_close,
+};
 
 /* ---- open ------------------------------------------------------------------------------------ */
 

@@ -38,7 +38,4 @@ int mr_metalog_local_format(struct mr_dev *dev);
 int mr_metalog_local_open(struct mr_dev *dev, const struct mr_metalog_events *events,
                           struct mr_metalog **out, char *reason, size_t reason_size);
 
-/* Bytes of log space that are used, of how many: time for a snapshot at a half. */
-void mr_metalog_local_fill(const struct mr_metalog *log, uint64_t *used, uint64_t *size);
-
 #endif

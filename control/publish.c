@@ -130,11 +130,14 @@ delete_log(void *context, const struct mr_uuid *id, int32_t partition, uint16_t 
     mr_mesh_send(control->port, shard, (struct mr_msg){.type = MR_MSG_LOG_DELETE, .context = log});
 }
 
-/* One batch at a time, and only when no shard can still append to a deleted topic. */
+/* One batch at a time, and only when no shard can still append to a deleted topic. Without
+ * leadership the deletion could not be noted, and the same tombstones would be sent again without
+ * end. */
 void
 mr_tombstones_go(struct mr_control *control)
 {
-    if (control->logs_deleting == 0 && mr_list_empty(&control->proposals) && all_current(control)) {
+    if (control->leads && control->logs_deleting == 0 && mr_list_empty(&control->proposals) &&
+        all_current(control)) {
         mr_metadata_tombstones(control->metadata, delete_log, control);
     }
 }

@@ -8,7 +8,7 @@
 #include "tests/mr_test.h"
 
 #define COMMAND_SIZE 4096u
-#define EPOCH_AT     30u /* of the epoch in a saved state: kind, version, cluster, generation, ids */
+#define EPOCH_AT     30u /* in a saved state: behind kind, version, cluster, generation, ids */
 
 struct fixture {
     struct mr_config *config;

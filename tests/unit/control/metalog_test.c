@@ -390,7 +390,7 @@ used_bytes(const struct model *model)
     uint64_t used;
     uint64_t size;
 
-    mr_metalog_local_fill(model->log, &used, &size);
+    mr_metalog_fill(model->log, &used, &size);
     MR_CHECK_EQ(size, SPACE_BYTES);
     return used;
 }
