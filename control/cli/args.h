@@ -31,6 +31,7 @@ struct cli_args {
     const char *acks;
     const char *offset; /* NULL: not given */
     const char *format;
+    const char *topic_id;                 /* NULL: not given */
     const char *configs[CLI_CONFIGS_MAX]; /* "k=v" */
     size_t config_count;
     const char *operands[CLI_OPERANDS_MAX];

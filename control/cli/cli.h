@@ -19,6 +19,7 @@ extern const struct cli_command cli_topic_delete;
 extern const struct cli_command cli_produce;
 extern const struct cli_command cli_consume;
 extern const struct cli_command cli_broker_api_versions;
+extern const struct cli_command cli_log_dump;
 
 /* Prints "millrace: " and the message to stderr; returns CLI_EXIT_FAILED or CLI_EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int cli_failed(const char *format, ...);
