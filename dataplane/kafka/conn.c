@@ -410,10 +410,15 @@ static void
 on_answer_sent(struct mr_net_send *send, int result)
 {
     struct mr_request *request = MR_CONTAINER_OF(send, struct mr_request, send);
+    struct mr_conn *conn = request->conn;
 
-    if (result == 0 && request->conn) {
-        request->conn->active_ns = request->server->shard->now_ns;
+    if (result == 0) {
+        conn->active_ns = request->server->shard->now_ns;
     }
+    /* The context may wait for other threads to release what was sent, and is in no list of the
+     * connection, which may end, and be another client's, before they have. */
+    request->conn = NULL;
+    mr_conn_request_freed(conn, request->frame_size);
     request->on_release(request);
 }
 
