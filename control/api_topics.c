@@ -50,15 +50,48 @@ refuse(struct mr_create_topics_response_topic *answer, enum mr_kafka_err error,
 
 /* ---- judging a new topic --------------------------------------------------------------------- */
 
-static bool
-named_twice(const struct mr_create_topics_request *body, int32_t at)
+struct named {
+    struct mr_str name;
+    int32_t at;
+};
+
+static int
+compare_named(const void *a, const void *b)
 {
+    const struct named *left = a;
+    const struct named *right = b;
+
+    if (left->name.size != right->name.size || left->name.size <= 0) {
+        return (left->name.size > right->name.size) - (left->name.size < right->name.size);
+    }
+    return memcmp(left->name.data, right->name.data, (size_t)left->name.size);
+}
+
+/* Which topics are named more than once, by index; NULL without memory. Sorts, because a request
+ * may name hundreds of thousands and everybody waits for this thread. */
+static bool *
+find_named_twice(struct mr_ctl_request *request)
+{
+    const struct mr_create_topics_request *body = request->request;
+    struct named *named = mr_ctl_array(request, body->topics_count, sizeof(*named));
+    bool *twice = mr_ctl_array(request, body->topics_count, sizeof(*twice));
+
+    if (!named || !twice) {
+        return NULL;
+    }
     for (int32_t i = 0; i < body->topics_count; i++) {
-        if (i != at && mr_str_equal(body->topics[i].name, body->topics[at].name)) {
-            return true;
+        named[i] = (struct named){body->topics[i].name, i};
+    }
+    if (body->topics_count > 0) {
+        qsort(named, (size_t)body->topics_count, sizeof(*named), compare_named);
+    }
+    for (int32_t i = 1; i < body->topics_count; i++) {
+        if (compare_named(&named[i - 1], &named[i]) == 0) {
+            twice[named[i - 1].at] = true;
+            twice[named[i].at] = true;
         }
     }
-    return false;
+    return twice;
 }
 
 /* The number of partitions, or -1 with the answer refused. */
@@ -67,22 +100,25 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
                   const struct mr_create_topics_request_topic *topic,
                   struct mr_create_topics_response_topic *answer)
 {
+    bool *found;
+
     if (topic->num_partitions != -1 || topic->replication_factor != -1) {
         refuse(answer, MR_KAFKA_INVALID_REQUEST,
                mr_str_from_c("a replica assignment excludes partition count and replication "
                              "factor, which must both be -1"));
         return -1;
     }
-    for (int32_t i = 0; i < topic->assignments_count; i++) {
-        bool found = false;
+    found = mr_ctl_array(request, topic->assignments_count, sizeof(*found));
+    for (int32_t i = 0; found && i < topic->assignments_count; i++) {
+        const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[i];
 
-        for (int32_t k = 0; k < topic->assignments_count; k++) {
-            const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[k];
-
-            found |= one->partition_index == i && one->broker_ids_count == 1 &&
-                     one->broker_ids[0] == control->config.node_id;
+        if (one->partition_index >= 0 && one->partition_index < topic->assignments_count &&
+            one->broker_ids_count == 1 && one->broker_ids[0] == control->config.node_id) {
+            found[one->partition_index] = true;
         }
-        if (!found) {
+    }
+    for (int32_t i = 0; i < topic->assignments_count; i++) {
+        if (!found || !found[i]) {
             refuse(answer, MR_KAFKA_INVALID_REPLICA_ASSIGNMENT,
                    mr_ctl_text(request, "partition %d must be assigned to broker %d alone", i,
                                control->config.node_id));
@@ -245,7 +281,7 @@ propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *top
 }
 
 static void
-create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at,
+create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, bool named_twice,
              struct mr_create_topics_response_topic *answer)
 {
     struct mr_control *control = op->control;
@@ -261,7 +297,7 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at,
     answer->error_message = mr_str_null();
     answer->num_partitions = -1;
     answer->replication_factor = -1;
-    if (named_twice(body, at)) {
+    if (named_twice) {
         refuse(answer, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("the topic is named twice"));
         return;
     }
@@ -299,10 +335,11 @@ mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,
     const struct mr_create_topics_request *body = request->request;
     struct mr_create_topics_response *response = request->response;
     const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
+    bool *twice = find_named_twice(request);
     struct mr_op *op;
 
     response->topics = mr_ctl_array(request, body->topics_count, sizeof(*response->topics));
-    if (!response->topics || !snapshot) {
+    if (!response->topics || !twice || !snapshot) {
         if (snapshot) {
             mr_metadata_snapshot_release(snapshot);
         }
@@ -313,7 +350,7 @@ mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,
     op = mr_op_begin(control, request, from);
     if (op) {
         for (int32_t i = 0; i < body->topics_count; i++) {
-            create_topic(op, snapshot, i, &response->topics[i]);
+            create_topic(op, snapshot, i, twice[i], &response->topics[i]);
         }
         mr_op_go(op);
     }

@@ -370,6 +370,22 @@ shard_stopped(struct mr_control *control, unsigned shard)
 }
 
 static void
+shard_quiet(struct mr_control *control, unsigned shard)
+{
+    control->shards[shard].quiet = true;
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        if (!control->shards[i].quiet && !control->shards[i].stopped) {
+            return;
+        }
+    }
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        if (!control->shards[i].stopped) {
+            mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_END});
+        }
+    }
+}
+
+static void
 unclean_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
 {
     struct mr_control *control = proposal->slot;
@@ -489,6 +505,9 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_SHARD_FAILED:
         control->status = 1;
         stop_shards(control);
+        break;
+    case MR_MSG_QUIET:
+        shard_quiet(control, message->from);
         break;
     case MR_MSG_STOP_REPLY:
         mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);

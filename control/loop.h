@@ -35,6 +35,7 @@ struct mr_proposal {
 
 struct mr_control_shard {
     bool ready;
+    bool quiet; /* stops, and has no request under way */
     bool stopped;
     const struct mr_snapshot *used; /* acknowledged; a reference is held */
     const struct mr_snapshot *sent; /* not acknowledged yet; NULL: none under way */

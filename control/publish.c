@@ -41,6 +41,9 @@ oldest_epoch(const struct mr_control *control)
     for (unsigned i = 0; i < control->config.shard_count; i++) {
         uint64_t epoch = epoch_of(control->shards[i].used);
 
+        if (control->shards[i].stopped) {
+            continue; /* what waits for the others' is answered while they stop */
+        }
         oldest = epoch < oldest ? epoch : oldest;
     }
     return oldest;

@@ -31,6 +31,8 @@ struct running {
     struct unit *units;
     unsigned unit_count;
     bool stopping;
+    bool quiet; /* the control thread knows that no request of this shard is under way */
+    bool end;   /* and has said that this holds for every shard */
     uint64_t stop_deadline_ns;
 };
 
@@ -181,6 +183,9 @@ on_control(void *context, const struct mr_msg *message)
         running->stop_deadline_ns = running->shard.now_ns + STOP_PATIENCE_NS;
         mr_server_stop(running->server);
         break;
+    case MR_MSG_END:
+        running->end = true;
+        break;
     default:
         MR_ASSERT(!"a message that no endpoint sends to a shard");
         break;
@@ -204,8 +209,14 @@ on_commit(void *context)
     struct running *running = context;
     bool worked = running->server_steps.commit(running->server_steps.context);
 
+    if (running->stopping && !running->quiet && mr_server_idle(running->server)) {
+        running->quiet = true;
+        mr_mesh_send(running->shard.port, running->plan->shard_count,
+                     (struct mr_msg){.type = MR_MSG_QUIET});
+    }
+    /* A quiet shard still answers the others: one that ended now would leave them waiting. */
     if (running->stopping && !growing(running) &&
-        (mr_server_idle(running->server) || running->shard.now_ns >= running->stop_deadline_ns)) {
+        (running->end || running->shard.now_ns >= running->stop_deadline_ns)) {
         mr_shard_stop(&running->shard);
     }
     return worked;

@@ -295,12 +295,18 @@ frame_from_heap(struct mr_conn *conn, struct mr_request *request)
     return 0;
 }
 
+/* Half of the contexts are for connections that have no request in progress: a few clients with
+ * hundreds of requests behind a waiting one cannot shut all others out. */
 static void
 conn_request(struct mr_conn *conn, size_t frame_size)
 {
-    struct mr_request *request = mr_request_take(conn->server);
+    const struct mr_server *server = conn->server;
+    struct mr_request *request = NULL;
     int error;
 
+    if (conn->request_count == 0 || server->requests_used < server->config.requests_max / 2) {
+        request = mr_request_take(conn->server);
+    }
     if (!request) {
         conn_wait(conn);
         return;
@@ -410,10 +416,15 @@ static void
 on_answer_sent(struct mr_net_send *send, int result)
 {
     struct mr_request *request = MR_CONTAINER_OF(send, struct mr_request, send);
+    struct mr_conn *conn = request->conn;
 
-    if (result == 0 && request->conn) {
-        request->conn->active_ns = request->server->shard->now_ns;
+    if (result == 0) {
+        conn->active_ns = request->server->shard->now_ns;
     }
+    /* The context may wait for other threads to release what was sent, and is in no list of the
+     * connection, which may end, and be another client's, before they have. */
+    request->conn = NULL;
+    mr_conn_request_freed(conn, request->frame_size);
     request->on_release(request);
 }
 

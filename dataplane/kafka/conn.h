@@ -67,7 +67,7 @@ void mr_conn_go_on(struct mr_conn *conn);
 /* mr_conn_go_on() will be called in this turn's transmit step. */
 void mr_conn_mark(struct mr_conn *conn);
 
-/* A request of this connection has been freed: there may be room for the next frame. */
+/* A request of this connection has been answered or freed: there may be room for the next frame. */
 void mr_conn_request_freed(struct mr_conn *conn, size_t frame_size);
 
 /* A protocol error, or the server stops. */

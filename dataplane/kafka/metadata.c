@@ -69,24 +69,12 @@ fill_topic(struct mr_request *request, const struct mr_snapshot_topic *topic, in
     return true;
 }
 
-static const struct mr_create_topics_response_topic *
-creation_result(const struct metadata *metadata, struct mr_str name)
-{
-    for (int32_t i = 0; i < metadata->created.topics_count; i++) {
-        if (mr_str_equal(metadata->created.topics[i].name, name)) {
-            return &metadata->created.topics[i];
-        }
-    }
-    return NULL;
-}
-
 /* What is said of a topic that does not exist. */
 static void
-fill_missing(const struct metadata *metadata, const struct mr_metadata_request_topic *asked,
-             bool by_id, struct mr_metadata_response_topic *out)
+fill_missing(const struct mr_metadata_request_topic *asked, bool by_id,
+             const struct mr_create_topics_response_topic *result,
+             struct mr_metadata_response_topic *out)
 {
-    const struct mr_create_topics_response_topic *result = NULL;
-
     out->name = asked->name;
     out->topic_id = asked->topic_id;
     out->topic_authorized_operations = INT32_MIN;
@@ -98,7 +86,6 @@ fill_missing(const struct metadata *metadata, const struct mr_metadata_request_t
         out->error_code = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
         return;
     }
-    result = creation_result(metadata, asked->name);
     out->error_code =
         result && result->error_code ? result->error_code : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
@@ -107,6 +94,8 @@ static bool
 fill_asked(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
 {
     const struct mr_metadata_request *body = request->body;
+    const struct mr_create_topics_response *created = &metadata->created;
+    int32_t next_created = 0;
 
     metadata->response.topics_count = body->topics_count;
     metadata->response.topics =
@@ -119,9 +108,15 @@ fill_asked(struct mr_request *request, struct metadata *metadata, int32_t *nodes
         bool by_id = asked->name.size < 0;
         struct mr_topic_ref ref =
             mr_topic_resolve(request->server, asked->name, &asked->topic_id, by_id);
+        const struct mr_create_topics_response_topic *result = NULL;
 
+        /* The results come in the order of the request and share its texts. */
+        if (!by_id && next_created < created->topics_count &&
+            created->topics[next_created].name.data == asked->name.data) {
+            result = &created->topics[next_created++];
+        }
         if (!ref.topic) {
-            fill_missing(metadata, asked, by_id, &metadata->response.topics[i]);
+            fill_missing(asked, by_id, result, &metadata->response.topics[i]);
         } else if (!fill_topic(request, ref.topic, nodes, &metadata->response.topics[i])) {
             return false;
         }

@@ -20,7 +20,7 @@ struct mr_part {
     enum mr_part_kind kind;
     uint16_t shard;
     bool remote;
-    uint16_t count;       /* of items */
+    uint32_t count;       /* of items */
     void **items;         /* of the handler's type, in request order */
     uint32_t bytes_max;   /* fetch: of the whole part */
     uint64_t watch_bytes; /* fetch: what a watch waits for */
@@ -30,8 +30,8 @@ struct mr_part {
     /* The owner's, while it is lent. */
     struct mr_server *owner;
     uint16_t from;    /* the endpoint that asked */
-    uint16_t next;    /* item to start next */
-    uint16_t pending; /* items started and not done */
+    uint32_t next;    /* item to start next */
+    uint32_t pending; /* items started and not done */
     bool waiting;     /* in one of the owner's lists */
     bool waited;      /* has been in it: keeps its place when it has to wait again */
     bool any;         /* fetch: an item has brought records */

@@ -31,7 +31,7 @@ struct mr_api;
 
 struct mr_request {
     struct mr_server *server;
-    struct mr_conn *conn; /* NULL: the connection has gone */
+    struct mr_conn *conn; /* NULL: the connection has gone, or has sent the answer */
     struct mr_list node;  /* in conn->requests, or the pool's free list */
     enum mr_request_state state;
     const struct mr_api *api;

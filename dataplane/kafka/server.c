@@ -290,6 +290,10 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     }
     server->shard = shard;
     server->config = *config;
+    /* A parked fetch keeps its context: some are left for what ends it, such as a Produce. */
+    if (server->config.fetches_parked_max > config->requests_max - config->requests_max / 4) {
+        server->config.fetches_parked_max = config->requests_max - config->requests_max / 4;
+    }
     server->store_count = store_count;
     mr_list_init(&server->conns_free);
     mr_list_init(&server->conns_open);

@@ -271,6 +271,14 @@ give_buffer(struct net_uring *net, struct mr_net_buf *buf)
     net->base.buffers_free++;
 }
 
+/* A quarter of the buffers must be free before the starved go on, or each would starve again after
+ * one packet. */
+static bool
+enough_buffers(const struct net_uring *net)
+{
+    return net->base.buffers_free * 4 >= net->buffer_count;
+}
+
 static void
 uring_buf_free(struct mr_net *base, struct mr_net_buf *buf)
 {
@@ -278,9 +286,7 @@ uring_buf_free(struct mr_net *base, struct mr_net_buf *buf)
     struct mr_list *node;
 
     give_buffer(net, buf);
-    /* A quarter of the buffers must be free before the starved go on, or each would starve again
-     * after one packet. */
-    if (net->base.buffers_free * 4 < net->buffer_count) {
+    if (!enough_buffers(net)) {
         return;
     }
     while ((node = mr_list_pop_front(&net->starved))) {
@@ -338,7 +344,8 @@ on_received(struct mr_uring_op *op, int32_t result, uint32_t flags)
     if (result == 0) {
         conn_close(conn, 0);
     } else if (result == -ENOBUFS && conn->state == CONN_OPEN) {
-        if (!conn->starved && !conn->paused) {
+        /* The buffers may have come back since the kernel looked; then nobody would wake us. */
+        if (!conn->starved && !conn->paused && !enough_buffers(net)) {
             conn->starved = true;
             mr_list_push_back(&net->starved, &conn->starved_node);
         }

@@ -48,6 +48,11 @@ enum mr_msg_type {
     /* control -> shard; stop serving, close the stores. Class REQUEST. */
     MR_MSG_STOP,
     MR_MSG_STOP_REPLY,
+    /* shard -> control, once after STOP and without a credit: no request of its own is under way.
+     * Other shards may still wait for its answers. */
+    MR_MSG_QUIET,
+    /* control -> shard, once and without a credit: every shard is quiet, the loop may end. */
+    MR_MSG_END,
 };
 
 struct mr_msg {

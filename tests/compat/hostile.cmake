@@ -1,0 +1,1 @@
+compat_test(compat_hostile hostile.sh compat 240)
