@@ -610,6 +610,44 @@ restore_snapshot(struct replay *replay, const struct header *header)
     return error;
 }
 
+/* The generation of the record that an area's log begins with, whole or not; 0: none was ever
+ * written there. -errno. */
+static int
+first_generation(struct metalog_local *log, uint8_t *block, unsigned area, uint64_t *out)
+{
+    int error = sync_read(log->dev, block, BLOCK, log_space_at(log->dev, area));
+
+    *out = !error && memcmp(block, RECORD_MAGIC, 8) == 0 ? mr_le64_get(block + 8) : 0;
+    return error;
+}
+
+/* A header that is not valid may be one that was never finished, or one that rot has spoiled: then
+ * records that only it gives a meaning lie in its area. */
+static int
+check_lost_header(struct replay *replay, const bool valid[2])
+{
+    struct metalog_local *log = replay->log;
+
+    for (unsigned area = 0; area < 2; area++) {
+        uint64_t generation;
+        int error;
+
+        if (valid[area]) {
+            continue;
+        }
+        error = first_generation(log, replay->space, area, &generation);
+        if (error) {
+            return error;
+        }
+        if (generation > log->generation) {
+            snprintf(replay->reason, replay->reason_size,
+                     "the header of area %u is bad, but the area holds records", area);
+            return -EUCLEAN;
+        }
+    }
+    return 0;
+}
+
 /* Flush first: what a killed process left in the drive's cache must not change under the replay. */
 static int
 open_log(struct replay *replay)
@@ -629,11 +667,13 @@ open_log(struct replay *replay)
     valid[1] = header_get(log->record + BLOCK, &headers[1]);
     if (!valid[0] && !valid[1]) {
         snprintf(replay->reason, replay->reason_size, "this is no metadata log");
-        return -ENODATA;
+        error = check_lost_header(replay, valid);
+        return error ? error : -ENODATA;
     }
     log->area = !valid[0] || (valid[1] && headers[1].generation > headers[0].generation);
     log->generation = headers[log->area].generation;
-    error = restore_snapshot(replay, &headers[log->area]);
+    error = check_lost_header(replay, valid);
+    error = error ? error : restore_snapshot(replay, &headers[log->area]);
     if (!error) {
         error = sync_read(log->dev, replay->space, replay->space_size,
                           log_space_at(log->dev, log->area));

@@ -444,6 +444,27 @@ MR_TEST(an_unformatted_device_is_told_from_a_corrupt_one)
     model_destroy(model);
 }
 
+/* Rot of the only header must not turn a log with commands into a new one, and rot of the newer of
+ * two must not lead back to the older area's state. */
+MR_TEST(a_rotten_header_never_loses_what_its_area_holds)
+{
+    struct model *model = calm_model();
+
+    append_whole(model);
+    mr_dev_sim_rot(model->sim, 0);
+    MR_CHECK_EQ(close_and_open(model), -EUCLEAN);
+    model_destroy(model);
+
+    model = calm_model();
+    append_whole(model);
+    MR_CHECK_EQ(model_snapshot(model), 0);
+    settle(model);
+    append_whole(model);
+    mr_dev_sim_rot(model->sim, MR_DEV_BLOCK);
+    MR_CHECK_EQ(close_and_open(model), -EUCLEAN);
+    model_destroy(model);
+}
+
 MR_TEST(a_full_log_takes_commands_again_after_a_snapshot)
 {
     struct model *model = calm_model();
@@ -482,6 +503,7 @@ MR_TEST(a_command_above_the_limit_and_an_empty_snapshot_are_refused)
 MR_TEST_MAIN(MR_TEST_CASE(committed_commands_survive_every_schedule_of_crashes),
              MR_TEST_CASE(rot_of_a_record_with_another_behind_it_is_refused),
              MR_TEST_CASE(rot_of_the_snapshot_is_refused),
+             MR_TEST_CASE(a_rotten_header_never_loses_what_its_area_holds),
              MR_TEST_CASE(an_unformatted_device_is_told_from_a_corrupt_one),
              MR_TEST_CASE(a_full_log_takes_commands_again_after_a_snapshot),
              MR_TEST_CASE(a_command_above_the_limit_and_an_empty_snapshot_are_refused))
