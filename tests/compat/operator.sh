@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Goal: what the README promises an operator holds: the first minute with `millrace`, refusals at
+# start that say what to mend, one broker for one data directory, and an offline look at the log.
+# Method: the commands themselves, against one broker and after it has stopped.
+. "$(dirname "$0")/lib.sh"
+
+millrace=$MR_BUILD/millrace
+
+# refused TEXT ARGUMENTS...: millraced ends with a failure and one line that contains TEXT.
+refused() {
+    local text=$1 status=0
+    shift
+    timeout 20 "$MR_BUILD/millraced" "$@" >"$WORK/refused" 2>&1 || status=$?
+    [ "$status" -ne 0 ] && [ "$status" -ne 124 ] || fail "millraced $*: status $status"
+    grep -qF -- "$text" "$WORK/refused" || fail "millraced $*: no '$text' in: $(cat "$WORK/refused")"
+}
+
+printf 'num.partitions=3\n# a comment\nbogus.key = 2\n' >"$WORK/server.properties"
+printf '[cores]\nshard = 2\n' >"$WORK/profile.ini"
+refused "server.properties:3: unknown key 'bogus.key'" --config "$WORK/server.properties"
+refused "did you mean 'num.partitions'" --set num.partition=3
+refused "profile.ini:2: unknown setting '[cores] shard'; did you mean '[cores] shards'" \
+    --profile "$WORK/profile.ini"
+refused "memory.bytes=1000000 is too small" --set memory.bytes=1000000 --data-dir "$WORK/small"
+refused "true or false" --set auto.create.topics.enable=maybe
+
+printf 'log.flush.interval.ms=5\nnum.partitions=2\n' >"$WORK/known.properties"
+broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini"
+grep -q 'not acted on: log.flush.interval.ms' "$WORK/broker.log" || fail "no warning of an idle key"
+grep -q 'budget: ' "$WORK/broker.log" || fail "no memory budget"
+refused "in use by another broker" --data-dir "$WORK/data" --listen "127.0.0.1:$(free_port)"
+refused "cannot listen on $BROKER" --data-dir "$WORK/other" --listen "$BROKER"
+
+at="--bootstrap-server $BROKER"
+# shellcheck disable=SC2086 # $at is two words
+{
+    quiet "$millrace" topic create orders --partitions 3 $at
+    "$millrace" topic create orders $at >"$WORK/again" 2>&1 && fail "a topic was created twice"
+    printf 'k1:first\nk2:second\nk1:third\n' |
+        quiet "$millrace" produce orders --key-separator : --compression lz4 $at
+    "$millrace" consume orders --from-beginning --exit-at-end --format '%k=%v\n' $at >"$WORK/out"
+    same "what was consumed" "k1=first k1=third k2=second" "$(sort "$WORK/out" | tr '\n' ' ' | sed 's/ $//')"
+    same "topics" "orders" "$("$millrace" topic list --json $at | python3 -c \
+        'import json, sys; print(" ".join(t["name"] if isinstance(t, dict) else t for t in json.load(sys.stdin)))')"
+    "$millrace" topic describe orders $at | grep -q orders || fail "describe shows no orders"
+    "$millrace" broker api-versions $at | grep -q Produce || fail "api-versions shows no Produce"
+}
+kill -TERM "$BROKER_PID"
+wait "$BROKER_PID" || fail "the broker ended with status $?"
+BROKER_PID=
+"$millrace" log dump "$WORK/data" >"$WORK/dump"
+grep -q clean "$WORK/dump" || fail "log dump: $(cat "$WORK/dump")"
+pass
