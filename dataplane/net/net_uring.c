@@ -25,10 +25,11 @@
 #include "dataplane/base/uring.h"
 #include "dataplane/net/net.h"
 
-#define BUFFER_GROUP   1
-#define SEND_IOV_MAX   64u
-#define LISTEN_BACKLOG 1024
-#define HOST_TEXT_SIZE INET6_ADDRSTRLEN
+#define BUFFER_GROUP    1
+#define SEND_IOV_MAX    64u
+#define LISTEN_BACKLOG  1024
+#define ACCEPT_AGAIN_NS 100000000 /* after a failed accept */
+#define HOST_TEXT_SIZE  INET6_ADDRSTRLEN
 
 enum conn_state {
     CONN_FREE,
@@ -61,6 +62,8 @@ struct net_uring {
     int listen_fd;
     bool accepting;
     struct mr_uring_op accept_op;
+    struct mr_uring_op accept_again_op;
+    bool accept_failing; /* has been logged */
     struct mr_uring_op end_op;
     bool end_armed;
     struct io_uring_buf_ring *ring;
@@ -444,6 +447,33 @@ arm_accept(struct net_uring *net)
 }
 
 static void
+on_accept_again(struct mr_uring_op *op, int32_t result, uint32_t flags)
+{
+    struct net_uring *net = MR_CONTAINER_OF(op, struct net_uring, accept_again_op);
+
+    (void)result; /* -ETIME: as asked */
+    (void)flags;
+    if (net->accepting) {
+        arm_accept(net);
+    }
+}
+
+/* Without a descriptor to spare the next accept fails at once: it has to wait a little. */
+static void
+accept_failed(struct net_uring *net, int error)
+{
+    static struct __kernel_timespec delay = {.tv_nsec = ACCEPT_AGAIN_NS};
+    struct io_uring_sqe *sqe;
+
+    if (!net->accept_failing) {
+        net->accept_failing = true;
+        MR_LOG_WARN("net", "accept: %s; trying again until it works", strerror(-error));
+    }
+    sqe = mr_uring_prepare(net->uring, &net->accept_again_op);
+    io_uring_prep_timeout(sqe, &delay, 0, 0);
+}
+
+static void
 on_accepted(struct mr_uring_op *op, int32_t result, uint32_t flags)
 {
     struct net_uring *net = MR_CONTAINER_OF(op, struct net_uring, accept_op);
@@ -451,9 +481,11 @@ on_accepted(struct mr_uring_op *op, int32_t result, uint32_t flags)
     if (result >= 0 && !net->accepting) {
         close(result);
     } else if (result >= 0) {
+        net->accept_failing = false;
         admit(net, result);
-    } else if (net->accepting && result != -EINTR) {
-        MR_LOG_WARN("net", "accept: %s", strerror(-result));
+    } else if (net->accepting && result != -EINTR && !(flags & IORING_CQE_F_MORE)) {
+        accept_failed(net, result);
+        return;
     }
     if (!(flags & IORING_CQE_F_MORE) && net->accepting) {
         arm_accept(net);
@@ -605,6 +637,7 @@ mr_net_uring_create(const struct mr_net_uring_config *config, const struct mr_ne
     net->uring = config->uring;
     net->listen_fd = -1;
     net->accept_op.done = on_accepted;
+    net->accept_again_op.done = on_accept_again;
     net->end_op.done = on_endings;
     net->buffer_count = config->buffer_count;
     mr_list_init(&net->conns_free);
