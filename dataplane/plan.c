@@ -197,10 +197,11 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
     }
     for (unsigned i = 0; i < plan->store_count; i++) {
         struct mr_control_store *store = &plan->stores[i];
+        char path[MR_CONTROL_PATH_SIZE];
         struct stat status;
 
-        store_path(plan, i / plan->stores_per_dir, i % plan->stores_per_dir, store->path,
-                   sizeof(store->path));
+        store_path(plan, i / plan->stores_per_dir, i % plan->stores_per_dir, path, sizeof(path));
+        memcpy(store->path, path, sizeof(path));
         store->size_bytes = plan->store_bytes;
         if (plan->stores_exist && stat(store->path, &status) == 0 && S_ISREG(status.st_mode)) {
             store->size_bytes = (uint64_t)status.st_size;

@@ -7,8 +7,9 @@ function(mr_nested name label timeout cmake_arguments targets)
   set_tests_properties(${name} PROPERTIES RESOURCE_LOCK nested)
 endfunction()
 
-mr_nested(asan_ubsan unit 600 "-DMR_SANITIZE=address,undefined" "" -L "^unit$" -E saturate)
-mr_nested(asan_ubsan_sim sim 600 "-DMR_SANITIZE=address,undefined" "" -R "^store_sim_smoke$|^power_cut_1_shard$")
+# Unit tests, seeds of the crash simulator, and the real broker under power cuts and hostile clients.
+mr_nested(asan_ubsan unit 600 "-DMR_SANITIZE=address,undefined" ""
+  -R "_test$|^store_sim_[0-9]|^power_cut_1_shard$|^compat_hostile" -E "^saturate_test$")
 mr_nested(tsan unit 600 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
   -R "^mesh_test$|^saturate_test$")
 mr_nested(fuzz fuzz 600
