@@ -1,7 +1,7 @@
 /* net/net.h: the transport contract: byte streams between a shard and its peers.
  *
- * Implementations: net_uring.c (kernel sockets) and net_sim.c (tests: both ends in memory). One
- * suite, tests/unit/net, runs over all of them.
+ * Implementation: net_uring.c (kernel sockets). Others (DPDK, a simulated one for tests) come
+ * behind the same contract.
  *
  * Thread: one shard. Callbacks run inside the shard's completions step, never inside a call of this
  * header, except that `closed` is what mr_net_close() leads to, later.
