@@ -83,10 +83,6 @@ const struct mr_snapshot_topic *mr_snapshot_topic_by_name(const struct mr_snapsh
 const struct mr_snapshot_topic *mr_snapshot_topic_by_id(const struct mr_snapshot *snapshot,
                                                         const struct mr_uuid *id);
 
-/* The index in topics_by_name of the first topic whose name is not before `name`. */
-uint32_t mr_snapshot_topic_at_or_after(const struct mr_snapshot *snapshot, const char *name,
-                                       uint32_t name_size);
-
 /* The leader epoch of a partition now: it rises with every start after an unclean stop. */
 static inline int32_t
 mr_snapshot_leader_epoch(const struct mr_snapshot *snapshot, const struct mr_snapshot_topic *topic,

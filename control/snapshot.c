@@ -14,9 +14,9 @@ name_compare(const char *a, uint32_t a_size, const char *b, uint32_t b_size)
     return (a_size > b_size) - (a_size < b_size);
 }
 
-uint32_t
-mr_snapshot_topic_at_or_after(const struct mr_snapshot *snapshot, const char *name,
-                              uint32_t name_size)
+/* The index in topics_by_name of the first topic whose name is not before `name`. */
+static uint32_t
+topic_at_or_after(const struct mr_snapshot *snapshot, const char *name, uint32_t name_size)
 {
     uint32_t low = 0;
     uint32_t high = snapshot->topic_count;
@@ -37,7 +37,7 @@ mr_snapshot_topic_at_or_after(const struct mr_snapshot *snapshot, const char *na
 const struct mr_snapshot_topic *
 mr_snapshot_topic_by_name(const struct mr_snapshot *snapshot, const char *name, uint32_t name_size)
 {
-    uint32_t at = mr_snapshot_topic_at_or_after(snapshot, name, name_size);
+    uint32_t at = topic_at_or_after(snapshot, name, name_size);
     const struct mr_snapshot_topic *topic;
 
     if (at == snapshot->topic_count) {

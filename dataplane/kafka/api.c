@@ -6,7 +6,6 @@
 #include "dataplane/kafka/api.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "dataplane/kafka/conn.h"
@@ -140,9 +139,6 @@ mr_api_versions_start(struct mr_request *request)
             !software_text_valid(body->client_software_version)) {
             out->error_code = MR_KAFKA_INVALID_REQUEST;
             out->api_keys_count = 0;
-        } else {
-            snprintf(request->conn->software_name, sizeof(request->conn->software_name), "%.*s",
-                     (int)body->client_software_name.size, body->client_software_name.data);
         }
     }
     mr_request_answer(request, out);

@@ -52,7 +52,6 @@ struct mr_conn {
     uint64_t active_ns;   /* last byte received or sent */
     uint64_t progress_ns; /* last byte of the unfinished frame */
     char host[48];
-    char software_name[64]; /* from ApiVersions, for logs */
 };
 
 /* Tries again what waiting connections waited for. */
