@@ -244,39 +244,50 @@ on_created(struct mr_proposal *proposal, const struct mr_metadata_outcome *outco
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
 
+enum mr_kafka_err
+mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadata_new_topic *topic,
+                 void (*decided)(struct mr_proposal *proposal,
+                                 const struct mr_metadata_outcome *outcome),
+                 void *slot)
+{
+    uint16_t *stores = calloc(topic->partition_count, sizeof(*stores));
+    uint32_t *load = calloc(control->store_count, sizeof(*load));
+    uint8_t *bytes = malloc(MR_METADATA_COMMAND_MAX);
+    enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
+
+    topic->id = mr_uuid_random();
+    if (stores && load && bytes) {
+        for (uint16_t s = 0; s < control->store_count; s++) {
+            load[s] = mr_metadata_store_load(control->metadata, s);
+        }
+        mr_placement(load, control->store_count, stores, topic->partition_count);
+        topic->stores = stores;
+        error = mr_propose(control, op, bytes,
+                           mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, topic),
+                           decided, slot);
+    }
+    free(stores);
+    free(load);
+    free(bytes);
+    return error;
+}
+
 static enum mr_kafka_err
 propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *topic,
               int32_t partitions, const char *const overrides[MR_TOPIC_KEYS],
               struct mr_create_topics_response_topic *answer)
 {
-    struct mr_control *control = op->control;
     struct mr_metadata_new_topic command = {
-        .id = mr_uuid_random(),
         .name = topic->name.data,
         .name_size = (uint32_t)topic->name.size,
+        .internal = mr_str_equal_c(topic->name, MR_OFFSETS_TOPIC),
         .partition_count = (uint32_t)partitions,
     };
-    uint16_t *stores = calloc((size_t)partitions, sizeof(*stores));
-    uint32_t *load = calloc(control->store_count, sizeof(*load));
-    uint8_t *bytes = malloc(MR_METADATA_COMMAND_MAX);
-    enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
+    enum mr_kafka_err error;
 
     memcpy(command.overrides, overrides, sizeof(command.overrides));
-    answer->topic_id = command.id;
-    if (stores && load && bytes) {
-        for (uint16_t s = 0; s < control->store_count; s++) {
-            load[s] = mr_metadata_store_load(control->metadata, s);
-        }
-        mr_placement(load, control->store_count, stores, (uint32_t)partitions);
-        command.stores = stores;
-        error =
-            mr_propose(control, op, bytes,
-                       mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, &command),
-                       on_created, answer);
-    }
-    free(stores);
-    free(load);
-    free(bytes);
+    error = mr_topic_propose(op->control, op, &command, on_created, answer);
+    answer->topic_id = error ? (struct mr_uuid){{0}} : command.id;
     return error;
 }
 

@@ -33,6 +33,11 @@ struct mr_ctl_request {
     int32_t client_id_size;
     char client_host[48];
     bool failed; /* out: close the connection, no answer can be given (memory) */
+
+    uint8_t ring_class; /* the shard's: enum mr_mesh_class */
+    bool cancelled;     /* the shard's: a cancel was sent */
+    uint8_t awaited;    /* the shard's: messages to come: the reply, the answer to a cancel */
+    void *parked;       /* control's: what waits on the request's behalf */
 };
 
 /* ---- snapshots: control -> shards ------------------------------------------------------------ */
@@ -100,6 +105,34 @@ struct mr_ctl_log {
     int32_t partition;
     uint16_t store;
     enum mr_kafka_err error; /* out */
+};
+
+/* One batch to be appended to a partition's log: the durable state of the control thread's
+ * coordinators. Lent from MR_MSG_LOG_APPEND to its reply, which comes when the batch is durable.
+ * Appends to one partition keep their order. */
+struct mr_ctl_append {
+    struct mr_uuid topic_id;
+    int32_t partition;
+    uint16_t store;
+    const uint8_t *batch; /* RecordBatch v2 as a producer sends it */
+    uint32_t size;
+    enum mr_kafka_err error; /* out */
+    int64_t base_offset;     /* out */
+};
+
+/* Whole batches from a partition's log, from the one that holds `offset` on. Lent from
+ * MR_MSG_LOG_READ to its reply. */
+struct mr_ctl_read {
+    struct mr_uuid topic_id;
+    int32_t partition;
+    uint16_t store;
+    int64_t offset;
+    uint8_t *data; /* to be filled */
+    uint32_t capacity;
+    uint32_t size;           /* out; above `capacity`: nothing was copied, the batch needs so much */
+    enum mr_kafka_err error; /* out */
+    int64_t start;           /* out: log start and high watermark */
+    int64_t end;
 };
 
 /* Please extend store `store`'s file by its growth step; lent from MR_MSG_STORE_GROW to its reply.

@@ -111,6 +111,17 @@ void mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_
 void mr_tombstones_go(struct mr_control *control);
 void mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log);
 
+/* ---- api_topics.c ---- */
+
+#define MR_OFFSETS_TOPIC "__consumer_offsets"
+
+/* Gives the topic an id and stores, and proposes it; the other fields are the caller's. */
+enum mr_kafka_err mr_topic_propose(struct mr_control *control, struct mr_op *op,
+                                   struct mr_metadata_new_topic *topic,
+                                   void (*decided)(struct mr_proposal *proposal,
+                                                   const struct mr_metadata_outcome *outcome),
+                                   void *slot);
+
 /* ---- api_*.c: handlers, each answers `request` in time ---- */
 
 void mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,

@@ -371,6 +371,7 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
 
     plan->memory_bytes = (uint64_t)mr_config_long(config, "memory.bytes");
     plan->credits[MR_MESH_REQUEST] = 128;
+    plan->credits[MR_MESH_GROUP] = REQUESTS_MAX; /* one for every context that may wait */
     plan->credits[MR_MESH_RELEASE] = 128;
     plan->credits[MR_MESH_WATCH] = endpoints > 16 ? 64 : 1024 / endpoints;
     server->store_count = plan->store_count;

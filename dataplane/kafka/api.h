@@ -35,4 +35,12 @@ int mr_describe_topic_partitions_start(struct mr_request *request);
 /* APIs that the control thread answers: control.c. */
 int mr_control_start(struct mr_request *request);
 
+/* Those of a group's coordinator; they may wait there for other clients. */
+int mr_group_start(struct mr_request *request);
+void mr_group_abort(struct mr_request *request);
+
+/* Messages of the control thread about a request. */
+void mr_control_replied(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from);
+void mr_control_cancelled(struct mr_ctl_request *ctl);
+
 #endif

@@ -1,19 +1,21 @@
-/* kafka/control.c: requests that the control thread answers. */
+/* kafka/control.c: requests that the control thread answers.
+ *
+ * A coordinator may keep a request for minutes (JoinGroup). When its connection goes meanwhile, a
+ * cancel follows it; the context is free when both the reply and the answer to that are there. */
 #include <errno.h>
 #include <stdio.h>
 
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
 
-int
-mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t api_version,
-                       const void *body, void *response,
-                       void (*on_control)(struct mr_request *request))
+static int
+ask(struct mr_request *request, int16_t api_key, int16_t api_version, const void *body,
+    void *response, void (*on_control)(struct mr_request *request), enum mr_mesh_class class)
 {
     struct mr_shard *shard = request->server->shard;
     unsigned control = shard->shard_count; /* the endpoint behind the shards */
 
-    if (!mr_mesh_take(shard->port, control, MR_MESH_REQUEST)) {
+    if (!mr_mesh_take(shard->port, control, class)) {
         return -EAGAIN;
     }
     request->ctl = (struct mr_ctl_request){
@@ -24,6 +26,8 @@ mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t api_
         .bump = &request->bump,
         .client_id = request->client_id.data,
         .client_id_size = request->client_id.size > 0 ? request->client_id.size : 0,
+        .ring_class = (uint8_t) class,
+        .awaited = 1,
     };
     snprintf(request->ctl.client_host, sizeof(request->ctl.client_host), "/%.46s",
              request->conn->host);
@@ -31,6 +35,42 @@ mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t api_
     mr_mesh_send(shard->port, control,
                  (struct mr_msg){.type = MR_MSG_CTL_REQUEST, .context = &request->ctl});
     return 0;
+}
+
+int
+mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t api_version,
+                       const void *body, void *response,
+                       void (*on_control)(struct mr_request *request))
+{
+    return ask(request, api_key, api_version, body, response, on_control, MR_MESH_REQUEST);
+}
+
+/* The last message of a cancelled request frees its context. */
+static void
+message_came(struct mr_ctl_request *ctl)
+{
+    struct mr_request *request = MR_CONTAINER_OF(ctl, struct mr_request, ctl);
+
+    ctl->awaited--;
+    if (ctl->awaited == 0 && ctl->cancelled) {
+        mr_request_fail(request);
+    } else if (ctl->awaited == 0) {
+        request->on_control(request);
+    }
+}
+
+void
+mr_control_replied(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from)
+{
+    mr_mesh_give(server->shard->port, from, ctl->ring_class);
+    server->retry_conns = true;
+    message_came(ctl);
+}
+
+void
+mr_control_cancelled(struct mr_ctl_request *ctl)
+{
+    message_came(ctl);
 }
 
 static void
@@ -43,8 +83,8 @@ on_replied(struct mr_request *request)
     }
 }
 
-int
-mr_control_start(struct mr_request *request)
+static int
+start(struct mr_request *request, enum mr_mesh_class class)
 {
     const struct mr_wire_api *wire = mr_wire_api_find(request->api->key);
 
@@ -56,6 +96,29 @@ mr_control_start(struct mr_request *request)
         return 0;
     }
     mr_wire_init(wire->response, request->state_of_handler);
-    return mr_request_ask_control(request, request->api->key, request->version, request->body,
-                                  request->state_of_handler, on_replied);
+    return ask(request, request->api->key, request->version, request->body,
+               request->state_of_handler, on_replied, class);
+}
+
+int
+mr_control_start(struct mr_request *request)
+{
+    return start(request, MR_MESH_REQUEST);
+}
+
+int
+mr_group_start(struct mr_request *request)
+{
+    return start(request, MR_MESH_GROUP);
+}
+
+void
+mr_group_abort(struct mr_request *request)
+{
+    struct mr_shard *shard = request->server->shard;
+
+    request->ctl.cancelled = true;
+    request->ctl.awaited++;
+    mr_mesh_send(shard->port, shard->shard_count,
+                 (struct mr_msg){.type = MR_MSG_CTL_CANCEL, .context = &request->ctl});
 }

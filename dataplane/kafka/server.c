@@ -8,6 +8,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
+#include "dataplane/kafka/ctl_log.h"
 #include "dataplane/kafka/part.h"
 
 #define SWEEP_NS (250 * MR_NS_PER_MS)
@@ -37,46 +38,6 @@ take_snapshot(struct mr_server *server, const struct mr_msg *message)
     }
     mr_mesh_send(server->shard->port, message->from,
                  (struct mr_msg){.type = MR_MSG_SNAPSHOT_ACK, .arguments = {snapshot->epoch}});
-}
-
-struct log_delete {
-    struct mr_log_delete request;
-    struct mr_server *server;
-    struct mr_ctl_log *log;
-    unsigned from;
-};
-
-static void
-log_deleted(struct mr_log_delete *request, enum mr_kafka_err error)
-{
-    struct log_delete *work = MR_CONTAINER_OF(request, struct log_delete, request);
-
-    work->log->error = error;
-    mr_mesh_send(work->server->shard->port, work->from,
-                 (struct mr_msg){.type = MR_MSG_LOG_DELETE_REPLY, .context = work->log});
-    free(work);
-}
-
-static void
-delete_log(struct mr_server *server, const struct mr_msg *message)
-{
-    struct mr_ctl_log *log = message->context;
-    struct mr_store *store = mr_server_store(server, log->store);
-    struct mr_log_id id = {log->topic_id, log->partition};
-    struct log_delete *work = calloc(1, sizeof(*work)); /* rare: a topic is deleted */
-
-    if (!store || !work) {
-        log->error = MR_KAFKA_KAFKA_STORAGE_ERROR; /* the tombstone stays and is tried again */
-        mr_mesh_send(server->shard->port, message->from,
-                     (struct mr_msg){.type = MR_MSG_LOG_DELETE_REPLY, .context = log});
-        free(work);
-        return;
-    }
-    work->request.done = log_deleted;
-    work->server = server;
-    work->log = log;
-    work->from = message->from;
-    mr_store_log_delete(store, &id, &work->request);
 }
 
 /* A reply returns the credit that its request took. */
@@ -134,18 +95,23 @@ on_message(void *context, const struct mr_msg *message)
         on_reply(server, message, MR_MESH_REQUEST);
         mr_offsets_replied(message->context);
         break;
-    case MR_MSG_CTL_REPLY: {
-        struct mr_request *request = MR_CONTAINER_OF(message->context, struct mr_request, ctl);
-
-        on_reply(server, message, MR_MESH_REQUEST);
-        request->on_control(request);
+    case MR_MSG_CTL_REPLY:
+        mr_control_replied(server, message->context, message->from);
         break;
-    }
+    case MR_MSG_CTL_CANCELLED:
+        mr_control_cancelled(message->context);
+        break;
     case MR_MSG_SNAPSHOT:
         take_snapshot(server, message);
         break;
     case MR_MSG_LOG_DELETE:
-        delete_log(server, message);
+        mr_ctl_log_delete(server, message->context, message->from);
+        break;
+    case MR_MSG_LOG_APPEND:
+        mr_ctl_log_append(server, message->context, message->from);
+        break;
+    case MR_MSG_LOG_READ:
+        mr_ctl_log_read(server, message->context, message->from);
         break;
     default:
         server->on_control(server->on_control_context, message);
@@ -182,6 +148,7 @@ on_commit(void *context)
     if (server->room) {
         server->room = false;
         worked = true;
+        mr_ctl_log_retry(server);
         retry_parts(server, &server->appends_waiting, mr_produce_run);
         retry_parts(server, &server->reads_waiting, mr_reads_run);
     }
@@ -302,6 +269,7 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     mr_list_init(&server->requests_free);
     mr_list_init(&server->appends_waiting);
     mr_list_init(&server->reads_waiting);
+    mr_list_init(&server->control_waiting);
     mr_timer_init(&server->sweep_timer, on_sweep);
     server->stores = calloc(store_count + 1, sizeof(*stores));
     server->conns = calloc(config->connections_max, sizeof(*server->conns));

@@ -24,20 +24,23 @@ struct mr_mesh {
 
 /* Slots a ring needs: what this side may ask for, and its answers to what the peer may ask for. */
 static uint32_t
-ring_slots(const uint32_t credits[MR_MESH_CLASSES])
+ring_slots(const uint32_t credits[MR_MESH_CLASSES], bool with_control)
 {
     uint32_t one_way =
         credits[MR_MESH_REQUEST] + credits[MR_MESH_RELEASE] + 2 * credits[MR_MESH_WATCH];
 
+    if (with_control) {
+        one_way += 2 * credits[MR_MESH_GROUP];
+    }
     return 2 * one_way;
 }
 
 static uint32_t
-ring_size(const uint32_t credits[MR_MESH_CLASSES])
+ring_size(const uint32_t credits[MR_MESH_CLASSES], bool with_control)
 {
     uint32_t size = 1;
 
-    while (size <= ring_slots(credits)) { /* rte_ring keeps one slot empty */
+    while (size <= ring_slots(credits, with_control)) { /* rte_ring keeps one slot empty */
         size *= 2;
     }
     return size;
@@ -46,9 +49,11 @@ ring_size(const uint32_t credits[MR_MESH_CLASSES])
 size_t
 mr_mesh_bytes(unsigned shard_count, const uint32_t credits[MR_MESH_CLASSES])
 {
-    size_t pairs = (size_t)(shard_count + 1) * shard_count;
+    size_t between_shards = (size_t)shard_count * (shard_count - 1);
 
-    return pairs * ring_size(credits) * sizeof(struct mr_msg);
+    return (between_shards * ring_size(credits, false) +
+            2 * (size_t)shard_count * ring_size(credits, true)) *
+           sizeof(struct mr_msg);
 }
 
 static int
@@ -56,19 +61,22 @@ create_rings(struct mr_mesh *mesh)
 {
     static unsigned generation; /* ring names are global in the EAL; main thread only */
     unsigned count = mesh->endpoint_count;
+    unsigned control = count - 1;
     char name[RTE_RING_NAMESIZE];
 
     generation++;
     for (unsigned from = 0; from < count; from++) {
         for (unsigned to = 0; to < count; to++) {
+            bool with_control = from == control || to == control;
             struct rte_ring *ring;
 
             if (from == to) {
                 continue;
             }
             snprintf(name, sizeof(name), "mesh%u_%u_%u", generation, from, to);
-            ring = rte_ring_create_elem(name, sizeof(struct mr_msg), ring_size(mesh->credits),
-                                        SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+            ring = rte_ring_create_elem(name, sizeof(struct mr_msg),
+                                        ring_size(mesh->credits, with_control), SOCKET_ID_ANY,
+                                        RING_F_SP_ENQ | RING_F_SC_DEQ);
             if (!ring) {
                 return -ENOMEM;
             }
@@ -97,6 +105,9 @@ create_port(struct mr_mesh *mesh, unsigned self)
         port->out[peer] = mesh->rings[self * count + peer];
         port->in[peer] = mesh->rings[peer * count + self];
         memcpy(port->credits[peer], mesh->credits, sizeof(mesh->credits));
+        if (self != count - 1 && peer != count - 1) {
+            port->credits[peer][MR_MESH_GROUP] = 0;
+        }
     }
     return 0;
 }

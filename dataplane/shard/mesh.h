@@ -8,9 +8,12 @@
  *   REQUEST: a request one way, its reply the other       1 slot each way
  *   RELEASE: "slices released" one way, "released" back   1 slot each way
  *   WATCH:   watch and cancel one way, fired and cancelled back   2 slots each way
+ *   GROUP:   request and cancel one way, reply and cancelled back   2 slots each way; only between
+ *            a shard and the control thread
  *
- * so no thread ever waits for another and no cycle of waits can exist. Coordinator requests go to
- * the control thread's rings, which carry no data traffic: heartbeats never wait behind data.
+ * so no thread ever waits for another and no cycle of waits can exist. Requests to coordinators may
+ * wait for other clients (JoinGroup): they have a class of their own, so that they never hold up
+ * other requests to the control thread, nor these a heartbeat.
  *
  * Thread: a port belongs to the thread of its endpoint. Sleep and wake: the sleeper sets its flag,
  * full fence, looks at its rings once more, sleeps; the sender publishes, full fence, wakes if the
@@ -32,6 +35,7 @@ enum mr_mesh_class {
     MR_MESH_REQUEST,
     MR_MESH_RELEASE,
     MR_MESH_WATCH,
+    MR_MESH_GROUP,
     MR_MESH_CLASSES,
 };
 

@@ -29,15 +29,24 @@ enum mr_msg_type {
     MR_MSG_OFFSETS,
     MR_MSG_OFFSETS_REPLY,
 
-    /* shard -> control; context: struct mr_ctl_request. Class REQUEST. */
+    /* shard -> control; context: struct mr_ctl_request. Class REQUEST, or GROUP for a coordinator.
+     * A cancel (GROUP only, at most one) is always answered, before or after the reply; it makes
+     * a reply that waits for other clients come now. */
     MR_MSG_CTL_REQUEST,
     MR_MSG_CTL_REPLY,
+    MR_MSG_CTL_CANCEL,
+    MR_MSG_CTL_CANCELLED,
     /* control -> shard; context: const struct mr_snapshot. Class REQUEST. */
     MR_MSG_SNAPSHOT,
     MR_MSG_SNAPSHOT_ACK, /* the shard uses it from now on, and no older one */
     /* control -> shard; context: struct mr_ctl_log. Class REQUEST. */
     MR_MSG_LOG_DELETE,
     MR_MSG_LOG_DELETE_REPLY,
+    /* control -> shard; context: struct mr_ctl_append, struct mr_ctl_read. Class REQUEST. */
+    MR_MSG_LOG_APPEND,
+    MR_MSG_LOG_APPEND_REPLY,
+    MR_MSG_LOG_READ,
+    MR_MSG_LOG_READ_REPLY,
     /* shard -> control; argument: store index. Class REQUEST. Context: struct mr_ctl_grow. */
     MR_MSG_STORE_GROW,
     MR_MSG_STORE_GROW_REPLY,

@@ -432,7 +432,7 @@ shards_turn(struct world *world)
 static void
 start(struct world *world, uint64_t seed)
 {
-    static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS};
+    static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS, CREDITS};
 
     memset(world, 0, sizeof(*world));
     world->seed = seed;

@@ -11,7 +11,7 @@
 
 #define CREDITS 4u
 
-static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS};
+static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS, CREDITS};
 
 struct seen {
     uint64_t values[64];
@@ -74,13 +74,13 @@ MR_TEST(rings_have_room_for_all_that_credits_allow)
     MR_CHECK_EQ(mr_mesh_create(1, credits, &mesh), 0);
     for (unsigned side = 0; side < 2; side++) {
         struct mr_mesh_port *port = mr_mesh_port(mesh, side);
-        unsigned slots = 2 * (CREDITS + CREDITS + 2 * CREDITS);
+        unsigned slots = 2 * (CREDITS + CREDITS + 2 * CREDITS + 2 * CREDITS);
 
         for (unsigned i = 0; i < slots; i++) {
             mr_mesh_send(port, 1 - side, (struct mr_msg){.arguments = {i}});
         }
     }
-    MR_CHECK_EQ(mr_mesh_poll(mr_mesh_port(mesh, 0), 64, note, &seen), 32);
+    MR_CHECK_EQ(mr_mesh_poll(mr_mesh_port(mesh, 0), 64, note, &seen), 12 * CREDITS);
     mr_mesh_destroy(mesh);
 }
 

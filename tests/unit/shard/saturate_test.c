@@ -525,7 +525,7 @@ prepare_shard(unsigned index, struct mr_mesh *mesh, pthread_barrier_t *ready)
 MR_TEST(two_shards_saturate_each_other_while_a_drive_stalls)
 {
     /* Few credits, so that they run out all the time. */
-    const uint32_t credits[MR_MESH_CLASSES] = {8, 8, 8};
+    const uint32_t credits[MR_MESH_CLASSES] = {8, 8, 8, 8};
     struct mr_config *config = mr_config_create();
     struct mr_topic_defaults defaults;
     struct mr_metadata *metadata;
