@@ -2,7 +2,7 @@
 
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config python3 libdpdk-dev liburing-dev
     libisal-dev libuv1-dev liblz4-dev libzstd-dev libsnappy-dev libinih-dev librdkafka-dev
-    libjansson-dev)
+    libjansson-dev libmicrohttpd-dev)
 # Go, Java and Maven are used as they are where they are there and new enough.
 TEST_PACKAGES=(clang clang-format libclang-rt-14-dev kcat golang-go default-jdk-headless maven)
 

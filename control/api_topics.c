@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/coordinator.h"
 #include "control/loop.h"
 #include "control/placement.h"
 
@@ -378,6 +379,8 @@ on_deleted(struct mr_proposal *proposal, const struct mr_metadata_outcome *outco
     if (outcome->error) {
         answer->error_code = (int16_t)outcome->error;
         answer->error_message = mr_str_from_c(mr_kafka_err_text(outcome->error));
+    } else {
+        mr_coordinator_topic_deleted(proposal->op->control->coordinator, answer->name);
     }
 }
 

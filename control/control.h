@@ -31,6 +31,8 @@ struct mr_control_config {
     char metadata_path[MR_CONTROL_PATH_SIZE];
     bool dev_volatile;
     int32_t node_id;
+    const char *advertised_host; /* borrowed; what clients are told of coordinators */
+    int32_t advertised_port;
     unsigned shard_count;
     uint64_t growth_bytes; /* 0: stores do not grow */
     /* Opens another engine for the metadata log, whose callbacks run where `uring` is reaped; it

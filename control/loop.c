@@ -14,7 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/admin.h"
+#include "control/coordinator.h"
 #include "control/metalog_local.h"
+#include "control/statelog.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/log.h"
 #include "dataplane/shard/msg.h"
@@ -488,6 +491,23 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_CTL_REQUEST:
         handle_request(control, message->context, message->from);
         break;
+    case MR_MSG_CTL_CANCEL:
+        mr_api_groups_cancel(control, message->context, message->from);
+        mr_mesh_send(control->port, message->from,
+                     (struct mr_msg){.type = MR_MSG_CTL_CANCELLED, .context = message->context});
+        break;
+    case MR_MSG_LOG_APPEND_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        mr_statelog_append_replied(message->context);
+        break;
+    case MR_MSG_LOG_READ_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        mr_statelog_read_replied(message->context);
+        break;
+    case MR_MSG_METRICS_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        mr_admin_replied(control->admin);
+        break;
     case MR_MSG_SNAPSHOT_ACK:
         mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
         mr_publish_acknowledged(control, message->from, message->arguments[0]);
@@ -560,6 +580,11 @@ on_prepare(uv_prepare_t *prepare)
         if (!control->stopping) {
             mr_tombstones_go(control);
         }
+        mr_coordinator_turn(control->coordinator,
+                            !control->stopping && mr_publish_current(control));
+        if (control->admin) {
+            mr_admin_turn(control->admin);
+        }
     }
     mr_mesh_flush(control->port);
     mr_uring_submit(&control->uring);
@@ -596,6 +621,10 @@ start_handles(struct mr_control *control)
     uv_prepare_start(&control->prepare, on_prepare);
     uv_check_start(&control->check, on_check);
     uv_timer_start(&control->timer, on_housekeeping, HOUSEKEEPING_MS, HOUSEKEEPING_MS);
+    mr_coordinator_start(control->coordinator);
+    if (control->admin) {
+        mr_admin_start(control->admin);
+    }
     for (unsigned i = 0; i < 2; i++) {
         control->signals[i].data = control;
         uv_signal_init(&control->loop, &control->signals[i]);
@@ -728,6 +757,25 @@ open_metalog(struct mr_control *control, char *error_text, size_t error_size)
     return open_local_metalog(control, &events, error_text, error_size);
 }
 
+/* Several brokers of one machine may be started with the default address: only the first has it. An
+ * address that was asked for must be had. */
+static int
+open_admin(struct mr_control *control, char *error_text, size_t error_size)
+{
+    const char *listen = mr_config_get(control->config.config, "admin.listen");
+    int error;
+
+    if (!listen || !listen[0]) {
+        return 0;
+    }
+    error = mr_admin_create(control, listen, &control->admin, error_text, error_size);
+    if (error == -EADDRINUSE && !mr_config_origin(control->config.config, "admin.listen")) {
+        MR_LOG_WARN("control", "no admin server: %s", error_text);
+        return 0;
+    }
+    return error;
+}
+
 int
 mr_control_create(const struct mr_control_config *config, struct mr_control **out, char *error_text,
                   size_t error_size)
@@ -747,7 +795,8 @@ mr_control_create(const struct mr_control_config *config, struct mr_control **ou
     mr_topic_defaults(config->config, &control->defaults);
     control->metadata = mr_metadata_create(config->node_id, &control->defaults);
     control->shards = calloc(config->shard_count, sizeof(*control->shards));
-    if (control->metadata && control->shards && control->event_fd >= 0) {
+    control->coordinator = mr_coordinator_create(control);
+    if (control->metadata && control->shards && control->coordinator && control->event_fd >= 0) {
         error = mr_uring_init_eventfd(&control->uring, RING_ENTRIES, control->event_fd);
     }
     if (!error) {
@@ -756,6 +805,9 @@ mr_control_create(const struct mr_control_config *config, struct mr_control **ou
     if (!error && !mr_metadata_has_cluster(control->metadata)) {
         control->is_new = true;
         error = make_cluster(control);
+    }
+    if (!error) {
+        error = open_admin(control, error_text, error_size);
     }
     if (error) {
         mr_control_destroy(control);
@@ -831,6 +883,8 @@ mr_control_destroy(struct mr_control *control)
     }
     free_list(&control->waiting_ops);
     free_list(&control->producer_ops);
+    mr_admin_destroy(control->admin);
+    mr_coordinator_destroy(control->coordinator);
     release_snapshots(control);
     mr_metadata_destroy(control->metadata);
     if (control->uring.ring.ring_fd > 0) {

@@ -41,6 +41,9 @@ struct mr_control_shard {
     const struct mr_snapshot *sent; /* not acknowledged yet; NULL: none under way */
 };
 
+struct mr_admin;
+struct mr_coordinator;
+
 struct mr_control {
     struct mr_control_config config;
     struct mr_topic_defaults defaults;
@@ -79,6 +82,8 @@ struct mr_control {
     int64_t producer_end;
     bool producer_asked;
     unsigned logs_deleting; /* messages under way */
+    struct mr_coordinator *coordinator;
+    struct mr_admin *admin; /* NULL: not wanted */
 };
 
 /* ---- loop.c ---- */
@@ -107,6 +112,9 @@ void mr_ctl_reply(struct mr_control *control, struct mr_ctl_request *request, un
 void mr_publish(struct mr_control *control);
 void mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epoch);
 
+/* Whether every shard uses the newest snapshot. */
+bool mr_publish_current(struct mr_control *control);
+
 /* Sends tombstones to their stores, a few at a time. */
 void mr_tombstones_go(struct mr_control *control);
 void mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log);
@@ -133,6 +141,9 @@ void mr_api_describe_configs(struct mr_control *control, struct mr_ctl_request *
 void mr_api_init_producer_id(struct mr_control *control, struct mr_ctl_request *request,
                              unsigned from);
 void mr_api_groups(struct mr_control *control, struct mr_ctl_request *request, unsigned from);
+/* The client has gone: what waits for other clients is answered now. */
+void mr_api_groups_cancel(struct mr_control *control, struct mr_ctl_request *request,
+                          unsigned from);
 
 /* A zeroed array in the request's memory; NULL at its limit. */
 void *mr_ctl_array(struct mr_ctl_request *request, int64_t count, size_t size);

@@ -100,8 +100,8 @@ mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epo
 
 /* ---- tombstones ------------------------------------------------------------------------------ */
 
-static bool
-all_current(struct mr_control *control)
+bool
+mr_publish_current(struct mr_control *control)
 {
     const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
     bool current = snapshot && oldest_epoch(control) >= snapshot->epoch;
@@ -140,7 +140,7 @@ void
 mr_tombstones_go(struct mr_control *control)
 {
     if (control->leads && control->logs_deleting == 0 && mr_list_empty(&control->proposals) &&
-        all_current(control)) {
+        mr_publish_current(control)) {
         mr_metadata_tombstones(control->metadata, delete_log, control);
     }
 }

@@ -31,7 +31,7 @@ struct loader {
 /* An append that has not been replied to. */
 struct append {
     struct mr_ctl_append ask;
-    struct mr_list node; /* in waiting */
+    struct mr_list node; /* in waiting, or in sent */
     struct mr_statelog *log;
     uint64_t token;
     uint8_t batch[];
@@ -50,6 +50,7 @@ struct mr_statelog {
     int32_t load_next; /* partitions before this have been given to a loader */
     struct loader *loaders[MR_STATELOG_LOADS_MAX];
     struct mr_list waiting; /* for a credit, in order */
+    struct mr_list sent;    /* to their shards */
 };
 
 struct mr_statelog *
@@ -66,6 +67,7 @@ mr_statelog_create(struct mr_control *control, const char *topic,
     log->events = *events;
     log->scratch = mr_batch_scratch_create();
     mr_list_init(&log->waiting);
+    mr_list_init(&log->sent);
     if (!log->scratch) {
         free(log);
         return NULL;
@@ -73,17 +75,24 @@ mr_statelog_create(struct mr_control *control, const char *topic,
     return log;
 }
 
-void
-mr_statelog_destroy(struct mr_statelog *log)
+static void
+free_appends(struct mr_list *list)
 {
     struct mr_list *node;
 
+    while ((node = mr_list_pop_front(list))) {
+        free(MR_CONTAINER_OF(node, struct append, node));
+    }
+}
+
+void
+mr_statelog_destroy(struct mr_statelog *log)
+{
     if (!log) {
         return;
     }
-    while ((node = mr_list_pop_front(&log->waiting))) {
-        free(MR_CONTAINER_OF(node, struct append, node));
-    }
+    free_appends(&log->waiting);
+    free_appends(&log->sent);
     for (unsigned i = 0; i < MR_STATELOG_LOADS_MAX; i++) {
         if (log->loaders[i]) {
             free(log->loaders[i]->read.data);
@@ -420,6 +429,7 @@ send_waiting(struct mr_statelog *log)
             continue;
         }
         mr_list_remove(node);
+        mr_list_push_back(&log->sent, node);
         mr_mesh_send(log->control->port, shard,
                      (struct mr_msg){.type = MR_MSG_LOG_APPEND, .context = &append->ask});
     }
@@ -468,6 +478,7 @@ mr_statelog_append_replied(struct mr_ctl_append *ask)
         MR_LOG_WARN("control", "%s-%d: a write has failed: %s", log->topic, ask->partition,
                     mr_kafka_err_text(ask->error));
     }
+    mr_list_remove(&append->node);
     log->events.appended(log->events.context, append->token, ask->error);
     free(append);
 }

@@ -50,7 +50,7 @@ struct mr_statelog;
 struct mr_statelog *mr_statelog_create(struct mr_control *control, const char *topic,
                                        const struct mr_statelog_events *events);
 
-/* Nothing may be under way. NULL is fine. */
+/* The shards have ended: nothing under way is heard of any more. NULL is fine. */
 void mr_statelog_destroy(struct mr_statelog *log);
 
 /* Once a turn of the loop, when every shard uses `snapshot`: notices that the topic is there,

@@ -511,6 +511,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     map_gauge(broker);
     snprintf(control.metadata_path, sizeof(control.metadata_path), "%s", plan->metadata_path);
     control.node_id = plan->server.node.node_id;
+    control.advertised_host = plan->server.node.host;
+    control.advertised_port = plan->server.node.port;
     control.shard_count = plan->shard_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);

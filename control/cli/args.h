@@ -25,12 +25,15 @@ struct cli_args {
     bool json;
     bool from_beginning;
     bool exit_at_end;
+    bool execute;
     const char *bootstrap_server;
     const char *key_separator; /* NULL: records have no key */
     const char *compression;
     const char *acks;
     const char *offset; /* NULL: not given */
     const char *format;
+    const char *topic;                    /* NULL: not given */
+    const char *group;                    /* likewise */
     const char *topic_id;                 /* NULL: not given */
     const char *configs[CLI_CONFIGS_MAX]; /* "k=v" */
     size_t config_count;
@@ -40,6 +43,7 @@ struct cli_args {
     int64_t replication_factor; /* -1: the broker's default */
     int64_t partition;          /* -1: not given */
     int64_t max_messages;       /* -1: no limit */
+    int64_t time_ms;            /* -1: not given */
     int64_t timeout_ms;
 };
 

@@ -18,6 +18,10 @@ extern const struct cli_command cli_topic_describe;
 extern const struct cli_command cli_topic_delete;
 extern const struct cli_command cli_produce;
 extern const struct cli_command cli_consume;
+extern const struct cli_command cli_group_list;
+extern const struct cli_command cli_group_describe;
+extern const struct cli_command cli_group_reset_offsets;
+extern const struct cli_command cli_group_delete;
 extern const struct cli_command cli_broker_api_versions;
 extern const struct cli_command cli_log_dump;
 

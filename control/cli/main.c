@@ -2,8 +2,18 @@
 #include "control/cli/cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_topic_create, &cli_topic_list, &cli_topic_describe,      &cli_topic_delete,
-    &cli_produce,      &cli_consume,    &cli_broker_api_versions, &cli_log_dump,
+    &cli_topic_create,
+    &cli_topic_list,
+    &cli_topic_describe,
+    &cli_topic_delete,
+    &cli_produce,
+    &cli_consume,
+    &cli_group_list,
+    &cli_group_describe,
+    &cli_group_reset_offsets,
+    &cli_group_delete,
+    &cli_broker_api_versions,
+    &cli_log_dump,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -17,6 +17,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "dataplane/shard/timer.h"
 #include "storage/log.h"
@@ -394,6 +395,14 @@ mr_fetch_released(struct mr_part *part)
 
 /* Limits bind over all partitions in the order of the request; the first records go whole. */
 static void
+count_item(struct mr_server *server, const struct fetch_item *item)
+{
+    server->stats.fetch_bytes += item->read.size;
+    mr_topic_stats_at(server->topic_stats, &item->id.topic_id, server->snapshot)->bytes_out +=
+        item->read.size;
+}
+
+static void
 answer(struct fetch *fetch)
 {
     struct mr_request *request = fetch->request;
@@ -411,7 +420,7 @@ answer(struct fetch *fetch)
         if (with_records) {
             any = true;
             left -= item->read.size < left ? item->read.size : left;
-            request->server->stats.fetch_bytes += item->read.size;
+            count_item(request->server, item);
         }
     }
     mr_request_answer(request, &fetch->response);

@@ -9,6 +9,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
 
@@ -60,6 +61,17 @@ fill_refusal(struct mr_request *request, struct produce_item *item)
     }
 }
 
+static void
+count_item(struct mr_server *server, const struct produce_item *item)
+{
+    struct mr_ctl_metrics_topic *topic =
+        mr_topic_stats_at(server->topic_stats, &item->id.topic_id, server->snapshot);
+
+    server->stats.produce_bytes += (uint64_t)item->append.batch.header.size;
+    topic->bytes_in += (uint64_t)item->append.batch.header.size;
+    topic->records_in += (uint64_t)item->append.batch.header.record_count;
+}
+
 static bool
 fill_item(struct mr_request *request, struct produce_item *item)
 {
@@ -73,7 +85,7 @@ fill_item(struct mr_request *request, struct produce_item *item)
         out->base_offset = item->append.base_offset;
         out->log_append_time_ms = item->append.append_time_ms;
         out->log_start_offset = item->append.log_start_offset;
-        request->server->stats.produce_bytes += (uint64_t)item->append.batch.header.size;
+        count_item(request->server, item);
         return true;
     }
     fill_refusal(request, item);

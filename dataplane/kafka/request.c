@@ -127,7 +127,13 @@ mr_request_decode(struct mr_request *request)
 static void
 ready(struct mr_request *request)
 {
+    struct mr_server *server = request->server;
+
     request->state = MR_REQUEST_READY;
+    if (request->api->key < MR_SERVER_APIS) {
+        mr_buckets_record(&server->stats.latency[request->api->key],
+                          server->shard->now_ns - request->arrived_ns);
+    }
     if (request->conn) {
         mr_conn_mark(request->conn);
     } else {

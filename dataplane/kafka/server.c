@@ -9,7 +9,9 @@
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
 #include "dataplane/kafka/ctl_log.h"
+#include "dataplane/kafka/metrics.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topic_stats.h"
 
 #define SWEEP_NS (250 * MR_NS_PER_MS)
 
@@ -19,6 +21,7 @@ mr_server_budget(const struct mr_server_config *config,
 {
     line(context, "request contexts", (size_t)config->requests_max * MR_REQUEST_SIZE);
     line(context, "frames over 4 MiB, and stalled ones", config->frame_heap_bytes_max);
+    line(context, "counters of topics", mr_topic_stats_bytes());
     line(context, "connections", config->connections_max * sizeof(struct mr_conn));
 }
 
@@ -112,6 +115,11 @@ on_message(void *context, const struct mr_msg *message)
         break;
     case MR_MSG_LOG_READ:
         mr_ctl_log_read(server, message->context, message->from);
+        break;
+    case MR_MSG_METRICS:
+        mr_server_metrics(server, message->context);
+        mr_mesh_send(server->shard->port, message->from,
+                     (struct mr_msg){.type = MR_MSG_METRICS_REPLY, .context = message->context});
         break;
     default:
         server->on_control(server->on_control_context, message);
@@ -275,7 +283,9 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     server->conns = calloc(config->connections_max, sizeof(*server->conns));
     server->requests = aligned_alloc(64, (size_t)config->requests_max * MR_REQUEST_SIZE);
     server->scratch = mr_batch_scratch_create();
-    if (!server->stores || !server->conns || !server->requests || !server->scratch) {
+    server->topic_stats = mr_topic_stats_create();
+    if (!server->topic_stats || !server->stores || !server->conns || !server->requests ||
+        !server->scratch) {
         mr_server_destroy(server);
         return -ENOMEM;
     }
@@ -334,6 +344,7 @@ mr_server_destroy(struct mr_server *server)
         return;
     }
     mr_batch_scratch_destroy(server->scratch);
+    mr_topic_stats_destroy(server->topic_stats);
     free(server->requests);
     free(server->conns);
     free(server->stores);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/ctl_metrics.h"
 #include "control/ctl_msg.h"
 #include "dataplane/base/list.h"
 #include "dataplane/net/net.h"
@@ -23,7 +24,7 @@
 #include "storage/store.h"
 
 #define MR_SERVER_HOST_SIZE 256
-#define MR_SERVER_APIS      96 /* API keys below this are counted */
+#define MR_SERVER_APIS      MR_CTL_METRICS_APIS /* API keys below this are counted */
 
 /* What a client is told of this broker. */
 struct mr_server_node {
@@ -56,6 +57,7 @@ struct mr_server_store {
 
 struct mr_server_stats {
     uint64_t requests[MR_SERVER_APIS];
+    struct mr_buckets latency[MR_SERVER_APIS]; /* arrival of the frame to the answer */
     uint64_t produce_bytes;
     uint64_t fetch_bytes;
     uint64_t frames_bad;
@@ -66,6 +68,7 @@ struct mr_server_stats {
 
 struct mr_conn;
 struct mr_request;
+struct mr_topic_stats;
 
 struct mr_server {
     struct mr_shard *shard;
@@ -98,6 +101,7 @@ struct mr_server {
     int (*on_first)(void *context);
     void *on_first_context;
     struct mr_server_stats stats;
+    struct mr_topic_stats *topic_stats;
 };
 
 /* Memory by purpose, for the broker's budget. */

@@ -86,6 +86,15 @@ create_rings(struct mr_mesh *mesh)
     return 0;
 }
 
+/* Coordinators are the control thread's alone. */
+static uint32_t
+credits_of(const struct mr_mesh *mesh, unsigned self, unsigned peer, unsigned class)
+{
+    unsigned control = mesh->endpoint_count - 1;
+
+    return class == MR_MESH_GROUP && self != control && peer != control ? 0 : mesh->credits[class];
+}
+
 static int
 create_port(struct mr_mesh *mesh, unsigned self)
 {
@@ -104,9 +113,8 @@ create_port(struct mr_mesh *mesh, unsigned self)
     for (unsigned peer = 0; peer < count; peer++) {
         port->out[peer] = mesh->rings[self * count + peer];
         port->in[peer] = mesh->rings[peer * count + self];
-        memcpy(port->credits[peer], mesh->credits, sizeof(mesh->credits));
-        if (self != count - 1 && peer != count - 1) {
-            port->credits[peer][MR_MESH_GROUP] = 0;
+        for (unsigned class = 0; class < MR_MESH_CLASSES; class ++) {
+            port->credits[peer][class] = credits_of(mesh, self, peer, class);
         }
     }
     return 0;
@@ -297,5 +305,5 @@ mr_mesh_port_awake(struct mr_mesh_port *port)
 uint32_t
 mr_mesh_in_use(const struct mr_mesh_port *port, unsigned peer, enum mr_mesh_class class)
 {
-    return port->mesh->credits[class] - port->credits[peer][class];
+    return credits_of(port->mesh, port->self, peer, class) - port->credits[peer][class];
 }

@@ -47,6 +47,9 @@ enum mr_msg_type {
     MR_MSG_LOG_APPEND_REPLY,
     MR_MSG_LOG_READ,
     MR_MSG_LOG_READ_REPLY,
+    /* control -> shard; context: struct mr_ctl_metrics. Class REQUEST. */
+    MR_MSG_METRICS,
+    MR_MSG_METRICS_REPLY,
     /* shard -> control; argument: store index. Class REQUEST. Context: struct mr_ctl_grow. */
     MR_MSG_STORE_GROW,
     MR_MSG_STORE_GROW_REPLY,

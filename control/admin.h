@@ -1,0 +1,33 @@
+/* control/admin.h: the admin HTTP server: /healthz, /readyz, /metrics.
+ *
+ * libmicrohttpd without threads of its own: its epoll descriptor is watched by the control thread's
+ * loop, so nothing here ever runs beside the loop, and nothing of it is in the data path. A scrape
+ * asks every shard for its figures by message (ctl_metrics.h) and is answered when all have come;
+ * scrapes that arrive meanwhile share them.
+ *
+ * Thread: control. Limits: 32 connections, 10 s each; one struct mr_ctl_metrics for each shard. */
+#ifndef MR_CONTROL_ADMIN_H
+#define MR_CONTROL_ADMIN_H
+
+#include "control/ctl_metrics.h"
+#include "control/loop.h"
+
+struct mr_admin;
+
+/* Listens on `listen`, "HOST:PORT". -errno, with one sentence in `error`. */
+int mr_admin_create(struct mr_control *control, const char *listen, struct mr_admin **out,
+                    char *error, size_t error_size);
+
+/* Once the loop runs. */
+void mr_admin_start(struct mr_admin *admin);
+
+/* Once a turn: asks shards for which there was no credit. */
+void mr_admin_turn(struct mr_admin *admin);
+
+/* A shard's figures have come. */
+void mr_admin_replied(struct mr_admin *admin);
+
+/* The loop has ended. NULL is fine. */
+void mr_admin_destroy(struct mr_admin *admin);
+
+#endif

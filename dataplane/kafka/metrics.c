@@ -1,0 +1,65 @@
+/* kafka/metrics.c: collects what the shard's parts have counted. */
+#include "dataplane/kafka/metrics.h"
+
+#include <string.h>
+
+#include "dataplane/kafka/topic_stats.h"
+
+static uint64_t
+credits_used(const struct mr_mesh_port *port)
+{
+    uint64_t used = 0;
+
+    for (unsigned peer = 0; peer < port->endpoint_count; peer++) {
+        for (unsigned class = 0; class < MR_MESH_CLASSES; class ++) {
+            used += peer == port->self ? 0 : mr_mesh_in_use(port, peer, class);
+        }
+    }
+    return used;
+}
+
+static uint64_t
+connections_open(struct mr_server *server)
+{
+    uint64_t count = 0;
+
+    MR_LIST_FOR_EACH(node, &server->conns_open)
+    {
+        count++;
+    }
+    return count;
+}
+
+void
+mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
+{
+    const struct mr_server_stats *stats = &server->stats;
+    const struct mr_shard *shard = server->shard;
+
+    memcpy(out->requests, stats->requests, sizeof(out->requests));
+    memcpy(out->latency, stats->latency, sizeof(out->latency));
+    out->produce_bytes = stats->produce_bytes;
+    out->fetch_bytes = stats->fetch_bytes;
+    out->frames_bad = stats->frames_bad;
+    out->connections = connections_open(server);
+    out->connections_reaped = stats->connections_reaped;
+    out->parts_local = stats->parts_local;
+    out->parts_remote = stats->parts_remote;
+    out->requests_used = server->requests_used;
+    out->requests_max = server->config.requests_max;
+    out->frame_heap_bytes = server->frame_heap_bytes;
+    out->frame_heap_bytes_max = server->config.frame_heap_bytes_max;
+    out->fetches_parked = server->fetches_parked;
+    out->turns = shard->turns;
+    out->sleeps = shard->sleeps;
+    out->messages_sent = shard->port->messages_sent;
+    out->messages_received = shard->port->messages_received;
+    out->credits_used = credits_used(shard->port);
+    out->store_count = 0;
+    for (unsigned i = 0; i < server->store_count && i < MR_CTL_METRICS_STORES; i++) {
+        out->stores[i].index = server->stores[i].index;
+        mr_store_stats(server->stores[i].store, &out->stores[i].stats);
+        out->store_count++;
+    }
+    out->topic_count = mr_topic_stats_copy(server->topic_stats, out->topics);
+}
