@@ -48,7 +48,6 @@
 #include <stdint.h>
 
 #include "dataplane/base/kafka_err.h"
-#include "dataplane/base/list.h"
 #include "dataplane/base/uuid.h"
 #include "dataplane/kafka/wire/types.h"
 
@@ -131,8 +130,8 @@ void mr_groups_destroy(struct mr_groups *groups);
  * appear later; nothing of them is promised). Clients are told what Kafka tells them:
  * UNKNOWN_TOPIC_OR_PARTITION, NOT_ENOUGH_REPLICAS(_AFTER_APPEND) and REQUEST_TIMED_OUT become
  * COORDINATOR_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER and KAFKA_STORAGE_ERROR NOT_COORDINATOR,
- * MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE and INVALID_FETCH_SIZE UNKNOWN_SERVER_ERROR (a commit:
- * INVALID_COMMIT_OFFSET_SIZE); others pass through. Also called after the partition has failed. */
+ * MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE and INVALID_FETCH_SIZE UNKNOWN_SERVER_ERROR; others pass
+ * through. Also called after the partition has failed. */
 void mr_groups_written(struct mr_groups *groups, struct mr_group_write *write,
                        enum mr_kafka_err error, struct mr_group_time now);
 
@@ -193,10 +192,9 @@ void mr_groups_tick(struct mr_groups *groups, struct mr_group_time now);
 
 struct mr_group_request {
     void (*done)(struct mr_group_request *request);
-    int16_t error;       /* out: of the whole request */
-    struct mr_list link; /* private */
-    uint8_t kind;        /* private */
-    void *owner;         /* private */
+    int16_t error; /* out: of the whole request */
+    uint8_t kind;  /* private */
+    void *owner;   /* private */
 };
 
 /* The client is gone: forgets a parked request, without `done`. What it asked for stays asked: a
