@@ -49,6 +49,9 @@ struct mr_net_events {
     /* `size` bytes at `data` inside `buf` have arrived; one reference to `buf` is the user's now.
      */
     void (*received)(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size);
+    /* Reading is paused, the peer has closed or half-closed, and bytes before that end are unread:
+     * it can only be told to leave. At most once a pause. */
+    void (*leaving)(void *user);
     /* The last callback of a connection, after every send's `done`. `reason`: 0 where the peer
      * closed or mr_net_close() was called, else -errno. */
     void (*closed)(void *user, int reason);
@@ -97,7 +100,7 @@ void mr_net_send(struct mr_net_conn *conn, struct mr_net_send *send);
 
 /* Stops and restarts reading; bytes already on their way may still arrive after a pause. A paused
  * connection still ends when its peer resets it, and when the peer has closed or half-closed it
- * and nothing unread lies before that end. */
+ * and nothing unread lies before that end; else `leaving` is called. */
 void mr_net_pause(struct mr_net_conn *conn);
 void mr_net_resume(struct mr_net_conn *conn);
 

@@ -54,6 +54,7 @@ struct sim_conn {
     enum conn_state state;
     int reason;
     bool paused;
+    bool leaving; /* has been told in this pause */
     bool late;    /* paused, but one more piece was under way */
     bool starved; /* waits for a free buffer */
     struct mr_list sends;
@@ -334,6 +335,9 @@ run_receive(struct mr_net_sim_peer *link)
         deliver(conn);
     } else if (link->up.size == 0 && link->finished) {
         conn_close(conn, 0);
+    } else if (link->finished && !conn->leaving) {
+        conn->leaving = true;
+        link->net->base.events.leaving(conn->base.user);
     }
 }
 
@@ -346,6 +350,7 @@ sim_pause(struct mr_net_conn *base)
         return;
     }
     conn->paused = true;
+    conn->leaving = false;
     conn->starved = false;
     conn->late =
         conn->link->due_ns[EVENT_RECEIVE] != NEVER && mr_rng_below(&conn->link->net->rng, 2);

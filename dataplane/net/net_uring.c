@@ -49,6 +49,7 @@ struct uring_conn {
     bool starved;   /* in net->starved: waits for a free buffer */
     bool sending;
     bool watching; /* for the peer's end while reading is paused */
+    bool leaving;  /* has been told in this pause */
     bool end_seen; /* the peer's end is there, behind unread bytes */
     bool ending;   /* in net->endings */
     struct mr_uring_op receive_op;
@@ -396,15 +397,20 @@ conn_watch(struct uring_conn *conn)
     io_uring_prep_poll_multishot(sqe, conn->fd, POLLRDHUP);
 }
 
-/* The peer has closed its side: that counts when nothing unread lies before it. */
+/* The peer has closed its side: that is the end when nothing unread lies before it. */
 static void
 judge_end(struct uring_conn *conn)
 {
     int unread = 0;
 
-    if (conn->state == CONN_OPEN && conn->paused && conn->end_seen && !conn->receiving &&
-        (ioctl(conn->fd, FIONREAD, &unread) != 0 || unread == 0)) {
+    if (conn->state != CONN_OPEN || !conn->paused || !conn->end_seen || conn->receiving) {
+        return;
+    }
+    if (ioctl(conn->fd, FIONREAD, &unread) != 0 || unread == 0) {
         conn_close(conn, 0);
+    } else if (!conn->leaving) {
+        conn->leaving = true;
+        conn->base.net->events.leaving(conn->base.user);
     }
 }
 
@@ -439,6 +445,7 @@ uring_pause(struct mr_net_conn *base)
         return;
     }
     conn->paused = true;
+    conn->leaving = false;
     if (conn->starved) {
         mr_list_remove(&conn->starved_node);
         conn->starved = false;

@@ -172,6 +172,17 @@ on_received(void *context, struct mr_net_buf *buf, const uint8_t *data, uint32_t
 }
 
 static void
+on_leaving(void *context)
+{
+    struct user *user = context;
+
+    MR_CHECK(user->suite->in_turn && user->suite->in_call == 0);
+    MR_CHECK(user->closed == 0 && !user->closing && user->paused);
+    MR_CHECK_EQ(user->leaving, 0);
+    user->leaving++;
+}
+
+static void
 on_closed(void *context, int reason)
 {
     struct user *user = context;
@@ -202,6 +213,8 @@ void
 user_pause(struct user *user)
 {
     if (user->conn) {
+        user->leaving = user->paused ? user->leaving : 0;
+        user->paused = true;
         user->suite->in_call++;
         mr_net_pause(user->conn);
         user->suite->in_call--;
@@ -212,6 +225,7 @@ void
 user_resume(struct user *user)
 {
     if (user->conn) {
+        user->paused = false;
         user->suite->in_call++;
         mr_net_resume(user->conn);
         user->suite->in_call--;
@@ -336,6 +350,7 @@ suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t seed,
         .context = suite,
         .accepted = on_accepted,
         .received = on_received,
+        .leaving = on_leaving,
         .closed = on_closed,
     };
 

@@ -35,7 +35,9 @@ struct user {
     unsigned held_count;
     unsigned sends_open;
     unsigned sends_failed;
-    unsigned closed; /* times */
+    bool paused;
+    unsigned leaving; /* times, since the last pause */
+    unsigned closed;  /* times */
     int reason;
 };
 
@@ -60,6 +62,7 @@ struct suite {
     enum user_mode mode; /* of users to come */
     struct user users[SUITE_USERS];
     unsigned user_count;
+    unsigned connects; /* of random clients; each may become a user */
 };
 
 void suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t seed,

@@ -200,6 +200,7 @@ a_pause_keeps_the_bytes_before_the_end(struct suite *suite)
     suite_settle(suite);
     MR_CHECK_EQ(user->closed, 0);
     MR_CHECK_EQ(user->received, 0);
+    MR_CHECK_EQ(user->leaving, 1);
     user_resume(user);
     SUITE_UNTIL(suite, user->closed == 1);
     MR_CHECK_EQ(user->received, 1000);
@@ -425,7 +426,8 @@ random_client_step(struct suite *suite, struct client *client)
     struct mr_rng *rng = &suite->rng;
 
     if (!client->peer) {
-        if (suite->user_count < SUITE_USERS - SUITE_CONNECTIONS && mr_rng_below(rng, 4) == 0) {
+        if (suite->connects < SUITE_USERS && mr_rng_below(rng, 4) == 0) {
+            suite->connects++;
             *client = (struct client){.suite = suite, .end = 1};
             client->peer = suite->ops->connect(suite->transport);
         }
