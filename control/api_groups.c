@@ -7,7 +7,7 @@
 #define VERSION_LEAVE_MANY        3
 #define VERSION_PROTOCOL_NULLABLE 7    /* JoinGroup */
 #define VERSION_GROUP_NOT_FOUND   6    /* DescribeGroups */
-#define GROUP_OPERATIONS          3400 /* READ, DELETE, DESCRIBE and both configs, as bits (KIP-430) */
+#define GROUP_OPERATIONS          3400 /* READ, DELETE, DESCRIBE, both configs (KIP-430) */
 
 /* ---- shared with api_offsets.c --------------------------------------------------------------- */
 

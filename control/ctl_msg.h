@@ -129,7 +129,7 @@ struct mr_ctl_read {
     int64_t offset;
     uint8_t *data; /* to be filled */
     uint32_t capacity;
-    uint32_t size;           /* out; above `capacity`: nothing was copied, the batch needs so much */
+    uint32_t size;           /* out; above `capacity`: nothing was copied, so much is needed */
     enum mr_kafka_err error; /* out */
     int64_t start;           /* out: log start and high watermark */
     int64_t end;

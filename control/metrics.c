@@ -338,7 +338,7 @@ write_metadata(const struct page *page, const struct mr_snapshot *snapshot)
     write_one(page, "topics", "gauge", "Topics.", snapshot->topic_count);
     write_one(page, "partitions", "gauge", "Partitions of all topics.",
               mr_metadata_partitions(page->control->metadata));
-    write_one(page, "metadata_epoch", "counter", "Changes of the metadata.", snapshot->epoch);
+    write_one(page, "metadata_epoch", "gauge", "Changes of the metadata.", snapshot->epoch);
     write_one(page, "metadata_log_used_bytes", "gauge", "Metadata log behind its snapshot.", used);
     write_one(page, "metadata_log_size_bytes", "gauge", "Room of the metadata log.", size);
 }

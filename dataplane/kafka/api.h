@@ -14,6 +14,8 @@ struct mr_api {
     int (*start)(struct mr_request *request);
     /* The connection of a RUNNING request has gone; it still has to end. May be NULL. */
     void (*abort)(struct mr_request *request);
+    /* A RUNNING request is to wait no longer for what it waits for. May be NULL. */
+    void (*hurry)(struct mr_request *request);
 };
 
 /* NULL: not served. */

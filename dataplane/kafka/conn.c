@@ -17,6 +17,12 @@
 #define SLICE_FRAME_MAX  (4u * 1024 * 1024) /* larger frames are gathered on the heap */
 #define STALLED_CHECK_NS (250 * MR_NS_PER_MS)
 #define FRAME_TIMEOUT_NS (30 * MR_NS_PER_S) /* without a byte of a frame that has begun */
+#define HEAP_PIECE       (256u * 1024)      /* the least that a heap frame takes, or all of it */
+#define WINDOW_NS        (5 * MR_NS_PER_S)  /* a frame is slow with fewer than */
+#define WINDOW_BYTES     (512u * 1024)      /* these in this time */
+#define HEAP_AGE_NS      (60 * MR_NS_PER_S) /* an unfinished frame may be closed for others' sake */
+#define HEAP_STUCK_NS    MR_NS_PER_S        /* all frames have waited for each other's memory */
+#define SEND_TIMEOUT_NS  (60 * MR_NS_PER_S) /* without a byte taken of what is being sent */
 
 static void conn_cut(struct mr_conn *conn);
 
@@ -187,33 +193,87 @@ consume(struct mr_conn *conn, size_t size)
 
 /* ---- frames on the heap ---------------------------------------------------------------------- */
 
-/* Reserves the whole frame, so that two half-read frames never wait for each other's memory. */
+static void
+heap_short(struct mr_conn *conn)
+{
+    if (!conn->heap_short) {
+        conn->heap_short = true;
+        conn->heap_short_ns = conn->server->shard->now_ns;
+    }
+}
+
+/* Makes room for the frame's first `want` bytes, in doubling steps while the budget lasts. -EAGAIN
+ * where there is none. The announced length is the ceiling, never the price. */
+static int
+heap_reserve(struct mr_conn *conn, size_t want)
+{
+    struct mr_server *server = conn->server;
+    size_t left = server->config.frame_heap_bytes_max - server->frame_heap_bytes;
+    size_t capacity = conn->heap ? conn->heap_capacity * 2 : HEAP_PIECE;
+    uint8_t *grown;
+
+    if (want <= conn->heap_capacity) {
+        return 0;
+    }
+    capacity = capacity < want ? want : capacity;
+    capacity = capacity < conn->heap_size ? capacity : conn->heap_size;
+    if (capacity - conn->heap_capacity > left) {
+        capacity = want;
+    }
+    if (capacity - conn->heap_capacity > left) {
+        heap_short(conn);
+        return -EAGAIN;
+    }
+    grown = realloc(conn->heap, capacity);
+    if (!grown) {
+        heap_short(conn);
+        return -EAGAIN;
+    }
+    server->frame_heap_bytes += capacity - conn->heap_capacity;
+    conn->heap = grown;
+    conn->heap_capacity = capacity;
+    conn->heap_short = false;
+    return 0;
+}
+
+/* Moves what is pending of the frame to the heap. */
+static int
+heap_take(struct mr_conn *conn)
+{
+    size_t left = conn->heap_size - conn->heap_filled;
+    size_t size = conn->pending < left ? conn->pending : left;
+    int error = heap_reserve(conn, conn->heap_filled + size);
+
+    if (error) {
+        return error;
+    }
+    peek(conn, conn->heap + conn->heap_filled, size);
+    consume(conn, size);
+    conn->heap_filled += size;
+    return 0;
+}
+
+/* At least the length has arrived, so that the heap is not empty afterwards. */
 static int
 heap_begin(struct mr_conn *conn, size_t frame_size)
 {
-    struct mr_server *server = conn->server;
-
-    if (frame_size > server->config.frame_heap_bytes_max - server->frame_heap_bytes) {
-        return -EAGAIN;
-    }
-    conn->heap = malloc(frame_size);
-    if (!conn->heap) {
-        return -EAGAIN;
-    }
-    server->frame_heap_bytes += frame_size;
     conn->heap_size = frame_size;
-    conn->heap_filled = conn->pending < frame_size ? conn->pending : frame_size;
-    peek(conn, conn->heap, conn->heap_filled);
-    consume(conn, conn->heap_filled);
-    return 0;
+    conn->heap_capacity = 0;
+    conn->heap_filled = 0;
+    conn->heap_begun_ns = conn->server->shard->now_ns;
+    conn->window_ns = conn->heap_begun_ns;
+    conn->window_filled = 0;
+    conn->slow = false;
+    return heap_take(conn);
 }
 
 static void
 heap_drop(struct mr_conn *conn)
 {
+    conn->heap_short = false;
     if (conn->heap) {
         free(conn->heap);
-        conn->server->frame_heap_bytes -= conn->heap_size;
+        conn->server->frame_heap_bytes -= conn->heap_capacity;
         conn->server->retry_conns = true;
         conn->heap = NULL;
     }
@@ -346,6 +406,9 @@ frame_ready(struct mr_conn *conn, size_t *frame_size)
 
     if (conn->heap) {
         *frame_size = conn->heap_size;
+        if (heap_take(conn) != 0) {
+            conn_wait(conn);
+        }
         return conn->heap_filled == conn->heap_size;
     }
     if (conn->pending < LENGTH_SIZE) {
@@ -359,6 +422,7 @@ frame_ready(struct mr_conn *conn, size_t *frame_size)
     }
     *frame_size = (size_t)length + LENGTH_SIZE;
     if (conn->pending >= *frame_size) {
+        conn->heap_short = false;
         return true;
     }
     if (*frame_size > SLICE_FRAME_MAX && heap_begin(conn, *frame_size) != 0) {
@@ -418,6 +482,7 @@ on_answer_sent(struct mr_net_send *send, int result)
     struct mr_request *request = MR_CONTAINER_OF(send, struct mr_request, send);
     struct mr_conn *conn = request->conn;
 
+    conn->sending--;
     if (result == 0) {
         conn->active_ns = request->server->shard->now_ns;
     }
@@ -447,6 +512,10 @@ send_ready(struct mr_conn *conn)
             continue;
         }
         request->state = MR_REQUEST_SENDING;
+        if (conn->sending++ == 0) {
+            conn->sent_bytes = conn->net->bytes_sent;
+            conn->sent_ns = conn->server->shard->now_ns;
+        }
         request->send.done = on_answer_sent;
         request->send.iov = request->out.iov;
         request->send.iov_count = request->out.iov_count;
@@ -490,13 +559,16 @@ mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
     return conn;
 }
 
-/* Fills the heap frame first; what is left over becomes a slice. */
+/* Fills the heap frame first; what is left over, or finds no memory, becomes a slice. */
 static uint32_t
 fill_heap(struct mr_conn *conn, const uint8_t *data, uint32_t size)
 {
     size_t want = conn->heap_size - conn->heap_filled;
     uint32_t part = size < want ? size : (uint32_t)want;
 
+    if (conn->pending > 0 || heap_reserve(conn, conn->heap_filled + part) != 0) {
+        return 0;
+    }
     memcpy(conn->heap + conn->heap_filled, data, part); /* the price of a frame this large */
     conn->heap_filled += part;
     return part;
@@ -579,6 +651,24 @@ mr_conn_close(struct mr_conn *conn)
     }
 }
 
+/* The client has closed or half-closed the connection, with requests unread. They are still
+ * carried out, but none of them waits for data: a client that has gone frees what it holds. */
+void
+mr_conn_leaving(void *user)
+{
+    struct mr_conn *conn = user;
+
+    conn->leaving = true;
+    MR_LIST_FOR_EACH(node, &conn->requests)
+    {
+        struct mr_request *request = MR_CONTAINER_OF(node, struct mr_request, node);
+
+        if (request->state == MR_REQUEST_RUNNING && request->api->hurry) {
+            request->api->hurry(request);
+        }
+    }
+}
+
 void
 mr_conn_closed(void *user, int reason)
 {
@@ -625,22 +715,91 @@ unpin_stalled(struct mr_conn *conn, uint64_t now_ns)
 }
 
 static bool
-expired(const struct mr_conn *conn, uint64_t now_ns)
+mid_frame(const struct mr_conn *conn)
 {
-    bool mid_frame =
-        (conn->pending > 0 || conn->heap) && !conn->held && mr_list_empty(&conn->waiting_node);
+    return (conn->pending > 0 || conn->heap) && !conn->held && mr_list_empty(&conn->waiting_node);
+}
 
-    if (mid_frame && now_ns - conn->progress_ns > FRAME_TIMEOUT_NS) {
+/* True while answers are being sent and the client takes nothing of them. */
+static bool
+send_stalled(struct mr_conn *conn, uint64_t now_ns)
+{
+    if (conn->sending == 0) {
+        return false;
+    }
+    if (conn->net->bytes_sent != conn->sent_bytes) {
+        conn->sent_bytes = conn->net->bytes_sent;
+        conn->sent_ns = now_ns;
+    }
+    return now_ns - conn->sent_ns > SEND_TIMEOUT_NS;
+}
+
+static bool
+expired(struct mr_conn *conn, uint64_t now_ns)
+{
+    if (mid_frame(conn) && now_ns - conn->progress_ns > FRAME_TIMEOUT_NS) {
+        return true;
+    }
+    if (send_stalled(conn, now_ns)) {
         return true;
     }
     return mr_list_empty(&conn->requests) &&
            now_ns - conn->active_ns > conn->server->config.idle_ns;
 }
 
+/* Judges how fast a frame on the heap moves; while the server lets it wait, nothing is judged. */
+static void
+measure(struct mr_conn *conn, uint64_t now_ns)
+{
+    if (!conn->heap || !mid_frame(conn)) {
+        conn->window_ns = now_ns;
+        conn->window_filled = conn->heap_filled;
+        conn->slow = false;
+    } else if (now_ns - conn->window_ns >= WINDOW_NS) {
+        conn->slow = conn->heap_filled - conn->window_filled < WINDOW_BYTES;
+        conn->window_ns = now_ns;
+        conn->window_filled = conn->heap_filled;
+    }
+}
+
+/* Somebody waits for frame memory. Frames that hardly move, or take very long, are closed; where
+ * every byte belongs to frames that wait themselves, the youngest is, which has cost its client
+ * least. */
+static void
+make_heap_room(struct mr_server *server, uint64_t now_ns)
+{
+    struct mr_conn *youngest = NULL;
+    size_t waiting_bytes = 0;
+
+    MR_LIST_FOR_EACH(node, &server->conns_open)
+    {
+        struct mr_conn *conn = MR_CONTAINER_OF(node, struct mr_conn, node);
+
+        if (conn->closing || !conn->heap) {
+            continue;
+        }
+        if (conn->slow || (mid_frame(conn) && now_ns - conn->heap_begun_ns > HEAP_AGE_NS)) {
+            server->stats.connections_reaped++;
+            bad_frame(conn, "a slow request, while others wait for its memory");
+        } else if (conn->heap_short) {
+            waiting_bytes += conn->heap_capacity;
+            if (!youngest || conn->heap_begun_ns >= youngest->heap_begun_ns) {
+                youngest = conn;
+            }
+        }
+    }
+    if (youngest && waiting_bytes == server->frame_heap_bytes &&
+        now_ns - youngest->heap_short_ns >= HEAP_STUCK_NS) {
+        server->stats.connections_reaped++;
+        bad_frame(youngest, "large requests wait for each other's memory");
+    }
+}
+
 void
 mr_conn_sweep(struct mr_server *server)
 {
     uint64_t now_ns = server->shard->now_ns;
+    bool heap_is_short = false;
 
     MR_LIST_FOR_EACH(node, &server->conns_open)
     {
@@ -654,6 +813,11 @@ mr_conn_sweep(struct mr_server *server)
             mr_conn_close(conn);
         } else {
             unpin_stalled(conn, now_ns);
+            measure(conn, now_ns);
+            heap_is_short |= conn->heap_short;
         }
+    }
+    if (heap_is_short) {
+        make_heap_room(server, now_ns);
     }
 }

@@ -6,7 +6,11 @@
  *
  * A frame's bytes stay in the receive buffers they arrived in (a small frame is copied into its
  * request's context; a large or a stalled one is gathered on the heap under a budget, so that it
- * pins no receive buffers).
+ * pins no receive buffers). That memory grows with the bytes that arrive: an announced length takes
+ * none. Where it runs short, frames that hardly move are closed, and of frames that all wait for
+ * each other's memory the youngest.
+ *
+ * A client that takes none of its answers' bytes for a minute is closed as well.
  *
  *   READING -> WAITING (for a context, memory or a credit: reading is paused) -> READING
  *   any -> CLOSING -> gone, when the transport says closed and no request is left
@@ -36,7 +40,8 @@ struct mr_conn {
     size_t request_bytes;
     bool closing;
     bool paused;
-    bool held; /* no further frame is cut: too much in progress */
+    bool leaving; /* the client has gone, or sends no more: nothing is worth waiting for */
+    bool held;    /* no further frame is cut: too much in progress */
 
     /* What has arrived and is not a frame yet. */
     struct mr_conn_slice *slices;
@@ -46,9 +51,19 @@ struct mr_conn {
 
     /* A frame gathered on the heap; NULL when there is none. */
     uint8_t *heap;
-    size_t heap_size;
-    size_t heap_filled;
+    size_t heap_size;       /* of the whole frame */
+    size_t heap_capacity;   /* allocated, and counted in the server's frame_heap_bytes */
+    size_t heap_filled;     /* arrived */
+    bool heap_short;        /* waits for frame memory */
+    bool slow;              /* the frame hardly moved in its last window */
+    uint64_t heap_begun_ns; /* when the frame came to the heap */
+    uint64_t heap_short_ns; /* since when it waits */
+    uint64_t window_ns;     /* when the window began in which its speed is measured */
+    size_t window_filled;   /* and what had arrived then */
 
+    uint32_t sending;     /* answers that the transport has */
+    uint64_t sent_bytes;  /* the transport's count when it last moved */
+    uint64_t sent_ns;     /* and when that was */
     uint64_t active_ns;   /* last byte received or sent */
     uint64_t progress_ns; /* last byte of the unfinished frame */
     char host[48];
@@ -78,6 +93,7 @@ void mr_conn_sweep(struct mr_server *server);
 /* The transport's callbacks. */
 void *mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host);
 void mr_conn_received(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size);
+void mr_conn_leaving(void *user);
 void mr_conn_closed(void *user, int reason);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
+#include "dataplane/kafka/conn.h"
 #include "dataplane/kafka/part.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
@@ -537,6 +538,7 @@ round_done(struct fetch *fetch)
     uint64_t now_ns = fetch->request->server->shard->now_ns;
     uint64_t bytes = 0;
 
+    fetch->answer_now |= fetch->request->conn && fetch->request->conn->leaving;
     for (unsigned i = 0; i < fetch->item_count; i++) {
         fetch->answer_now |= fetch->items[i].error != MR_KAFKA_NONE || fetch->items[i].diverged;
         bytes += fetch->items[i].read.size;
@@ -785,6 +787,15 @@ mr_fetch_start(struct mr_request *request)
     set_state(fetch, FETCH_READING);
     send_round(fetch);
     return 0;
+}
+
+void
+mr_fetch_hurry(struct mr_request *request)
+{
+    struct fetch *fetch = request->state_of_handler;
+
+    fetch->answer_now = true;
+    wake(fetch);
 }
 
 void

@@ -79,5 +79,6 @@ void mr_offsets_replied(struct mr_part *part);
 
 /* A parked fetch's connection has gone: it need not wait any longer. */
 void mr_fetch_abort(struct mr_request *request);
+void mr_fetch_hurry(struct mr_request *request);
 
 #endif

@@ -45,7 +45,7 @@ mr_request_free(struct mr_request *request)
     }
     if (request->heap) {
         free(request->heap);
-        server->frame_heap_bytes -= request->heap_size;
+        server->frame_heap_bytes -= request->heap_size; /* all of it had been allocated */
     }
     if (request->conn) {
         mr_conn_request_freed(request->conn, request->frame_size);

@@ -310,6 +310,7 @@ mr_server_net_events(struct mr_server *server)
         .context = server,
         .accepted = mr_conn_accepted,
         .received = mr_conn_received,
+        .leaving = mr_conn_leaving,
         .closed = mr_conn_closed,
     };
 }

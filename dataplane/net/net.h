@@ -1,7 +1,7 @@
 /* net/net.h: the transport contract: byte streams between a shard and its peers.
  *
- * Implementation: net_uring.c (kernel sockets). Others (DPDK, a simulated one for tests) come
- * behind the same contract.
+ * Implementations: net_uring.c (kernel sockets); net_sim.c (net_sim.h: in memory, for tests).
+ * tests/unit/net runs one suite over all of them.
  *
  * Thread: one shard. Callbacks run inside the shard's completions step, never inside a call of this
  * header, except that `closed` is what mr_net_close() leads to, later.
@@ -49,6 +49,9 @@ struct mr_net_events {
     /* `size` bytes at `data` inside `buf` have arrived; one reference to `buf` is the user's now.
      */
     void (*received)(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size);
+    /* Reading is paused, the peer has closed or half-closed, and bytes before that end are unread:
+     * it can only be told to leave. At most once a pause. */
+    void (*leaving)(void *user);
     /* The last callback of a connection, after every send's `done`. `reason`: 0 where the peer
      * closed or mr_net_close() was called, else -errno. */
     void (*closed)(void *user, int reason);
@@ -81,6 +84,7 @@ struct mr_net {
 struct mr_net_conn {
     struct mr_net *net;
     void *user;
+    uint64_t bytes_sent; /* taken by the peer's TCP or the kernel: shows that sends move on */
 };
 
 /* Accepts connections on `host`:`port` (port 0: the system chooses; `port_out` tells). Several
@@ -94,7 +98,9 @@ void mr_net_listen_stop(struct mr_net *net);
  * -ECANCELED. */
 void mr_net_send(struct mr_net_conn *conn, struct mr_net_send *send);
 
-/* Stops and restarts reading; bytes already on their way may still arrive after a pause. */
+/* Stops and restarts reading; bytes already on their way may still arrive after a pause. A paused
+ * connection still ends when its peer resets it, and when the peer has closed or half-closed it
+ * and nothing unread lies before that end; else `leaving` is called. */
 void mr_net_pause(struct mr_net_conn *conn);
 void mr_net_resume(struct mr_net_conn *conn);
 

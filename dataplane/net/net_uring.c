@@ -5,8 +5,8 @@
  *   OPEN ---- mr_net_close(), end of stream, or an error ----> CLOSING ---- no operation in
  *   flight ----> (descriptor closed, `closed` called, gone)
  *
- * In CLOSING the socket is shut down, which ends the receive and the send in flight; their last
- * completions are awaited because they name memory of the connection.
+ * In CLOSING the socket is shut down, which ends the receive and the send in flight, and the
+ * poll is cancelled; their last completions are awaited because they name memory of the connection.
  *
  * Source: io_uring_prep_recv_multishot(3), io_uring_register_buf_ring(3); Linux 6.0. */
 #include <arpa/inet.h>
@@ -14,9 +14,11 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,8 +48,12 @@ struct uring_conn {
     bool receiving; /* the multishot receive is armed */
     bool starved;   /* in net->starved: waits for a free buffer */
     bool sending;
-    bool ending; /* in net->endings */
+    bool watching; /* for the peer's end while reading is paused */
+    bool leaving;  /* has been told in this pause */
+    bool end_seen; /* the peer's end is there, behind unread bytes */
+    bool ending;   /* in net->endings */
     struct mr_uring_op receive_op;
+    struct mr_uring_op watch_op;
     struct mr_uring_op send_op;
     struct mr_list sends;
     struct mr_list starved_node; /* also the free list's node */
@@ -77,6 +83,7 @@ struct net_uring {
 };
 
 static void conn_receive(struct uring_conn *conn);
+static void judge_end(struct uring_conn *conn);
 
 static struct net_uring *
 net_of(struct uring_conn *conn)
@@ -141,10 +148,20 @@ conn_try_finish(struct uring_conn *conn)
 {
     struct net_uring *net = net_of(conn);
 
-    if (conn->state == CONN_CLOSING && !conn->receiving && !conn->sending && !conn->ending) {
+    if (conn->state == CONN_CLOSING && !conn->receiving && !conn->sending && !conn->watching &&
+        !conn->ending) {
         conn->ending = true;
         mr_list_push_back(&net->endings, &conn->ending_node);
         arm_endings(net);
+    }
+}
+
+/* The poll's last completion comes later. */
+static void
+conn_unwatch(struct uring_conn *conn)
+{
+    if (conn->watching) {
+        io_uring_prep_cancel(mr_uring_prepare_quiet(net_of(conn)->uring), &conn->watch_op, 0);
     }
 }
 
@@ -160,6 +177,7 @@ conn_close(struct uring_conn *conn, int reason)
         mr_list_remove(&conn->starved_node);
         conn->starved = false;
     }
+    conn_unwatch(conn);
     shutdown(conn->fd, SHUT_RDWR); /* ends what is in flight; once in a connection's life */
     conn_try_finish(conn);
 }
@@ -248,6 +266,7 @@ on_sent(struct mr_uring_op *op, int32_t result, uint32_t flags)
         conn_close(conn, result);
     } else if (conn->state == CONN_OPEN && result > 0) {
         conn->base.net->bytes_sent += (uint64_t)result;
+        conn->base.bytes_sent += (uint64_t)result;
         consume(conn, (size_t)result);
     }
     conn_transmit(conn);
@@ -358,6 +377,61 @@ on_received(struct mr_uring_op *op, int32_t result, uint32_t flags)
     if (!conn->starved) {
         conn_receive(conn);
     }
+    judge_end(conn);
+    conn_try_finish(conn);
+}
+
+/* A paused connection has no receive that would tell of the peer's end: a poll does. */
+static void
+conn_watch(struct uring_conn *conn)
+{
+    struct io_uring_sqe *sqe;
+
+    if (conn->watching || !conn->paused || conn->state != CONN_OPEN) {
+        return;
+    }
+    conn->watching = true;
+    conn->end_seen = false;
+    sqe = mr_uring_prepare(net_of(conn)->uring, &conn->watch_op);
+    /* Multishot, because a single shot would complete over and over once the peer has closed. */
+    io_uring_prep_poll_multishot(sqe, conn->fd, POLLRDHUP);
+}
+
+/* The peer has closed its side: that is the end when nothing unread lies before it. */
+static void
+judge_end(struct uring_conn *conn)
+{
+    int unread = 0;
+
+    if (conn->state != CONN_OPEN || !conn->paused || !conn->end_seen || conn->receiving) {
+        return;
+    }
+    if (ioctl(conn->fd, FIONREAD, &unread) != 0 || unread == 0) {
+        conn_close(conn, 0);
+    } else if (!conn->leaving) {
+        conn->leaving = true;
+        conn->base.net->events.leaving(conn->base.user);
+    }
+}
+
+static void
+on_watched(struct mr_uring_op *op, int32_t result, uint32_t flags)
+{
+    struct uring_conn *conn = MR_CONTAINER_OF(op, struct uring_conn, watch_op);
+
+    if (!(flags & IORING_CQE_F_MORE)) {
+        conn->watching = false;
+    }
+    if (result > 0) {
+        conn->end_seen = true;
+        if (conn->paused && (result & (POLLERR | POLLHUP))) {
+            conn_close(conn, -ECONNRESET);
+        }
+        judge_end(conn);
+    }
+    if (result > 0 || result == -ECANCELED) {
+        conn_watch(conn);
+    }
     conn_try_finish(conn);
 }
 
@@ -371,6 +445,7 @@ uring_pause(struct mr_net_conn *base)
         return;
     }
     conn->paused = true;
+    conn->leaving = false;
     if (conn->starved) {
         mr_list_remove(&conn->starved_node);
         conn->starved = false;
@@ -379,6 +454,7 @@ uring_pause(struct mr_net_conn *base)
         sqe = mr_uring_prepare_quiet(net_of(conn)->uring);
         io_uring_prep_cancel(sqe, &conn->receive_op, 0);
     }
+    conn_watch(conn);
 }
 
 static void
@@ -387,6 +463,7 @@ uring_resume(struct mr_net_conn *base)
     struct uring_conn *conn = MR_CONTAINER_OF(base, struct uring_conn, base);
 
     conn->paused = false;
+    conn_unwatch(conn);
     conn_receive(conn);
 }
 
@@ -423,6 +500,8 @@ admit(struct net_uring *net, int fd)
     conn->reason = 0;
     conn->paused = false;
     conn->starved = false;
+    conn->end_seen = false;
+    conn->base.bytes_sent = 0;
     mr_list_init(&conn->sends);
     host_text(fd, host, sizeof(host));
     net->base.connections++;
@@ -654,6 +733,7 @@ mr_net_uring_create(const struct mr_net_uring_config *config, const struct mr_ne
 
         conn->base.net = &net->base;
         conn->receive_op.done = on_received;
+        conn->watch_op.done = on_watched;
         conn->send_op.done = on_sent;
         mr_list_push_back(&net->conns_free, &conn->starved_node);
     }

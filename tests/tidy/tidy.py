@@ -17,7 +17,7 @@ ALLOWED = {
     'dataplane/kafka/wire': ['dataplane/base', 'dataplane/kafka/wire'],
     'dataplane/shard': ['dataplane/base', 'dataplane/shard'],
     'dataplane/net': ['dataplane/base', 'dataplane/net'],
-    'dataplane/kafka': ['dataplane', 'storage', 'control/ctl_msg.h'],
+    'dataplane/kafka': ['dataplane', 'storage', 'control/ctl_msg.h', 'control/ctl_metrics.h'],
     'dataplane': ['dataplane', 'storage', 'control'],  # main.c, launch.c and plan.c
     'storage': ['dataplane/base', 'storage'],
     'control/cli': ['dataplane/base', 'dataplane/kafka/wire', 'control/cli', 'control/config.h',

@@ -170,6 +170,8 @@ run_control(void *context)
         .config = world->config,
         .clock = &mr_clock_system,
         .node_id = 1,
+        .advertised_host = "127.0.0.1",
+        .advertised_port = 9092,
         .shard_count = SHARDS,
         .open_metalog = open_engine,
         .open_context = world,
@@ -433,6 +435,7 @@ static void
 start(struct world *world, uint64_t seed)
 {
     static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS, CREDITS};
+    char error[256];
 
     memset(world, 0, sizeof(*world));
     world->seed = seed;
@@ -440,6 +443,7 @@ start(struct world *world, uint64_t seed)
     pthread_mutex_init(&world->lock, NULL);
     pthread_barrier_init(&world->attached, NULL, 2);
     world->config = mr_config_create();
+    MR_CHECK_EQ(mr_config_set(world->config, "admin.listen", "", "test", error, sizeof(error)), 0);
     MR_CHECK_EQ(mr_mesh_create(SHARDS, credits, &world->mesh), 0);
     MR_CHECK_EQ(mr_uring_init(&world->uring, 64), 0);
     for (unsigned s = 0; s < SHARDS; s++) {
