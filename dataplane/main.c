@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -27,7 +28,9 @@
 #include "dataplane/plan.h"
 #include "dataplane/shard/timer.h"
 
-#define MESSAGE_SIZE 4096
+#define PORT_PAUSE_NS (50L * 1000 * 1000)
+#define PORT_PAUSES   60u
+#define MESSAGE_SIZE  4096
 
 /* The broken build of the power-cut test loses the stores' writes; with its metadata it would not
  * even start. */
@@ -224,16 +227,35 @@ lock_dirs(struct broker *broker, char *error, size_t error_size)
     return 0;
 }
 
-/* SO_REUSEPORT lets a second broker of the same user share a port without a word: look first. */
+/* Whether the address can be had; 0 or -errno. */
+static int
+try_port(const struct addrinfo *address)
+{
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    int result = 0;
+
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+        bind(fd, address->ai_addr, address->ai_addrlen) != 0) {
+        result = -errno;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return result;
+}
+
+/* SO_REUSEPORT lets a second broker of the same user share a port without a word: look first. A
+ * broker that was killed a moment ago keeps its port until the kernel has taken its io_uring down,
+ * which happens behind its end: that is waited for. */
 static int
 check_port(const struct mr_plan *plan, char *error, size_t error_size)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    const struct timespec pause = {.tv_nsec = PORT_PAUSE_NS};
     struct addrinfo *found;
     char port[8];
-    int one = 1;
-    int result = 0;
-    int fd;
+    int result;
 
     snprintf(port, sizeof(port), "%u", plan->listen_port);
     if (getaddrinfo(plan->listen_host, port, &hints, &found) != 0) {
@@ -241,15 +263,14 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
                  plan->listen_host);
         return -EADDRNOTAVAIL;
     }
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) != 0) {
-        result = -errno;
-        snprintf(error, error_size, "cannot listen on %s:%u: %s; choose another with --listen",
-                 plan->listen_host, plan->listen_port, strerror(errno));
+    result = try_port(found);
+    for (unsigned i = 0; i < PORT_PAUSES && result == -EADDRINUSE; i++) {
+        nanosleep(&pause, NULL);
+        result = try_port(found);
     }
-    if (fd >= 0) {
-        close(fd);
+    if (result) {
+        snprintf(error, error_size, "cannot listen on %s:%u: %s; choose another with --listen",
+                 plan->listen_host, plan->listen_port, strerror(-result));
     }
     freeaddrinfo(found);
     return result;
