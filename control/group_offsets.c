@@ -171,18 +171,14 @@ group_offset_set(struct mr_groups *groups, struct group_offset *offset, struct g
 void
 group_offsets_free(struct mr_groups *groups, struct group *group)
 {
-    MR_LIST_FOR_EACH(topic_node, &group->topics)
-    {
-        struct group_topic *topic = MR_CONTAINER_OF(topic_node, struct group_topic, link);
+    while (!mr_list_empty(&group->topics)) {
+        struct group_topic *topic = MR_CONTAINER_OF(group->topics.next, struct group_topic, link);
+        struct group_offset *offset =
+            MR_CONTAINER_OF(topic->offsets.next, struct group_offset, link);
 
-        MR_LIST_FOR_EACH(node, &topic->offsets)
-        {
-            struct group_offset *offset = MR_CONTAINER_OF(node, struct group_offset, link);
-
-            MR_ASSERT(offset->writes == 0);
-            group_offset_set(groups, offset, NULL);
-            group_offset_drop(groups, offset); /* the last one takes the topic with it */
-        }
+        MR_ASSERT(offset->writes == 0);
+        group_offset_set(groups, offset, NULL);
+        group_offset_drop(groups, offset); /* the last one takes the topic with it */
     }
 }
 
