@@ -104,8 +104,8 @@ on_random(void *context, void *out, size_t size)
     }
 }
 
-static void
-keep(struct bed *bed, const struct mr_group_write *write)
+void
+bed_keep(struct bed *bed, const struct mr_group_write *write)
 {
     for (uint32_t i = 0; i < write->record_count; i++) {
         const struct mr_group_record *in = &write->records[i];
@@ -132,7 +132,7 @@ bed_flush(struct bed *bed)
         bed->write_count--;
         memmove(bed->writes, bed->writes + 1, bed->write_count * sizeof(bed->writes[0]));
         if (bed->error == MR_KAFKA_NONE && !bed->discard) {
-            keep(bed, write);
+            bed_keep(bed, write);
         }
         mr_groups_written(bed->groups, write, bed->error, bed->now);
     }

@@ -46,6 +46,9 @@ void bed_close(struct bed *bed);
 /* Forgets all that is not durable, and loads what is. */
 void bed_restart(struct bed *bed);
 
+/* A write's records reach the log. */
+void bed_keep(struct bed *bed, const struct mr_group_write *write);
+
 /* Ends all outstanding writes with bed->error. */
 void bed_flush(struct bed *bed);
 void bed_settle(struct bed *bed);

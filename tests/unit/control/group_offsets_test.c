@@ -59,7 +59,31 @@ MR_TEST(an_offset_that_is_not_durable_leaves_the_one_before)
     MR_CHECK_EQ(bed_commit(&bed, "g", "t", 0, 2), MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
     MR_CHECK_EQ(bed_fetch(&bed, "g", "t", 0), 1);
     MR_CHECK_EQ(bed_commit(&bed, "fresh", "t", 0, 2), MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
-    MR_CHECK_EQ(bed_state(&bed, "fresh"), MR_GROUP_DEAD);
+    MR_CHECK_EQ(bed_fetch(&bed, "fresh", "t", 0), -1);
+    bed_close(&bed);
+}
+
+MR_TEST(a_deletion_covers_a_commit_that_failed_and_is_in_the_log_all_the_same)
+{
+    struct mr_group_write *write;
+
+    open_two();
+    MR_CHECK_EQ(bed_commit(&bed, "g", "u", 0, 1), MR_KAFKA_NONE);
+    bed.hold = true;
+    bed_commit_init(&bed, &commit, "g", "t", 0, 2);
+    bed_commit_send(&bed, &commit);
+    write = bed.writes[0];
+    bed_keep(&bed, write);
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_flush(&bed);
+    MR_CHECK_EQ(commit.offset.error, MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
+    MR_CHECK_EQ(bed_fetch(&bed, "g", "t", 0), -1);
+    bed.hold = false;
+    bed.error = MR_KAFKA_NONE;
+    MR_CHECK_EQ(bed_delete(&bed, "g"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_DEAD);
+    bed_restart(&bed);
+    MR_CHECK_EQ(bed_fetch(&bed, "g", "t", 0), -1);
     bed_close(&bed);
 }
 
@@ -877,6 +901,7 @@ MR_TEST(ten_thousand_members_in_a_thousand_groups_are_easy)
 MR_TEST_MAIN(
     MR_TEST_CASE(an_offset_is_fetched_once_it_is_durable),
     MR_TEST_CASE(an_offset_that_is_not_durable_leaves_the_one_before),
+    MR_TEST_CASE(a_deletion_covers_a_commit_that_failed_and_is_in_the_log_all_the_same),
     MR_TEST_CASE(a_fetched_offset_has_its_epoch_metadata_and_topic_id),
     MR_TEST_CASE(a_commit_of_a_member_is_checked_against_its_generation),
     MR_TEST_CASE(a_commit_for_a_group_that_does_not_exist_needs_no_generation),
