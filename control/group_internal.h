@@ -167,6 +167,7 @@ struct group_offset {
     int32_t partition;
     uint32_t writes;           /* outstanding ones that change it */
     struct group_value *value; /* the durable one; NULL: none */
+    bool doubtful;             /* a write failed: the log may have what is not here */
 };
 
 struct group {
@@ -467,7 +468,7 @@ struct group_offset *group_offset_find(const struct mr_groups *groups, const str
 struct group_offset *group_offset_make(struct mr_groups *groups, struct group *group,
                                        struct mr_str topic, int32_t partition);
 
-/* Frees it if it has neither value nor writes. */
+/* Frees it if it has no value, no writes, and the log cannot have one either. */
 void group_offset_drop(struct mr_groups *groups, struct group_offset *offset);
 
 struct group_value *group_value_make(struct mr_groups *groups, const struct mr_group_offset *offset,

@@ -2,7 +2,8 @@
  *
  * An offset has an entry from its commit on; what is fetched is the entry's durable value, which
  * changes when a write ends, in the order of the writes. An entry lives while it has a value or
- * outstanding writes. */
+ * outstanding writes, and after a write that failed, because its record may be in the log all the
+ * same: a deletion must cover it, lest it come back at the next start. */
 #include "control/group_internal.h"
 
 #include <string.h>
@@ -125,7 +126,7 @@ group_offset_drop(struct mr_groups *groups, struct group_offset *offset)
 {
     struct group_topic *topic = offset->topic;
 
-    if (offset->value || offset->writes > 0) {
+    if (offset->value || offset->writes > 0 || offset->doubtful) {
         return;
     }
     topic->group->offset_count--;
@@ -171,18 +172,15 @@ group_offset_set(struct mr_groups *groups, struct group_offset *offset, struct g
 void
 group_offsets_free(struct mr_groups *groups, struct group *group)
 {
-    MR_LIST_FOR_EACH(topic_node, &group->topics)
-    {
-        struct group_topic *topic = MR_CONTAINER_OF(topic_node, struct group_topic, link);
+    while (!mr_list_empty(&group->topics)) {
+        struct group_topic *topic = MR_CONTAINER_OF(group->topics.next, struct group_topic, link);
+        struct group_offset *offset =
+            MR_CONTAINER_OF(topic->offsets.next, struct group_offset, link);
 
-        MR_LIST_FOR_EACH(node, &topic->offsets)
-        {
-            struct group_offset *offset = MR_CONTAINER_OF(node, struct group_offset, link);
-
-            MR_ASSERT(offset->writes == 0);
-            group_offset_set(groups, offset, NULL);
-            group_offset_drop(groups, offset); /* the last one takes the topic with it */
-        }
+        MR_ASSERT(offset->writes == 0);
+        offset->doubtful = false;
+        group_offset_set(groups, offset, NULL);
+        group_offset_drop(groups, offset); /* the last one takes the topic with it */
     }
 }
 
@@ -459,6 +457,7 @@ apply(struct mr_groups *groups, struct group_write *write, bool good)
             continue;
         }
         offset->writes--;
+        offset->doubtful = !good;
         if (good) {
             groups->stats.commits += change->value ? 1 : 0;
             group_offset_set(groups, offset, change->value);
@@ -709,8 +708,13 @@ expired(const struct mr_groups *groups, const struct group *group,
     const struct group_value *value = offset->value;
     int64_t base_ms;
 
-    if (!value || offset->writes > 0 ||
-        !retention_base(group, value, offset->topic->name, &base_ms)) {
+    if (offset->writes > 0) {
+        return false;
+    }
+    if (!value) {
+        return true; /* a doubtful one, which nobody was told of */
+    }
+    if (!retention_base(group, value, offset->topic->name, &base_ms)) {
         return false;
     }
     if (value->expire_ms >= 0) {
