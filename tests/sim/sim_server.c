@@ -17,8 +17,11 @@
 #define TURNS_MAX     10000000u
 #define EVENTS_MAX    256u /* of the network, in one turn */
 
-/* The topic's metadata: made once, the same for every run. */
+/* Made once, the same for every run: the topic's metadata; the mesh, whose credits are all back
+ * when a run ends; the store's memory, whose former contents do not matter. */
 static const struct mr_snapshot *snapshot;
+static struct mr_mesh *mesh;
+static uint8_t *arena;
 static const struct mr_uuid cluster_id = {{7}};
 
 static void
@@ -50,6 +53,7 @@ make_snapshot(void)
 void
 sim_server_runtime(void)
 {
+    const uint32_t credits[MR_MESH_CLASSES] = {8, 8, 8};
     const char *arguments[] = {"sim",
                                "--no-pci",
                                "--no-huge",
@@ -64,6 +68,9 @@ sim_server_runtime(void)
 
     MR_CHECK(
         rte_eal_init(sizeof(arguments) / sizeof(arguments[0]), (char **)(uintptr_t)arguments) >= 0);
+    MR_CHECK_EQ(mr_mesh_create(1, credits, &mesh), 0);
+    arena = aligned_alloc(MR_DEV_BLOCK, MR_STORE_ARENA_MIN);
+    MR_CHECK(arena != NULL);
     make_snapshot();
 }
 
@@ -107,7 +114,7 @@ open_store(struct sim_server *sim, uint64_t seed)
     struct mr_store_format format = {
         .store_id = {{1}}, .cluster_id = cluster_id, .node_id = 1, .journal_bytes = JOURNAL_BYTES};
     struct mr_store_config config = {.clock = &sim->clock.clock,
-                                     .arena = sim->arena,
+                                     .arena = arena,
                                      .arena_bytes = MR_STORE_ARENA_MIN,
                                      .logs_max = 16,
                                      .producers_max = 64,
@@ -182,20 +189,15 @@ create_server(struct sim_server *sim, const struct sim_server_config *config)
 void
 sim_server_start(struct sim_server *sim, const struct sim_server_config *config)
 {
-    const uint32_t credits[MR_MESH_CLASSES] = {8, 8, 8};
-
     memset(sim, 0, sizeof(*sim));
     mr_clock_sim_init(&sim->clock, WALL_MS);
     sim->clock.now_ns = MR_NS_PER_S;
     sim_timers_clock(&sim->clock);
-    sim->arena = aligned_alloc(MR_DEV_BLOCK, MR_STORE_ARENA_MIN);
-    MR_CHECK(sim->arena != NULL);
-    MR_CHECK_EQ(mr_mesh_create(1, credits, &sim->mesh), 0);
-    sim->control = mr_mesh_port(sim->mesh, 1);
+    sim->control = mr_mesh_port(mesh, 1);
     sim->shard = (struct mr_shard){.shard_count = 1,
                                    .clock = &sim->clock.clock,
                                    .now_ns = sim->clock.now_ns,
-                                   .port = mr_mesh_port(sim->mesh, 0)};
+                                   .port = mr_mesh_port(mesh, 0)};
     open_store(sim, config->seed);
     create_server(sim, config);
     MR_CHECK(mr_mesh_take(sim->control, 0, MR_MESH_REQUEST));
@@ -308,6 +310,4 @@ sim_server_stop(struct sim_server *sim)
     mr_dev_sim_destroy(sim->medium);
     mr_net_destroy(sim->net);
     mr_server_destroy(sim->server);
-    mr_mesh_destroy(sim->mesh);
-    free(sim->arena);
 }

@@ -30,18 +30,16 @@ struct sim_server_config {
 struct sim_server {
     struct mr_clock_sim clock;
     struct mr_shard shard;
-    struct mr_mesh *mesh;
     struct mr_mesh_port *control;
     struct mr_dev_sim *medium;
     struct mr_dev *dev;
-    uint8_t *arena;
     struct mr_store *store;
     struct mr_server *server;
     struct mr_net *net;
     struct mr_shard_steps steps;
 };
 
-/* Starts the EAL, whose rings the mesh is made of. Once in a process. */
+/* Starts the EAL, whose rings the mesh is made of. Once in a process; one server runs at a time. */
 void sim_server_runtime(void);
 
 /* Usual sizes, to be changed. */
