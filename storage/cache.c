@@ -472,6 +472,9 @@ cache_cut_above(struct mr_log *log, uint64_t position)
             } else {
                 state->fill = (uint16_t)keep;
                 state->placed = state->placed < keep ? state->placed : (uint16_t)keep;
+                if (state->need > keep) {
+                    cache_need(chunk, i, state->placed < keep ? (uint16_t)keep : 0);
+                }
             }
             cache_update(chunk, i, was);
         }

@@ -83,14 +83,14 @@ journal_room(const struct mr_store *store, uint64_t blocks, uint64_t limit)
     return journal_used(store) + blocks <= limit;
 }
 
-/* Whether a batch of so many bytes still fits into the set that is filling: produce is slowed from
+/* Whether batches of so many bytes still fit into the set that is filling: produce is slowed from
  * 3/4 of the ring on by smaller sets, and refused at 7/8. */
 bool
-journal_admits(struct mr_log *log, uint32_t size)
+journal_admits(struct mr_log *log, uint32_t batches, uint32_t size)
 {
     struct mr_store *store = log->store;
     uint64_t bytes = log->end_position - log->set_position + size;
-    uint32_t estimate = log_estimate(log, log->fill_batches + 1, bytes);
+    uint32_t estimate = log_estimate(log, log->fill_batches + batches, bytes);
     uint64_t total = (uint64_t)store->filling.estimate - log->fill_estimate + estimate;
     uint32_t max = store->set_bytes_max;
 
@@ -138,25 +138,29 @@ put_record(struct encoder *encoder, const struct mr_rec *rec)
     encoder->store->record_count++;
 }
 
+/* The header of a batch that is not in a set yet: its bytes are in memory. */
+static void
+header_at(const struct mr_log *log, uint64_t position, uint8_t bytes[MR_BATCH_HEADER_SIZE],
+          struct mr_batch_header *header)
+{
+    bool got = cache_get(log, position, bytes, MR_BATCH_HEADER_SIZE) &&
+               mr_batch_header_get(bytes, header) == 0;
+
+    MR_ASSERT(got);
+}
+
 /* The CRC over all bytes of the log in this group: the batches' own CRCs are combined, only the
  * bytes in front of what they cover are read. */
 static uint32_t
 run_crc(const struct mr_log *log)
 {
+    struct mr_batch_header header;
     uint32_t crc = 0;
 
-    MR_LIST_FOR_EACH(node, &log->fill_appends)
-    {
-        const struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
-        struct mr_batch_header header = append->batch.header;
+    for (uint64_t at = log->set_position; at < log->end_position; at += (uint32_t)header.size) {
         uint8_t bytes[MR_BATCH_HEADER_SIZE];
 
-        if (append->duplicate) {
-            continue;
-        }
-        header.base_offset = append->base_offset;
-        header.leader_epoch = append->leader_epoch;
-        mr_batch_header_put(bytes, &header);
+        header_at(log, at, bytes, &header);
         crc = mr_crc32c(crc, bytes, 21);
         crc = mr_crc32c_combine(crc, header.crc, (uint64_t)header.size - 21);
     }
@@ -164,31 +168,31 @@ run_crc(const struct mr_log *log)
 }
 
 static void
-put_metas(struct mr_log *log, uint8_t *at)
+put_metas(struct mr_log *log, uint8_t *out)
 {
-    MR_LIST_FOR_EACH(node, &log->fill_appends)
-    {
-        const struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
-        const struct mr_batch_header *header = &append->batch.header;
-        struct mr_rec_meta meta = {
-            .base_offset = append->base_offset,
-            .base_timestamp = header->base_timestamp,
-            .max_timestamp = header->max_timestamp,
-            .producer_id = header->producer_id,
-            .size = (uint32_t)header->size,
-            .last_offset_delta = header->last_offset_delta,
-            .max_timestamp_delta = append->batch.max_timestamp_delta,
-            .record_count = header->record_count,
-            .base_sequence = header->base_sequence,
-            .leader_epoch = append->leader_epoch,
-            .producer_epoch = header->producer_epoch,
-            .attributes = header->attributes,
-        };
+    struct mr_batch_header header;
 
-        if (!append->duplicate) {
-            mr_rec_meta_encode(&meta, at);
-            at += MR_REC_META_SIZE;
-        }
+    for (uint64_t at = log->set_position; at < log->end_position; at += (uint32_t)header.size) {
+        uint8_t bytes[MR_BATCH_HEADER_SIZE];
+        struct mr_rec_meta meta;
+
+        header_at(log, at, bytes, &header);
+        meta = (struct mr_rec_meta){
+            .base_offset = header.base_offset,
+            .base_timestamp = header.base_timestamp,
+            .max_timestamp = header.max_timestamp,
+            .producer_id = header.producer_id,
+            .size = (uint32_t)header.size,
+            .last_offset_delta = header.last_offset_delta,
+            .flags = segment_starts_at(log, at) ? MR_REC_META_ROLLS : 0,
+            .record_count = header.record_count,
+            .base_sequence = header.base_sequence,
+            .leader_epoch = header.leader_epoch,
+            .producer_epoch = header.producer_epoch,
+            .attributes = header.attributes,
+        };
+        mr_rec_meta_encode(&meta, out);
+        out += MR_REC_META_SIZE;
     }
 }
 
@@ -598,6 +602,7 @@ frees_apply(struct mr_store *store)
 
         if (trim->log->start < trim->offset) {
             trim->log->start = trim->offset;
+            segment_trim(trim->log);
             extent_release_below(trim->log, trim->first_block);
         }
         mr_list_push_back(&store->trims_done, node);

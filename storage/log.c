@@ -85,6 +85,10 @@ log_new(struct mr_store *store, const struct mr_log_id *id, uint64_t number)
     log->store = store;
     log->id = *id;
     log->number = number;
+    log->first_block = MR_FORMAT_LOG_BLOCK;
+    log->durable_position = log->set_position = log->end_position = log->first_block * BLOCK;
+    log->horizon = INT64_MAX;
+    log->rolled_ms = mr_clock_wall_ms(store->config.clock);
     mr_list_init(&log->node);
     mr_list_init(&log->fill_node);
     mr_list_init(&log->fly_node);
@@ -144,6 +148,7 @@ log_free(struct mr_log *log)
     free(log->extents);
     free(log->chunks);
     free(log->epochs);
+    free(log->segments);
     free(log);
 }
 
@@ -171,13 +176,13 @@ log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start)
 
 /* Moves the appended end over one batch, in the running store and in replay. */
 void
-log_applied(struct mr_log *log, const struct mr_batch_header *header, int32_t leader_epoch,
-            int64_t base_offset, uint64_t position)
+log_applied(struct mr_log *log, const struct mr_batch_header *header, int64_t base_offset,
+            uint64_t position, bool starts)
 {
-    (void)leader_epoch; /* noted by the caller, who can refuse */
     extent_note_batch(log, base_offset, position, (uint32_t)header->size, header->max_timestamp);
     log->end = base_offset + header->last_offset_delta + 1;
     log->end_position = position + (uint32_t)header->size;
+    segment_note(log, base_offset, position, (uint32_t)header->size, header->max_timestamp, starts);
 }
 
 /* Writes the batch's bytes into reserved memory, with the header as it shall be stored. */
@@ -267,7 +272,7 @@ append_reserve(struct mr_log *log, const struct mr_batch_header *header)
     unsigned added;
     int error;
 
-    if (!journal_admits(log, size)) {
+    if (!journal_admits(log, 1, size)) {
         return -EAGAIN;
     }
     error = cache_reserve(log, size);
@@ -278,8 +283,11 @@ append_reserve(struct mr_log *log, const struct mr_batch_header *header)
         return -EAGAIN;
     }
     error = extent_reserve(log, log->end_position + size, &added);
-    if (!error && added > 0 && !journal_admits(log, size)) {
+    if (!error && added > 0 && !journal_admits(log, 1, size)) {
         error = -EAGAIN; /* the extents stay with the log; their records fit into the next set */
+    }
+    if (!error && segment_reserve(log)) {
+        error = -EAGAIN;
     }
     if (!error && log_epoch_note(log, header->leader_epoch, log->end)) {
         error = -EAGAIN;
@@ -346,7 +354,9 @@ mr_log_append(struct mr_log *log, struct mr_append *append)
     }
     append_copy(log, append);
     cache_release(log, position, (uint32_t)header.size);
-    log_applied(log, &header, append->leader_epoch, log->end, position);
+    log_applied(log, &header, log->end, position,
+                segment_rolls(log, (uint32_t)header.size, header.max_timestamp,
+                              append->segment_bytes, append->segment_ms));
     mr_list_push_back(&log->fill_appends, &append->node);
     log->fill_batches++;
     journal_join(log);
@@ -357,26 +367,38 @@ mr_log_append(struct mr_log *log, struct mr_append *append)
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+/* Bytes that consumers can read, about: the first segment counts from the extent of the log start.
+ */
+static uint64_t
+log_size(const struct mr_log *log)
+{
+    uint64_t size = 0, start = 0;
+
+    for (uint32_t i = 0; i < log->extent_count && log->extents[i]->first_offset <= log->start &&
+                         log->extents[i]->first_position < log->durable_position;
+         i++) {
+        start = log->extents[i]->first_position;
+    }
+    if (log->segment_count > 0) {
+        const struct log_segment *first = &log->segments[0];
+        const struct log_segment *last = &log->segments[log->segment_count - 1];
+        uint64_t end = last->end < log->durable_position ? last->end : log->durable_position;
+
+        size = log->closed_bytes + (end > last->position ? end - last->position : 0);
+        if (first->position < start && start < first->end) {
+            size -= start - first->position < size ? start - first->position : size;
+        }
+    }
+    return size;
+}
+
 void
 mr_log_offsets(const struct mr_log *log, struct mr_log_offsets *out)
 {
-    uint64_t start = log->first_block * BLOCK;
-
     out->start = log->start;
     out->high_watermark = log->durable;
     out->end = log->end;
-    out->size_bytes = 0;
-    for (uint32_t i = 0; i < log->extent_count; i++) {
-        if (log->extents[i]->first_offset <= log->start &&
-            log->extents[i]->first_position != NO_POSITION) {
-            start = log->extents[i]->first_position;
-        } else {
-            break;
-        }
-    }
-    if (log->start < log->durable && log->durable_position > start) {
-        out->size_bytes = log->durable_position - start;
-    }
+    out->size_bytes = log->start < log->durable ? log_size(log) : 0;
     out->leader_epoch = log->epoch_count ? log->epochs[log->epoch_count - 1].epoch : -1;
     out->failed = log->failed || log->store->failed;
 }
@@ -424,6 +446,8 @@ log_durable(struct mr_log *log)
 {
     uint64_t from = log->durable_position;
 
+    log->durable = log->set_end;
+    log->durable_position = log->set_position;
     MR_LIST_FOR_EACH(node, &log->fly_appends)
     {
         struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
@@ -432,8 +456,6 @@ log_durable(struct mr_log *log)
             producer_durable(log, append->batch.header.producer_id);
         }
     }
-    log->durable = log->set_end;
-    log->durable_position = log->set_position;
     for (uint32_t i = cache_index_after(log, from / BLOCK);
          i < log->chunk_count && log->chunks[i]->block * BLOCK < log->durable_position; i++) {
         cache_settle(log->chunks[i]);
@@ -457,6 +479,7 @@ log_rollback(struct mr_log *log)
     log->end_position = log->set_position = log->durable_position;
     cache_cut_above(log, log->durable_position);
     extent_forget_above(log, log->durable_position);
+    segment_cut(log, log->durable_position);
     extent_undo(log);
     producer_rollback(log);
     while (log->epoch_count > 0 && log->epochs[log->epoch_count - 1].start >= log->durable) {

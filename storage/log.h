@@ -35,6 +35,9 @@ struct mr_append {
     /* In. The batch's bytes are copied during the call: they are the caller's again afterwards. */
     struct mr_batch batch;
     int32_t leader_epoch;
+    uint32_t
+        segment_bytes;  /* the batch starts a segment where it would make one larger; 0: never */
+    int64_t segment_ms; /* ... or where it is so much younger than its first batch; 0: never */
 
     /* Out, valid in `done`. */
     enum mr_kafka_err error;
@@ -154,5 +157,19 @@ struct mr_log_trim {
 /* Moves the log start up to `offset` (DeleteRecords, retention); `done` runs when that is durable.
  * OFFSET_OUT_OF_RANGE above the high watermark; below the log start: success, nothing happens. */
 void mr_log_trim(struct mr_log *log, struct mr_log_trim *trim);
+
+/* ---- retention ------------------------------------------------------------------------------- */
+
+/* How far retention moves the log start, by Kafka's rules: whole segments from the oldest on, while
+ * what is left without the next one still has `retention_bytes`, then while a segment's largest
+ * timestamp is older than `retention_ms`; -1 switches either off. The last segment goes only where
+ * all of it is durable. Returns the log start where nothing is to be done; else it is for
+ * mr_log_trim(). */
+int64_t mr_log_retention_offset(const struct mr_log *log, int64_t retention_ms,
+                                int64_t retention_bytes, int64_t now_ms);
+
+/* Where the last segment began more than `segment_ms` ago by the clock, the next batch starts
+ * another. */
+void mr_log_roll_idle(struct mr_log *log, int64_t segment_ms, int64_t now_ms);
 
 #endif

@@ -17,8 +17,9 @@ struct producer {
     struct mr_list lru;
     struct mr_log *log;
     int64_t id;
-    uint32_t hash_next; /* also links the free ones */
-    uint8_t durable;    /* the first so many windows are durable */
+    int64_t first_offset; /* of the first batch that this entry ever knew */
+    uint32_t hash_next;   /* also links the free ones */
+    uint8_t durable;      /* the first so many windows are durable */
     uint8_t count;
     struct mr_entry_window windows[SLOTS]; /* oldest first */
 };
@@ -205,9 +206,16 @@ producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t 
         if (!producer) {
             return false;
         }
+        producer->first_offset = offset;
     }
     mr_list_remove(&producer->lru);
     mr_list_push_back(&log->store->producer_lru, &producer->lru);
+    if (producer->count - producer->durable ==
+        WINDOW) { /* of a replica: only the last ones count */
+        memmove(&producer->windows[producer->durable], &producer->windows[producer->durable + 1],
+                (WINDOW - 1) * sizeof(producer->windows[0]));
+        producer->count--;
+    }
     MR_ASSERT(producer->count < SLOTS);
     producer->windows[producer->count++] = (struct mr_entry_window){
         .offset = offset,
@@ -218,7 +226,7 @@ producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t 
     return true;
 }
 
-/* The oldest batch in flight of this producer has become durable. */
+/* The batches of this producer below the log's durable end are durable now. */
 void
 producer_durable(struct mr_log *log, int64_t id)
 {
@@ -228,9 +236,12 @@ producer_durable(struct mr_log *log, int64_t id)
     if (!producer || producer->durable == producer->count) {
         return;
     }
-    producer->durable++;
+    while (producer->durable < producer->count &&
+           producer->windows[producer->durable].offset < log->durable) {
+        producer->durable++;
+    }
     if (producer->durable > WINDOW) {
-        drop = 1;
+        drop = producer->durable - WINDOW;
     }
     while (drop < producer->durable &&
            producer->windows[drop].epoch != producer->windows[producer->durable - 1].epoch) {
@@ -267,14 +278,15 @@ producer_drop_log(struct mr_log *log)
 }
 
 bool
-producer_restore(struct mr_log *log, int64_t id, const struct mr_entry_window *windows,
-                 uint32_t count)
+producer_restore(struct mr_log *log, int64_t id, int64_t first_offset,
+                 const struct mr_entry_window *windows, uint32_t count)
 {
     struct producer *producer = producer_make(log, id);
 
     if (!producer) {
         return false;
     }
+    producer->first_offset = first_offset;
     memcpy(producer->windows, windows, count * sizeof(*windows));
     producer->count = (uint8_t)count;
     producer->durable = (uint8_t)count;
@@ -311,7 +323,7 @@ producer_encode(struct mr_log *log, uint8_t *out, uint32_t *count)
         if (producer->durable == 0) {
             continue;
         }
-        mr_entry_producer_encode(producer->id, producer->durable, at);
+        mr_entry_producer_encode(producer->id, producer->durable, producer->first_offset, at);
         at += MR_ENTRY_PRODUCER_SIZE;
         for (unsigned i = 0; i < producer->durable; i++) {
             mr_entry_window_encode(&producer->windows[i], at);

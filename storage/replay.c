@@ -151,14 +151,17 @@ apply_append(struct mr_log *log, const struct mr_rec_append *append, uint64_t se
         if (log_epoch_note(log, meta.leader_epoch, meta.base_offset)) {
             return -ENOMEM;
         }
+        if (segment_reserve(log)) {
+            return -ENOMEM;
+        }
+        log_applied(log, &header, meta.base_offset, position, meta.flags & MR_REC_META_ROLLS);
+        position += meta.size;
+        log->durable = log->end; /* replay knows no other end */
+        log->durable_position = log->end_position;
         if (meta.producer_id != MR_BATCH_NO_PRODUCER &&
             producer_note(log, &header, meta.base_offset)) {
             producer_durable(log, meta.producer_id);
         }
-        log_applied(log, &header, meta.leader_epoch, meta.base_offset, position);
-        position += meta.size;
-        log->durable = log->end; /* replay knows no other end */
-        log->durable_position = log->end_position;
     }
     return error;
 }
@@ -231,8 +234,7 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
     }
     switch (rec->type) {
     case MR_REC_ALLOCATE:
-        have = log->extent_count ? extent_end(log->extents[log->extent_count - 1])
-                                 : log->end_position / BLOCK;
+        have = extent_next_block(log);
         if (rec->u.allocate.first_block != have ||
             rec->u.allocate.ref.lba < store->super.data_lba) {
             return -EUCLEAN;
@@ -253,6 +255,7 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
         }
         if (log->start < rec->u.trim.offset) {
             log->start = rec->u.trim.offset;
+            segment_trim(log);
             drop_below(log, rec->u.trim.first_block);
         }
         return 0;
