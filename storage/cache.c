@@ -454,7 +454,9 @@ cache_cut_above(struct mr_log *log, uint64_t position)
             break;
         }
         if (chunk->block * BLOCK >= position) {
-            cache_detach(chunk);
+            if (!chunk->loading) { /* else nobody will look at it where it ends up */
+                cache_detach(chunk);
+            }
             continue;
         }
         for (unsigned i = 0; i < chunk->blocks; i++) {

@@ -75,9 +75,14 @@ extent_dispose(struct mr_store *store, struct extent *extent)
 
 /* The extent has left its log, and that is durable: its blocks are free when nothing reads or
  * writes them any more. */
-static void
+void
 extent_leave(struct mr_store *store, struct extent *extent)
 {
+    if (store->replaying) { /* nothing is owned yet */
+        index_drop(store, extent);
+        free(extent);
+        return;
+    }
     if (extent->busy == 0) {
         extent_dispose(store, extent);
         return;

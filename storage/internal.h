@@ -170,6 +170,20 @@ struct mr_log {
     bool failed;
     bool run_failed; /* in the group in flight */
     bool tail_loading;
+    bool truncating; /* appends wait */
+};
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+/* A record that moves where a log's bytes lie. Its size is part of the group's estimate from
+ * move_queue() on. */
+struct log_move {
+    struct mr_list node;
+    struct mr_log *log;
+    struct mr_rec rec;
+    uint32_t moves; /* of the log, when it was made: it is dropped where they have changed */
+    /* The record is durable (error 0), was dropped (-ESTALE), or the store or log is gone. */
+    void (*decided)(struct log_move *move, int error);
 };
 
 /* ---- group ----------------------------------------------------------------------------------- */
@@ -187,6 +201,7 @@ struct group {
     struct mr_list logs;
     struct mr_list trims;   /* struct mr_log_trim */
     struct mr_list deletes; /* struct mr_log_delete */
+    struct mr_list moves;   /* struct log_move: truncations and swaps */
 };
 
 enum group_state {
@@ -390,7 +405,8 @@ struct mr_store {
     size_t index_bytes;
 
     /* what is owed to callers */
-    struct mr_list answers, trims_done, deletes_done, fired;
+    struct mr_list answers, trims_done, deletes_done, fired, truncates_done;
+    struct mr_list truncates; /* in progress */
 };
 
 /* store.c */
@@ -444,6 +460,7 @@ struct extent *extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba
 void extent_undo(struct mr_log *log);
 void extent_release_below(struct mr_log *log, uint64_t block);
 void extent_release_all(struct mr_log *log);
+void extent_leave(struct mr_store *store, struct extent *extent);
 void extent_unbusy(struct mr_store *store, struct extent *extent);
 void extent_note_batch(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
                        int64_t max_timestamp);
@@ -452,8 +469,16 @@ uint64_t extent_next_block(const struct mr_log *log);
 bool extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba);
 void extent_forget_above(struct mr_log *log, uint64_t position);
 
+/* replica.c */
+void replica_durable(struct mr_append *append);
+
+/* truncate.c */
+bool truncate_step(struct mr_store *store);
+void truncate_deinit(struct mr_store *store);
+void truncate_apply(struct mr_log *log, const struct mr_rec_truncate *rec);
+
 /* segment.c */
-int segment_reserve(struct mr_log *log);
+int segment_reserve(struct mr_log *log, uint32_t count);
 bool segment_rolls(const struct mr_log *log, uint32_t size, int64_t max_timestamp,
                    uint32_t bytes_max, int64_t ms_max);
 void segment_note(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
@@ -486,11 +511,28 @@ void log_maybe_free(struct mr_log *log);
 void log_applied(struct mr_log *log, const struct mr_batch_header *header, int64_t base_offset,
                  uint64_t position, bool starts);
 void log_fail(struct mr_log *log);
+int log_reserve(struct mr_log *log, uint32_t batches, uint32_t size);
+bool log_refuses(struct mr_log *log, struct mr_append *append, size_t size);
+int log_not_reserved(struct mr_log *log, struct mr_append *append, int error);
+void log_taken(struct mr_log *log, struct mr_append *append, uint32_t batches, uint32_t size);
+void log_moved(struct mr_log *log);
+int log_append_again(struct mr_log *log);
 void log_void(struct mr_log *log);
 void log_durable(struct mr_log *log);
+int log_epoch_reserve(struct mr_log *log, uint32_t count);
 int log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start);
 
 /* producer.c */
+/* A producer that a truncation takes batches from. */
+struct producer_cut {
+    int64_t id;
+    int64_t first_offset;
+    struct mr_entry_window windows[MR_PRODUCER_WINDOW]; /* that stay, oldest first */
+    uint32_t count;
+    bool wanted;                                      /* older ones may be in the log */
+    struct mr_entry_window found[MR_PRODUCER_WINDOW]; /* in the piece that is read */
+    uint32_t found_count;
+};
 enum producer_verdict { PRODUCER_NEW, PRODUCER_DUPLICATE, PRODUCER_REFUSED, PRODUCER_FULL };
 int producer_init(struct mr_store *store);
 void producer_deinit(struct mr_store *store);
@@ -499,6 +541,10 @@ enum producer_verdict producer_check(struct mr_log *log, const struct mr_batch_h
 bool producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t offset);
 void producer_durable(struct mr_log *log, int64_t id);
 void producer_rollback(struct mr_log *log);
+void producer_cut(struct mr_log *log, int64_t end);
+void producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,
+                      const struct mr_entry_window *windows, uint32_t count);
+uint32_t producer_cuts(struct mr_log *log, int64_t end, struct producer_cut *out, uint32_t max);
 void producer_drop_log(struct mr_log *log);
 bool producer_restore(struct mr_log *log, int64_t id, int64_t first_offset,
                       const struct mr_entry_window *windows, uint32_t count);
@@ -512,6 +558,8 @@ bool journal_admits(struct mr_log *log, uint32_t batches, uint32_t size);
 void journal_join(struct mr_log *log);
 void journal_leave(struct mr_log *log);
 bool journal_submit(struct mr_store *store);
+bool move_queue(struct log_move *move);
+void moves_drop(struct mr_store *store, struct mr_list *moves, const struct mr_log *log, int error);
 int journal_open_set(struct mr_store *store);
 uint64_t journal_used(const struct mr_store *store);
 

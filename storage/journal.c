@@ -28,6 +28,7 @@ group_init(struct group *group)
     mr_list_init(&group->logs);
     mr_list_init(&group->trims);
     mr_list_init(&group->deletes);
+    mr_list_init(&group->moves);
     group->estimate = MR_SET_HEADER_SIZE;
 }
 
@@ -290,18 +291,25 @@ put_append(struct encoder *encoder, struct mr_log *log)
 }
 
 static void
-put_log(struct encoder *encoder, struct mr_log *log)
+put_create(struct encoder *encoder, struct mr_log *log)
 {
-    struct mr_rec rec = {.log = log->number};
-    uint32_t i = log->extent_count;
+    struct mr_rec rec = {.type = MR_REC_CREATE, .log = log->number};
 
     if (!log->created) {
-        rec.type = MR_REC_CREATE;
         rec.u.create.topic_id = log->id.topic_id;
         rec.u.create.partition = log->id.partition;
         put_record(encoder, &rec);
         log->created = true;
     }
+}
+
+static void
+put_log(struct encoder *encoder, struct mr_log *log)
+{
+    struct mr_rec rec = {.log = log->number};
+    uint32_t i = log->extent_count;
+
+    put_create(encoder, log);
     while (i > 0 && log->extents[i - 1]->sequence == 0) {
         i--;
     }
@@ -319,7 +327,62 @@ put_log(struct encoder *encoder, struct mr_log *log)
     }
 }
 
-/* Trims, deletes and growth, as many as the slack of the buffer takes. */
+/* Whether the record fits into the set that is filling; it is in its list then. */
+bool
+move_queue(struct log_move *move)
+{
+    struct group *group = &move->log->store->filling;
+    uint64_t size = mr_rec_size(&move->rec);
+
+    if (group->estimate + size > move->log->store->set_bytes_max) {
+        return false;
+    }
+    group->estimate += (uint32_t)size;
+    mr_list_push_back(&group->moves, &move->node);
+    return true;
+}
+
+/* Takes the moves of a log (NULL: all) out of the list of a group. */
+void
+moves_drop(struct mr_store *store, struct mr_list *moves, const struct mr_log *log, int error)
+{
+    MR_LIST_FOR_EACH(node, moves)
+    {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        if (log && move->log != log) {
+            continue;
+        }
+        mr_list_remove(node);
+        if (moves == &store->filling.moves) {
+            store->filling.estimate -= (uint32_t)mr_rec_size(&move->rec);
+        }
+        move->decided(move, error);
+    }
+}
+
+/* A move is dropped where another one went before it: what it says would not be true. */
+static void
+put_moves(struct encoder *encoder, struct group *from, struct group *to)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&from->moves))) {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        from->estimate -= (uint32_t)mr_rec_size(&move->rec);
+        if (move->moves != move->log->moves) {
+            move->decided(move, -ESTALE);
+            continue;
+        }
+        move->log->moves++;
+        put_create(encoder, move->log);
+        put_record(encoder, &move->rec);
+        mr_list_push_back(&to->moves, node);
+    }
+}
+
+/* Trims, deletes, moves and growth, as many as the slack of the buffer takes. */
 static void
 put_frees(struct encoder *encoder, struct group *from, struct group *to)
 {
@@ -331,6 +394,12 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         struct mr_log_trim *trim = MR_CONTAINER_OF(node, struct mr_log_trim, node);
         struct mr_rec rec = {.type = MR_REC_TRIM, .log = trim->log->number};
 
+        if (trim->offset > trim->log->durable) { /* a truncation came before it */
+            trim->error = MR_KAFKA_OFFSET_OUT_OF_RANGE;
+            mr_list_push_back(&store->trims_done, node);
+            continue;
+        }
+        trim->log->moves++;
         trim->first_block = extent_trim_block(trim->log, trim->offset);
         rec.u.trim.offset = trim->offset;
         rec.u.trim.first_block = trim->first_block;
@@ -345,6 +414,7 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         put_record(encoder, &rec);
         mr_list_push_back(&to->deletes, node);
     }
+    put_moves(encoder, from, to);
     if (from->growth) {
         struct mr_rec rec = {.type = MR_REC_GROWTH};
 
@@ -354,7 +424,6 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         to->growth_blocks = from->growth_blocks;
         from->growth = false;
     }
-    (void)store;
 }
 
 /* ---- submitting ------------------------------------------------------------------------------ */
@@ -552,8 +621,8 @@ journal_submit(struct mr_store *store)
     struct group *filling = &store->filling;
     struct encoder encoder = {
         .store = store, .at = store->set + MR_SET_HEADER_SIZE, .sequence = store->sequence + 1};
-    bool frees =
-        !mr_list_empty(&filling->trims) || !mr_list_empty(&filling->deletes) || filling->growth;
+    bool frees = !mr_list_empty(&filling->trims) || !mr_list_empty(&filling->deletes) ||
+                 !mr_list_empty(&filling->moves) || filling->growth;
     bool produce = !mr_list_empty(&filling->logs);
 
     if (store->state != GROUP_NONE || store->failed) {
@@ -610,6 +679,11 @@ frees_apply(struct mr_store *store)
     while ((node = mr_list_pop_front(&group->deletes))) {
         log_bury(MR_CONTAINER_OF(node, struct mr_log_delete, node)->log);
         mr_list_push_back(&store->deletes_done, node);
+    }
+    while ((node = mr_list_pop_front(&group->moves))) {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        move->decided(move, 0);
     }
     if (group->growth) {
         group->growth = false;

@@ -208,7 +208,7 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     for (uint32_t i = 0; i < entry->segment_count; i++) {
         struct mr_entry_segment in;
 
-        if (segment_reserve(log)) {
+        if (segment_reserve(log, 1)) {
             return -ENOMEM;
         }
         mr_entry_segment_next(&cursor, &in);

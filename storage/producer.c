@@ -268,6 +268,69 @@ producer_rollback(struct mr_log *log)
     }
 }
 
+/* Batches at or above the offset are gone. */
+void
+producer_cut(struct mr_log *log, int64_t end)
+{
+    MR_LIST_FOR_EACH(node, &log->producers)
+    {
+        struct producer *producer = MR_CONTAINER_OF(node, struct producer, node);
+
+        while (producer->count > 0 && producer->windows[producer->count - 1].offset >= end) {
+            producer->count--;
+        }
+        if (producer->durable > producer->count) {
+            producer->durable = producer->count;
+        }
+        if (producer->count == 0) {
+            producer_drop(log->store, producer);
+        }
+    }
+}
+
+/* The producers that lose batches by a cut at `end`, at most `max`, with what stays of each. */
+uint32_t
+producer_cuts(struct mr_log *log, int64_t end, struct producer_cut *out, uint32_t max)
+{
+    uint32_t n = 0;
+
+    MR_LIST_FOR_EACH(node, &log->producers)
+    {
+        const struct producer *producer = MR_CONTAINER_OF(node, struct producer, node);
+        struct producer_cut *cut = &out[n];
+
+        if (n == max || producer->windows[producer->count - 1].offset < end) {
+            continue;
+        }
+        memset(cut, 0, sizeof(*cut));
+        cut->id = producer->id;
+        cut->first_offset = producer->first_offset;
+        while (cut->count < WINDOW && producer->windows[cut->count].offset < end) {
+            cut->windows[cut->count] = producer->windows[cut->count];
+            cut->count++;
+        }
+        cut->wanted =
+            cut->count < WINDOW && cut->first_offset < (cut->count ? cut->windows[0].offset : end);
+        n++;
+    }
+    return n;
+}
+
+/* The producer has these durable windows and no others; none: it is unknown. */
+void
+producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,
+                 const struct mr_entry_window *windows, uint32_t count)
+{
+    struct producer *producer = producer_find(log, id);
+
+    if (producer) {
+        producer_drop(log->store, producer);
+    }
+    if (count > 0) {
+        producer_restore(log, id, first_offset, windows, count);
+    }
+}
+
 void
 producer_drop_log(struct mr_log *log)
 {

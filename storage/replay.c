@@ -151,7 +151,7 @@ apply_append(struct mr_log *log, const struct mr_rec_append *append, uint64_t se
         if (log_epoch_note(log, meta.leader_epoch, meta.base_offset)) {
             return -ENOMEM;
         }
-        if (segment_reserve(log)) {
+        if (segment_reserve(log, 1)) {
             return -ENOMEM;
         }
         log_applied(log, &header, meta.base_offset, position, meta.flags & MR_REC_META_ROLLS);
@@ -183,29 +183,6 @@ apply_create(struct mr_store *store, const struct mr_rec *rec)
         store->log_next = rec->log + 1;
     }
     return 0;
-}
-
-/* The log's extents leave its map; in recovery nothing is owned yet, so they are just dropped. */
-static void
-drop_below(struct mr_log *log, uint64_t block)
-{
-    uint32_t n = 0;
-
-    while (n < log->extent_count && extent_end(log->extents[n]) <= block) {
-        n++;
-    }
-    if (n == 0) {
-        return;
-    }
-    block = extent_end(log->extents[n - 1]);
-    cache_drop_below(log, block);
-    log->first_block = block;
-    for (uint32_t i = 0; i < n; i++) {
-        index_drop(log->store, log->extents[i]);
-        free(log->extents[i]);
-    }
-    memmove(log->extents, log->extents + n, (log->extent_count - n) * sizeof(*log->extents));
-    log->extent_count -= n;
 }
 
 int
@@ -256,13 +233,20 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
         if (log->start < rec->u.trim.offset) {
             log->start = rec->u.trim.offset;
             segment_trim(log);
-            drop_below(log, rec->u.trim.first_block);
+            extent_release_below(log, rec->u.trim.first_block);
         }
+        return 0;
+    case MR_REC_TRUNCATE:
+        if (rec->u.truncate.position > log->end_position ||
+            rec->u.truncate.next_block * BLOCK < log->end_position) {
+            return -EUCLEAN;
+        }
+        truncate_apply(log, &rec->u.truncate);
         return 0;
     case MR_REC_DELETE:
         log_drop_unserved(log);
         return 0;
     default:
-        return -EPROTONOSUPPORT; /* truncate, swap: written by later versions */
+        return -EPROTONOSUPPORT; /* swap: written by later versions */
     }
 }

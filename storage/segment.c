@@ -9,15 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more. 0 or -ENOMEM. */
+/* Room for `count` more. 0 or -ENOMEM. */
 int
-segment_reserve(struct mr_log *log)
+segment_reserve(struct mr_log *log, uint32_t count)
 {
     uint32_t capacity = log->segment_capacity ? log->segment_capacity * 2 : 1;
     struct log_segment *segments;
 
-    if (log->segment_count < log->segment_capacity) {
+    if (log->segment_count + count <= log->segment_capacity) {
         return 0;
+    }
+    if (capacity < log->segment_count + count) {
+        capacity = log->segment_count + count;
     }
     segments = realloc(log->segments, capacity * sizeof(*segments));
     if (!segments) {
@@ -40,6 +43,9 @@ segment_rolls(const struct mr_log *log, uint32_t size, int64_t max_timestamp, ui
         return true;
     }
     last = &log->segments[log->segment_count - 1];
+    if (last->end != log->end_position) {
+        return true; /* the log goes on elsewhere */
+    }
     if (bytes_max > 0 && last->end - last->position + size > bytes_max) {
         return true;
     }

@@ -103,7 +103,7 @@ log_of(struct fixture *f, int32_t partition)
     return log;
 }
 
-static void
+void
 append_done(struct mr_append *append)
 {
     struct sent *sent = MR_CONTAINER_OF(append, struct sent, append);

@@ -46,6 +46,8 @@ void tear_down(struct fixture *f);
 void crash(struct fixture *f);
 void turn(struct fixture *f);
 void settle(struct fixture *f);
+/* What submit() answers by: sets `answered`. */
+void append_done(struct mr_append *append);
 struct mr_log *log_of(struct fixture *f, int32_t partition);
 int submit(struct mr_log *log, struct sent *sent, uint32_t size, uint8_t fill, int64_t producer,
            int16_t epoch, int32_t sequence);
