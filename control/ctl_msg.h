@@ -50,6 +50,10 @@ struct mr_topic_limits {
     int64_t timestamp_after_ms;
     int64_t retention_ms;    /* -1: for ever */
     int64_t retention_bytes; /* -1: any number */
+    int64_t segment_ms;
+    int64_t delete_retention_ms; /* compaction: how long tombstones stay */
+    int64_t compaction_lag_min_ms, compaction_lag_max_ms;
+    double cleanable_ratio; /* compaction: part of the log that is worth it */
     bool append_time;
     bool compact;
     bool delete_old; /* cleanup.policy has delete */

@@ -13,13 +13,18 @@
 enum {
     KEY_CLEANUP_POLICY = 0,
     KEY_COMPRESSION_TYPE = 3,
+    KEY_DELETE_RETENTION_MS = 5,
+    KEY_MAX_COMPACTION_LAG_MS = 14,
     KEY_MAX_MESSAGE_BYTES = 15,
     KEY_TIMESTAMP_AFTER = 16,
     KEY_TIMESTAMP_BEFORE = 17,
     KEY_TIMESTAMP_TYPE = 18,
+    KEY_MIN_CLEANABLE_RATIO = 20,
+    KEY_MIN_COMPACTION_LAG_MS = 21,
     KEY_RETENTION_BYTES = 26,
     KEY_RETENTION_MS = 27,
     KEY_SEGMENT_BYTES = 28,
+    KEY_SEGMENT_MS = 31,
 };
 
 #define LONG_MAX_TEXT "9223372036854775807"
@@ -52,12 +57,12 @@ static const struct mr_topic_key keys[MR_TOPIC_KEYS] = {
     {"remote.log.copy.disable", MR_CONFIG_BOOLEAN, "false", NULL, false},
     {"remote.log.delete.on.disable", MR_CONFIG_BOOLEAN, "false", NULL, false},
     {"remote.storage.enable", MR_CONFIG_BOOLEAN, "false", NULL, false},
-    {"retention.bytes", MR_CONFIG_LONG, "-1", "log.retention.bytes", false},
-    {"retention.ms", MR_CONFIG_LONG, "604800000", "log.retention.ms", false},
+    {"retention.bytes", MR_CONFIG_LONG, "-1", "log.retention.bytes", true},
+    {"retention.ms", MR_CONFIG_LONG, "604800000", "log.retention.ms", true},
     {"segment.bytes", MR_CONFIG_INT, "1073741824", "log.segment.bytes", true},
     {"segment.index.bytes", MR_CONFIG_INT, "10485760", "log.index.size.max.bytes", false},
     {"segment.jitter.ms", MR_CONFIG_LONG, "0", "log.roll.jitter.ms", false},
-    {"segment.ms", MR_CONFIG_LONG, "604800000", "log.roll.ms", false},
+    {"segment.ms", MR_CONFIG_LONG, "604800000", "log.roll.ms", true},
 };
 /* clang-format on */
 
@@ -78,6 +83,31 @@ mr_topic_key_find(const char *name, size_t name_size)
     return -1;
 }
 
+/* A default that may be set in milliseconds, else in minutes, else in hours; -1 stays -1. */
+static void
+derive(const struct mr_config *config, struct mr_topic_defaults *out, unsigned slot, int key,
+       const char *ms, const char *minutes, const char *hours)
+{
+    const char *value = minutes ? mr_config_get(config, minutes) : NULL;
+    long long unit = 60 * 1000;
+    long long number;
+
+    if (mr_config_get(config, ms)) {
+        return;
+    }
+    if (!value) {
+        value = mr_config_get(config, hours);
+        unit *= 60;
+    }
+    if (!value) {
+        return;
+    }
+    number = strtoll(value, NULL, 10);
+    snprintf(out->derived[slot], sizeof(out->derived[slot]), "%lld",
+             number < 0 ? -1 : number * unit);
+    out->values[key] = out->derived[slot];
+}
+
 void
 mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults *out)
 {
@@ -86,6 +116,10 @@ mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults *out)
 
         out->values[i] = value ? value : keys[i].initial;
     }
+    /* As in Kafka the smaller unit wins. */
+    derive(config, out, 0, KEY_RETENTION_MS, "log.retention.ms", "log.retention.minutes",
+           "log.retention.hours");
+    derive(config, out, 1, KEY_SEGMENT_MS, "log.roll.ms", NULL, "log.roll.hours");
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */
@@ -164,6 +198,10 @@ mr_topic_config_check(int key, const char *value, char *error, size_t error_size
     case KEY_RETENTION_BYTES:
         return number >= -1 ? 0
                             : refuse(error, error_size, key, value, "Value must be at least -1");
+    case KEY_SEGMENT_MS:
+        return number >= 1 ? 0 : refuse(error, error_size, key, value, "Value must be at least 1");
+    case KEY_DELETE_RETENTION_MS:
+    case KEY_MIN_COMPACTION_LAG_MS:
     case KEY_TIMESTAMP_BEFORE:
     case KEY_TIMESTAMP_AFTER:
         return number >= 0 ? 0 : refuse(error, error_size, key, value, "Value must be at least 0");
@@ -199,6 +237,11 @@ mr_topic_limits_fill(const struct mr_topic_defaults *defaults, char *const overr
         .timestamp_after_ms = number_of(defaults, overrides, KEY_TIMESTAMP_AFTER),
         .retention_ms = number_of(defaults, overrides, KEY_RETENTION_MS),
         .retention_bytes = number_of(defaults, overrides, KEY_RETENTION_BYTES),
+        .segment_ms = number_of(defaults, overrides, KEY_SEGMENT_MS),
+        .delete_retention_ms = number_of(defaults, overrides, KEY_DELETE_RETENTION_MS),
+        .compaction_lag_min_ms = number_of(defaults, overrides, KEY_MIN_COMPACTION_LAG_MS),
+        .compaction_lag_max_ms = number_of(defaults, overrides, KEY_MAX_COMPACTION_LAG_MS),
+        .cleanable_ratio = strtod(value_of(defaults, overrides, KEY_MIN_CLEANABLE_RATIO), NULL),
         .append_time =
             strcmp(value_of(defaults, overrides, KEY_TIMESTAMP_TYPE), "LogAppendTime") == 0,
         .compact = strstr(policy, "compact") != NULL,

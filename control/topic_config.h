@@ -30,7 +30,8 @@ int mr_topic_key_find(const char *name, size_t name_size);
 
 /* What topics have that set nothing: from the broker's configuration, value by key index. */
 struct mr_topic_defaults {
-    const char *values[MR_TOPIC_KEYS]; /* lives as long as the configuration */
+    const char *values[MR_TOPIC_KEYS]; /* live as long as the configuration and this struct */
+    char derived[2][24];               /* from the keys that count in hours or minutes */
 };
 
 void mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults *out);

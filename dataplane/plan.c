@@ -384,6 +384,8 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     }
     server->fetches_parked_max = server->connections_max;
     server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
+    server->retention_check_ns =
+        (uint64_t)mr_config_long(config, "log.retention.check.interval.ms") * MR_NS_PER_MS;
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
     plan->store.logs_max = share(mr_config_long(config, "partitions.max"), plan->store_count);
     plan->store.producers_max =

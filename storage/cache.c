@@ -454,7 +454,9 @@ cache_cut_above(struct mr_log *log, uint64_t position)
             break;
         }
         if (chunk->block * BLOCK >= position) {
-            cache_detach(chunk);
+            if (!chunk->loading) { /* else nobody will look at it where it ends up */
+                cache_detach(chunk);
+            }
             continue;
         }
         for (unsigned i = 0; i < chunk->blocks; i++) {
@@ -472,6 +474,9 @@ cache_cut_above(struct mr_log *log, uint64_t position)
             } else {
                 state->fill = (uint16_t)keep;
                 state->placed = state->placed < keep ? state->placed : (uint16_t)keep;
+                if (state->need > keep) {
+                    cache_need(chunk, i, state->placed < keep ? (uint16_t)keep : 0);
+                }
             }
             cache_update(chunk, i, was);
         }

@@ -372,6 +372,36 @@ chain_extents(struct mr_log *log, uint32_t count)
 }
 
 static uint32_t
+durable_segments(const struct mr_log *log)
+{
+    uint32_t n = log->segment_count;
+
+    while (n > 0 && log->segments[n - 1].first_offset >= log->durable) {
+        n--;
+    }
+    return n;
+}
+
+static void
+chain_segments(struct mr_log *log, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct log_segment *segment = &log->segments[i];
+        struct mr_entry_segment out = {
+            .first_offset = segment->first_offset,
+            .position = segment->position,
+            .end = segment->end < log->durable_position ? segment->end : log->durable_position,
+            .first_timestamp = segment->first_timestamp,
+            .max_timestamp = segment->max_timestamp,
+        };
+        uint8_t bytes[MR_ENTRY_SEGMENT_SIZE];
+
+        mr_entry_segment_encode(&out, bytes);
+        chain_append(log->store, bytes, sizeof(bytes));
+    }
+}
+
+static uint32_t
 durable_epochs(const struct mr_log *log)
 {
     uint32_t n = 0;
@@ -396,6 +426,9 @@ cut_log(struct mr_log *log)
         .end = log->durable,
         .end_position = log->durable_position,
         .epoch_count = durable_epochs(log),
+        .segment_count = durable_segments(log),
+        .clean = log->clean,
+        .horizon = log->horizon,
     };
     uint8_t bytes[MR_ENTRY_HEADER_SIZE];
     size_t carry_size, windows_size = producer_size(log);
@@ -412,10 +445,12 @@ cut_log(struct mr_log *log)
     entry.carry_count = cut_blocks(log, &carry_size);
     producer_encode(log, windows, &entry.producer_count);
     entry.size = (uint32_t)(MR_ENTRY_HEADER_SIZE + entry.extent_count * MR_ENTRY_EXTENT_SIZE +
+                            entry.segment_count * MR_ENTRY_SEGMENT_SIZE +
                             entry.epoch_count * MR_ENTRY_EPOCH_SIZE + windows_size + carry_size);
     mr_entry_header_encode(&entry, bytes);
     chain_append(store, bytes, sizeof(bytes));
     chain_extents(log, entry.extent_count);
+    chain_segments(log, entry.segment_count);
     for (uint32_t i = 0; i < entry.epoch_count; i++) {
         mr_entry_epoch_encode(log->epochs[i].epoch, log->epochs[i].start, bytes);
         chain_append(store, bytes, MR_ENTRY_EPOCH_SIZE);

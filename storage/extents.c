@@ -75,9 +75,14 @@ extent_dispose(struct mr_store *store, struct extent *extent)
 
 /* The extent has left its log, and that is durable: its blocks are free when nothing reads or
  * writes them any more. */
-static void
+void
 extent_leave(struct mr_store *store, struct extent *extent)
 {
+    if (store->replaying) { /* nothing is owned yet */
+        index_drop(store, extent);
+        free(extent);
+        return;
+    }
     if (extent->busy == 0) {
         extent_dispose(store, extent);
         return;
@@ -98,6 +103,16 @@ extent_unbusy(struct mr_store *store, struct extent *extent)
     }
 }
 
+/* Where the next extent begins: behind the last one, or where the log goes on after a truncation.
+ */
+uint64_t
+extent_next_block(const struct mr_log *log)
+{
+    uint64_t have = log->extent_count ? extent_end(log->extents[log->extent_count - 1]) : 0;
+
+    return have > log->end_position / BLOCK ? have : log->end_position / BLOCK;
+}
+
 /* Makes sure that extents reach to `end_position`; `added` says how many are new, for the set.
  * 0, -ENOSPC or -ENOMEM, nothing is changed then. */
 int
@@ -105,8 +120,7 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
 {
     struct mr_store *store = log->store;
     uint64_t last = (end_position + BLOCK - 1) / BLOCK;
-    uint64_t have = log->extent_count ? extent_end(log->extents[log->extent_count - 1])
-                                      : log->end_position / BLOCK;
+    uint64_t have = extent_next_block(log);
 
     *added = 0;
     while (have < last) {

@@ -141,8 +141,15 @@ enum mr_rec_type {
 #define MR_REC_IMAGE_SIZE    32u
 #define MR_REC_ALLOCATE_SIZE 40u
 #define MR_REC_CREATE_SIZE   40u
-#define MR_REC_SMALL_SIZE    32u /* trim, truncate, epoch, void, growth */
-#define MR_REC_SWAP_SIZE     64u /* then the references that come instead */
+#define MR_REC_SMALL_SIZE    32u /* trim, epoch, void, growth */
+#define MR_REC_TRUNCATE_SIZE 64u /* then producers, as in an entry */
+#define MR_REC_SWAP_SIZE     64u /* then extents and segments, as in an entry */
+
+/* A log's bytes begin here. Cleaned bytes get places below what they replace, so that no logical
+ * block is ever used twice; there is room for 2^60 bytes of them. */
+#define MR_FORMAT_LOG_BLOCK (1ull << 48)
+
+#define MR_REC_META_ROLLS   1u /* this batch starts a segment */
 
 /* One batch of an append record. */
 struct mr_rec_meta {
@@ -152,7 +159,7 @@ struct mr_rec_meta {
     int64_t producer_id;
     uint32_t size;
     int32_t last_offset_delta;
-    int32_t max_timestamp_delta;
+    uint32_t flags; /* MR_REC_META_ */
     int32_t record_count;
     int32_t base_sequence;
     int32_t leader_epoch;
@@ -174,12 +181,27 @@ struct mr_rec_append {
     const uint8_t *tail;
 };
 
+/* Everything at and above `position` is gone; the log goes on at a block that was never written. */
+struct mr_rec_truncate {
+    int64_t end;       /* next offset */
+    int64_t start;     /* log start */
+    uint64_t position; /* the first byte that is gone */
+    uint64_t next_block;
+    uint32_t producer_count; /* these have other windows now, those with 0 windows none */
+    uint32_t producers_size;
+    const uint8_t *producers; /* walk with a cursor */
+};
+
+/* The segments that start below `offset`, and the extents wholly below `below_block`, are replaced.
+ */
 struct mr_rec_swap {
-    uint64_t generation; /* of the log's extent map that this replaces */
-    uint64_t first_block;
-    uint64_t block_count;
-    uint32_t ref_count;
-    const uint8_t *refs; /* decode with mr_extent_ref_decode() */
+    int64_t offset; /* clean up to here: first offset of the first segment that stays */
+    uint64_t below_block;
+    int64_t horizon; /* when tombstones that were kept may go; INT64_MAX: none were */
+    uint32_t extent_count;
+    uint32_t segment_count;
+    const uint8_t *extents; /* walk with a cursor */
+    size_t extents_size;    /* of both */
 };
 
 struct mr_rec {
@@ -200,10 +222,7 @@ struct mr_rec {
             int64_t offset;
             uint64_t first_block; /* extents wholly below this logical block leave the log */
         } trim;
-        struct {
-            int64_t offset;
-            uint64_t first_block; /* the log goes on there */
-        } truncate;
+        struct mr_rec_truncate truncate;
         struct {
             struct mr_uuid topic_id;
             int32_t partition;
@@ -254,10 +273,11 @@ int mr_extent_ref_decode(const uint8_t in[MR_EXTENT_REF_SIZE], struct mr_extent_
 
 /* ---- checkpoint entry: one log --------------------------------------------------------------- */
 
-#define MR_ENTRY_HEADER_SIZE   96u
+#define MR_ENTRY_HEADER_SIZE   112u
 #define MR_ENTRY_EXTENT_SIZE   48u
+#define MR_ENTRY_SEGMENT_SIZE  40u
 #define MR_ENTRY_EPOCH_SIZE    16u
-#define MR_ENTRY_PRODUCER_SIZE 16u
+#define MR_ENTRY_PRODUCER_SIZE 24u
 #define MR_ENTRY_WINDOW_SIZE   24u
 #define MR_ENTRY_CARRY_SIZE    16u
 #define MR_PRODUCER_WINDOW     5u
@@ -268,6 +288,14 @@ struct mr_entry_extent {
     int64_t first_offset; /* of the first batch that starts at or behind it; -1: none yet */
     uint64_t first_position;
     int64_t max_timestamp; /* at least that of every batch that starts in it */
+};
+
+/* A segment: consecutive batches, in consecutive bytes. */
+struct mr_entry_segment {
+    int64_t first_offset;
+    uint64_t position, end;  /* bytes [position, end) */
+    int64_t first_timestamp; /* maximum of its first batch */
+    int64_t max_timestamp;   /* at least that of every batch */
 };
 
 struct mr_entry_window {
@@ -289,12 +317,16 @@ struct mr_entry {
     uint32_t epoch_count;
     uint32_t producer_count;
     uint32_t carry_count;
-    uint32_t size; /* of the whole entry */
+    uint32_t segment_count;
+    int64_t clean;   /* compacted below this offset */
+    int64_t horizon; /* as in a swap */
+    uint32_t size;   /* of the whole entry */
     const uint8_t *body;
     size_t body_size;
 };
 
-/* A place in an entry's body; the four kinds of items follow each other in this order. */
+/* A place in an entry's body; extents, segments, epochs, producers and carried blocks follow each
+ * other in this order. */
 struct mr_entry_cursor {
     const uint8_t *at;
     const uint8_t *end;
@@ -304,7 +336,11 @@ void mr_entry_header_encode(const struct mr_entry *entry, uint8_t out[MR_ENTRY_H
 void mr_entry_extent_encode(const struct mr_entry_extent *extent,
                             uint8_t out[MR_ENTRY_EXTENT_SIZE]);
 void mr_entry_epoch_encode(int32_t epoch, int64_t start, uint8_t out[MR_ENTRY_EPOCH_SIZE]);
-void mr_entry_producer_encode(int64_t id, uint32_t windows, uint8_t out[MR_ENTRY_PRODUCER_SIZE]);
+void mr_entry_segment_encode(const struct mr_entry_segment *segment,
+                             uint8_t out[MR_ENTRY_SEGMENT_SIZE]);
+/* `first_offset`: of the first batch of this producer that the entry ever knew. */
+void mr_entry_producer_encode(int64_t id, uint32_t windows, int64_t first_offset,
+                              uint8_t out[MR_ENTRY_PRODUCER_SIZE]);
 void mr_entry_window_encode(const struct mr_entry_window *window,
                             uint8_t out[MR_ENTRY_WINDOW_SIZE]);
 void mr_entry_carry_encode(uint64_t block, uint32_t size, uint8_t out[MR_ENTRY_CARRY_SIZE]);
@@ -318,8 +354,9 @@ void mr_entry_cursor_init(struct mr_entry_cursor *cursor, const struct mr_entry 
 /* Each moves behind one item. -EBADMSG where the body ends before it. */
 int mr_entry_extent_next(struct mr_entry_cursor *cursor, struct mr_entry_extent *out);
 int mr_entry_epoch_next(struct mr_entry_cursor *cursor, int32_t *epoch, int64_t *start);
-int mr_entry_producer_next(struct mr_entry_cursor *cursor, int64_t *id, uint32_t *count,
-                           struct mr_entry_window windows[MR_PRODUCER_WINDOW]);
+int mr_entry_segment_next(struct mr_entry_cursor *cursor, struct mr_entry_segment *out);
+int mr_entry_producer_next(struct mr_entry_cursor *cursor, int64_t *id, int64_t *first_offset,
+                           uint32_t *count, struct mr_entry_window windows[MR_PRODUCER_WINDOW]);
 int mr_entry_carry_next(struct mr_entry_cursor *cursor, uint64_t *block, uint32_t *size,
                         const uint8_t **bytes);
 

@@ -7,7 +7,8 @@
 #include "dataplane/base/endian.h"
 
 /* Logical blocks and positions stay below this, so that sums cannot overflow. */
-#define LOGICAL_MAX (1ull << 50)
+#define LOGICAL_MAX  (1ull << 50)
+#define POSITION_MAX (LOGICAL_MAX * MR_FORMAT_BLOCK)
 
 static size_t
 pad8(size_t size)
@@ -31,9 +32,11 @@ mr_rec_size(const struct mr_rec *rec)
     case MR_REC_DELETE:
         return MR_REC_HEADER_SIZE;
     case MR_REC_SWAP:
-        return MR_REC_SWAP_SIZE + (size_t)rec->u.swap.ref_count * MR_EXTENT_REF_SIZE;
-    case MR_REC_TRIM:
+        return MR_REC_SWAP_SIZE + (size_t)rec->u.swap.extent_count * MR_ENTRY_EXTENT_SIZE +
+               (size_t)rec->u.swap.segment_count * MR_ENTRY_SEGMENT_SIZE;
     case MR_REC_TRUNCATE:
+        return MR_REC_TRUNCATE_SIZE + (size_t)rec->u.truncate.producers_size;
+    case MR_REC_TRIM:
     case MR_REC_EPOCH:
     case MR_REC_VOID:
     case MR_REC_GROWTH:
@@ -51,7 +54,7 @@ mr_rec_meta_encode(const struct mr_rec_meta *meta, uint8_t out[MR_REC_META_SIZE]
     mr_le64_put(out + 24, (uint64_t)meta->producer_id);
     mr_le32_put(out + 32, meta->size);
     mr_le32_put(out + 36, (uint32_t)meta->last_offset_delta);
-    mr_le32_put(out + 40, (uint32_t)meta->max_timestamp_delta);
+    mr_le32_put(out + 40, meta->flags);
     mr_le32_put(out + 44, (uint32_t)meta->record_count);
     mr_le32_put(out + 48, (uint32_t)meta->base_sequence);
     mr_le32_put(out + 52, (uint32_t)meta->leader_epoch);
@@ -69,7 +72,7 @@ mr_rec_meta_decode(const uint8_t in[MR_REC_META_SIZE], struct mr_rec_meta *out)
     out->producer_id = (int64_t)mr_le64_get(in + 24);
     out->size = mr_le32_get(in + 32);
     out->last_offset_delta = (int32_t)mr_le32_get(in + 36);
-    out->max_timestamp_delta = (int32_t)mr_le32_get(in + 40);
+    out->flags = mr_le32_get(in + 40);
     out->record_count = (int32_t)mr_le32_get(in + 44);
     out->base_sequence = (int32_t)mr_le32_get(in + 48);
     out->leader_epoch = (int32_t)mr_le32_get(in + 52);
@@ -93,6 +96,34 @@ append_encode(const struct mr_rec_append *append, uint8_t *out)
     }
     if (append->tail) {
         memcpy(bytes + append->head_size, append->tail, append->tail_size);
+    }
+}
+
+static void
+truncate_encode(const struct mr_rec_truncate *truncate, uint8_t *out)
+{
+    mr_le64_put(out + 16, (uint64_t)truncate->end);
+    mr_le64_put(out + 24, (uint64_t)truncate->start);
+    mr_le64_put(out + 32, truncate->position);
+    mr_le64_put(out + 40, truncate->next_block);
+    mr_le32_put(out + 48, truncate->producer_count);
+    mr_le32_put(out + 52, 0);
+    mr_le64_put(out + 56, 0);
+    if (truncate->producers_size > 0) {
+        memcpy(out + MR_REC_TRUNCATE_SIZE, truncate->producers, truncate->producers_size);
+    }
+}
+
+static void
+swap_encode(const struct mr_rec_swap *swap, uint8_t *out, size_t size)
+{
+    mr_le64_put(out + 16, (uint64_t)swap->offset);
+    mr_le64_put(out + 24, swap->below_block);
+    mr_le64_put(out + 32, (uint64_t)swap->horizon);
+    mr_le32_put(out + 40, swap->extent_count);
+    mr_le32_put(out + 44, swap->segment_count);
+    if (size > MR_REC_SWAP_SIZE) {
+        memcpy(out + MR_REC_SWAP_SIZE, swap->extents, size - MR_REC_SWAP_SIZE);
     }
 }
 
@@ -126,8 +157,7 @@ mr_rec_encode(const struct mr_rec *rec, uint8_t *out)
         mr_le64_put(out + 24, rec->u.trim.first_block);
         break;
     case MR_REC_TRUNCATE:
-        mr_le64_put(out + 16, (uint64_t)rec->u.truncate.offset);
-        mr_le64_put(out + 24, rec->u.truncate.first_block);
+        truncate_encode(&rec->u.truncate, out);
         break;
     case MR_REC_CREATE:
         memcpy(out + 16, rec->u.create.topic_id.bytes, 16);
@@ -143,12 +173,7 @@ mr_rec_encode(const struct mr_rec *rec, uint8_t *out)
         mr_le64_put(out + 16, rec->u.growth.size_blocks);
         break;
     case MR_REC_SWAP:
-        mr_le64_put(out + 16, rec->u.swap.generation);
-        mr_le64_put(out + 24, rec->u.swap.first_block);
-        mr_le64_put(out + 32, rec->u.swap.block_count);
-        mr_le32_put(out + 40, rec->u.swap.ref_count);
-        memcpy(out + MR_REC_SWAP_SIZE, rec->u.swap.refs,
-               (size_t)rec->u.swap.ref_count * MR_EXTENT_REF_SIZE);
+        swap_encode(&rec->u.swap, out, size);
         break;
     case MR_REC_DELETE:
         break;
@@ -173,7 +198,7 @@ append_decode(const uint8_t *at, size_t size, struct mr_rec_append *out)
     out->crc = mr_le32_get(at + 40);
     metas_size = (uint64_t)out->meta_count * MR_REC_META_SIZE;
     total = MR_REC_APPEND_SIZE + metas_size + out->head_size + out->tail_size;
-    if (out->meta_count == 0 || out->position > LOGICAL_MAX || pad8(total) != size) {
+    if (out->meta_count == 0 || out->position > POSITION_MAX || pad8(total) != size) {
         return -EBADMSG;
     }
     if (out->run_blocks ? out->head_size >= MR_FORMAT_BLOCK || out->tail_size >= MR_FORMAT_BLOCK ||
@@ -202,28 +227,86 @@ append_decode(const uint8_t *at, size_t size, struct mr_rec_append *out)
 }
 
 static int
-swap_decode(const uint8_t *at, size_t size, struct mr_rec_swap *out)
+truncate_decode(const uint8_t *at, size_t size, struct mr_rec_truncate *out)
 {
-    if (size < MR_REC_SWAP_SIZE) {
-        return -EBADMSG;
-    }
-    out->generation = mr_le64_get(at + 16);
-    out->first_block = mr_le64_get(at + 24);
-    out->block_count = mr_le64_get(at + 32);
-    out->ref_count = mr_le32_get(at + 40);
-    out->refs = at + MR_REC_SWAP_SIZE;
-    if (out->first_block > LOGICAL_MAX || out->block_count > LOGICAL_MAX ||
-        size != MR_REC_SWAP_SIZE + (uint64_t)out->ref_count * MR_EXTENT_REF_SIZE) {
-        return -EBADMSG;
-    }
-    for (uint32_t i = 0; i < out->ref_count; i++) {
-        struct mr_extent_ref ref;
+    struct mr_entry_window windows[MR_PRODUCER_WINDOW];
+    struct mr_entry_cursor cursor;
+    uint32_t count;
+    int64_t id, first;
 
-        if (mr_extent_ref_decode(out->refs + (size_t)i * MR_EXTENT_REF_SIZE, &ref)) {
+    if (size < MR_REC_TRUNCATE_SIZE) {
+        return -EBADMSG;
+    }
+    out->end = (int64_t)mr_le64_get(at + 16);
+    out->start = (int64_t)mr_le64_get(at + 24);
+    out->position = mr_le64_get(at + 32);
+    out->next_block = mr_le64_get(at + 40);
+    out->producer_count = mr_le32_get(at + 48);
+    out->producers = at + MR_REC_TRUNCATE_SIZE;
+    out->producers_size = (uint32_t)(size - MR_REC_TRUNCATE_SIZE);
+    if (out->start < 0 || out->end < out->start || out->next_block > LOGICAL_MAX ||
+        out->position > out->next_block * MR_FORMAT_BLOCK) {
+        return -EBADMSG;
+    }
+    cursor = (struct mr_entry_cursor){out->producers, out->producers + out->producers_size};
+    for (uint32_t i = 0; i < out->producer_count; i++) {
+        if (mr_entry_producer_next(&cursor, &id, &first, &count, windows)) {
             return -EBADMSG;
         }
     }
+    return cursor.at == cursor.end ? 0 : -EBADMSG;
+}
+
+/* Extents and segments follow each other upwards. */
+static int
+map_check(struct mr_entry_cursor *cursor, uint32_t extent_count, uint32_t segment_count)
+{
+    uint64_t have = 0, end = 0;
+    int64_t offset = -1;
+
+    for (uint32_t i = 0; i < extent_count; i++) {
+        struct mr_entry_extent extent;
+
+        if (mr_entry_extent_next(cursor, &extent) || extent.first_block < have) {
+            return -EBADMSG;
+        }
+        have = extent.first_block + (1ull << extent.ref.order);
+    }
+    for (uint32_t i = 0; i < segment_count; i++) {
+        struct mr_entry_segment segment;
+
+        if (mr_entry_segment_next(cursor, &segment) || segment.first_offset <= offset ||
+            segment.position < end) {
+            return -EBADMSG;
+        }
+        offset = segment.first_offset;
+        end = segment.end;
+    }
     return 0;
+}
+
+static int
+swap_decode(const uint8_t *at, size_t size, struct mr_rec_swap *out)
+{
+    struct mr_entry_cursor cursor;
+
+    if (size < MR_REC_SWAP_SIZE) {
+        return -EBADMSG;
+    }
+    out->offset = (int64_t)mr_le64_get(at + 16);
+    out->below_block = mr_le64_get(at + 24);
+    out->horizon = (int64_t)mr_le64_get(at + 32);
+    out->extent_count = mr_le32_get(at + 40);
+    out->segment_count = mr_le32_get(at + 44);
+    out->extents = at + MR_REC_SWAP_SIZE;
+    out->extents_size = size - MR_REC_SWAP_SIZE;
+    if (out->offset < 0 || out->below_block > LOGICAL_MAX ||
+        out->extents_size != (uint64_t)out->extent_count * MR_ENTRY_EXTENT_SIZE +
+                                 (uint64_t)out->segment_count * MR_ENTRY_SEGMENT_SIZE) {
+        return -EBADMSG;
+    }
+    cursor = (struct mr_entry_cursor){out->extents, out->extents + out->extents_size};
+    return map_check(&cursor, out->extent_count, out->segment_count);
 }
 
 static int
@@ -237,11 +320,6 @@ small_decode(const uint8_t *at, size_t size, struct mr_rec *out)
         out->u.trim.offset = (int64_t)mr_le64_get(at + 16);
         out->u.trim.first_block = mr_le64_get(at + 24);
         return out->u.trim.offset < 0 || out->u.trim.first_block > LOGICAL_MAX ? -EBADMSG : 0;
-    case MR_REC_TRUNCATE:
-        out->u.truncate.offset = (int64_t)mr_le64_get(at + 16);
-        out->u.truncate.first_block = mr_le64_get(at + 24);
-        return out->u.truncate.offset < 0 || out->u.truncate.first_block > LOGICAL_MAX ? -EBADMSG
-                                                                                       : 0;
     case MR_REC_EPOCH:
         out->u.epoch.incarnation = mr_le64_get(at + 16);
         return 0;
@@ -310,8 +388,9 @@ mr_rec_decode(const uint8_t *records, size_t size, size_t *at, struct mr_rec *ou
         return rec_size == MR_REC_HEADER_SIZE ? 1 : -EBADMSG;
     case MR_REC_SWAP:
         return swap_decode(rec, rec_size, &out->u.swap) ? -EBADMSG : 1;
-    case MR_REC_TRIM:
     case MR_REC_TRUNCATE:
+        return truncate_decode(rec, rec_size, &out->u.truncate) ? -EBADMSG : 1;
+    case MR_REC_TRIM:
     case MR_REC_EPOCH:
     case MR_REC_VOID:
     case MR_REC_GROWTH:
@@ -338,6 +417,9 @@ mr_entry_header_encode(const struct mr_entry *entry, uint8_t out[MR_ENTRY_HEADER
     mr_le32_put(out + 76, entry->epoch_count);
     mr_le32_put(out + 80, entry->producer_count);
     mr_le32_put(out + 84, entry->carry_count);
+    mr_le32_put(out + 88, entry->segment_count);
+    mr_le64_put(out + 96, (uint64_t)entry->clean);
+    mr_le64_put(out + 104, (uint64_t)entry->horizon);
 }
 
 void
@@ -359,11 +441,23 @@ mr_entry_epoch_encode(int32_t epoch, int64_t start, uint8_t out[MR_ENTRY_EPOCH_S
 }
 
 void
-mr_entry_producer_encode(int64_t id, uint32_t windows, uint8_t out[MR_ENTRY_PRODUCER_SIZE])
+mr_entry_segment_encode(const struct mr_entry_segment *segment, uint8_t out[MR_ENTRY_SEGMENT_SIZE])
+{
+    mr_le64_put(out, (uint64_t)segment->first_offset);
+    mr_le64_put(out + 8, segment->position);
+    mr_le64_put(out + 16, segment->end);
+    mr_le64_put(out + 24, (uint64_t)segment->first_timestamp);
+    mr_le64_put(out + 32, (uint64_t)segment->max_timestamp);
+}
+
+void
+mr_entry_producer_encode(int64_t id, uint32_t windows, int64_t first_offset,
+                         uint8_t out[MR_ENTRY_PRODUCER_SIZE])
 {
     mr_le64_put(out, (uint64_t)id);
     mr_le32_put(out + 8, windows);
     mr_le32_put(out + 12, 0);
+    mr_le64_put(out + 16, (uint64_t)first_offset);
 }
 
 void
@@ -432,8 +526,24 @@ mr_entry_epoch_next(struct mr_entry_cursor *cursor, int32_t *epoch, int64_t *sta
 }
 
 int
-mr_entry_producer_next(struct mr_entry_cursor *cursor, int64_t *id, uint32_t *count,
-                       struct mr_entry_window windows[MR_PRODUCER_WINDOW])
+mr_entry_segment_next(struct mr_entry_cursor *cursor, struct mr_entry_segment *out)
+{
+    const uint8_t *at = cursor_take(cursor, MR_ENTRY_SEGMENT_SIZE);
+
+    if (!at) {
+        return -EBADMSG;
+    }
+    out->first_offset = (int64_t)mr_le64_get(at);
+    out->position = mr_le64_get(at + 8);
+    out->end = mr_le64_get(at + 16);
+    out->first_timestamp = (int64_t)mr_le64_get(at + 24);
+    out->max_timestamp = (int64_t)mr_le64_get(at + 32);
+    return out->position > out->end || out->end > POSITION_MAX ? -EBADMSG : 0;
+}
+
+int
+mr_entry_producer_next(struct mr_entry_cursor *cursor, int64_t *id, int64_t *first_offset,
+                       uint32_t *count, struct mr_entry_window windows[MR_PRODUCER_WINDOW])
 {
     const uint8_t *at = cursor_take(cursor, MR_ENTRY_PRODUCER_SIZE);
 
@@ -442,7 +552,8 @@ mr_entry_producer_next(struct mr_entry_cursor *cursor, int64_t *id, uint32_t *co
     }
     *id = (int64_t)mr_le64_get(at);
     *count = mr_le32_get(at + 8);
-    if (*count == 0 || *count > MR_PRODUCER_WINDOW) {
+    *first_offset = (int64_t)mr_le64_get(at + 16);
+    if (*count > MR_PRODUCER_WINDOW) {
         return -EBADMSG;
     }
     for (uint32_t i = 0; i < *count; i++) {
@@ -481,29 +592,20 @@ entry_body_check(const struct mr_entry *entry)
 {
     struct mr_entry_cursor cursor;
     struct mr_entry_window windows[MR_PRODUCER_WINDOW];
-    struct mr_entry_extent extent;
     const uint8_t *bytes;
-    uint64_t block, have = 0;
+    uint64_t block;
     uint32_t count, size;
     int32_t epoch;
-    int64_t value;
-    int error = 0;
+    int64_t value, first;
+    int error;
 
     mr_entry_cursor_init(&cursor, entry);
-    for (uint32_t i = 0; i < entry->extent_count && !error; i++) {
-        error = mr_entry_extent_next(&cursor, &extent);
-        if (!error && i > 0 && extent.first_block != have) {
-            error = -EBADMSG; /* a log's extents follow each other */
-        }
-        if (!error) {
-            have = extent.first_block + (1ull << extent.ref.order);
-        }
-    }
+    error = map_check(&cursor, entry->extent_count, entry->segment_count);
     for (uint32_t i = 0; i < entry->epoch_count && !error; i++) {
         error = mr_entry_epoch_next(&cursor, &epoch, &value);
     }
     for (uint32_t i = 0; i < entry->producer_count && !error; i++) {
-        error = mr_entry_producer_next(&cursor, &value, &count, windows);
+        error = mr_entry_producer_next(&cursor, &value, &first, &count, windows);
     }
     for (uint32_t i = 0; i < entry->carry_count && !error; i++) {
         error = mr_entry_carry_next(&cursor, &block, &size, &bytes);
@@ -541,11 +643,14 @@ mr_entry_decode(const uint8_t *chain, size_t size, size_t *at, struct mr_entry *
     out->epoch_count = mr_le32_get(in + 76);
     out->producer_count = mr_le32_get(in + 80);
     out->carry_count = mr_le32_get(in + 84);
+    out->segment_count = mr_le32_get(in + 88);
+    out->clean = (int64_t)mr_le64_get(in + 96);
+    out->horizon = (int64_t)mr_le64_get(in + 104);
     out->body = in + MR_ENTRY_HEADER_SIZE;
     out->body_size = out->size - MR_ENTRY_HEADER_SIZE;
     *at += out->size;
     if (out->log == 0 || out->start < 0 || out->end < out->start ||
-        out->end_position > LOGICAL_MAX * MR_FORMAT_BLOCK || entry_body_check(out)) {
+        out->end_position > POSITION_MAX || entry_body_check(out)) {
         return -EBADMSG;
     }
     return 1;

@@ -2,7 +2,8 @@
  *
  * Who does what: store.c life, answers, ticks; open.c recovery; journal.c groups and sets;
  * checkpoint.c; writeback.c; cache.c memory of recent bytes; log.c append, trim, watches; extents.c
- * a log's map; producer.c idempotence; read.c, find.c reads. Thread: the store's. */
+ * a log's map; segment.c what retention and compaction count in, and where a log's bytes jump;
+ * producer.c idempotence; read.c, find.c reads. Thread: the store's. */
 #ifndef MR_STORAGE_INTERNAL_H
 #define MR_STORAGE_INTERNAL_H
 
@@ -24,8 +25,8 @@
 #define WRITE_SLICES  16u /* chunks of one write or load */
 #define RUN_SLICES    64u /* slices of one direct write */
 #define READS_MAX     4096u
-#define READ_SLICES   40u
-#define HINTS         4u
+#define READ_SLICES   32u
+#define HINTS         2u
 #define SHUNNED_MAX   64u
 
 /* ---- cache ----------------------------------------------------------------------------------- */
@@ -100,6 +101,15 @@ struct log_epoch {
     int64_t start;
 };
 
+/* Batches that follow each other in consecutive bytes. The next segment's bytes may lie elsewhere:
+ * behind a truncation or a compaction there is a hole between two of them. */
+struct log_segment {
+    int64_t first_offset;
+    uint64_t position, end;  /* the last one's end moves with the log's */
+    int64_t first_timestamp; /* maximum of its first batch */
+    int64_t max_timestamp;   /* at least that of every batch */
+};
+
 struct log_hint {
     int64_t offset;
     uint64_t position;
@@ -129,6 +139,16 @@ struct mr_log {
 
     struct extent **extents;
     uint32_t extent_count, extent_capacity;
+    struct log_segment *segments;
+    uint32_t segment_count, segment_capacity;
+    uint32_t holes;        /* between segments */
+    uint64_t closed_bytes; /* in all but the last one */
+    bool roll;             /* the next batch starts a segment */
+    int64_t rolled_ms;     /* wall clock when the last one began, as far as this process knows */
+    uint32_t generation;   /* of positions: a truncation or a swap moves them */
+    uint32_t moves;        /* trims, truncations and swaps that went into a set */
+    int64_t clean;         /* compacted below this offset */
+    int64_t horizon;       /* when tombstones that were kept may go; INT64_MAX: none were */
     struct log_epoch *epochs;
     uint32_t epoch_count, epoch_capacity;
     struct chunk **chunks;
@@ -150,6 +170,20 @@ struct mr_log {
     bool failed;
     bool run_failed; /* in the group in flight */
     bool tail_loading;
+    bool truncating; /* appends wait */
+};
+
+/* ---- moves ----------------------------------------------------------------------------------- */
+
+/* A record that moves where a log's bytes lie. Its size is part of the group's estimate from
+ * move_queue() on. */
+struct log_move {
+    struct mr_list node;
+    struct mr_log *log;
+    struct mr_rec rec;
+    uint32_t moves; /* of the log, when it was made: it is dropped where they have changed */
+    /* The record is durable (error 0), was dropped (-ESTALE), or the store or log is gone. */
+    void (*decided)(struct log_move *move, int error);
 };
 
 /* ---- group ----------------------------------------------------------------------------------- */
@@ -167,6 +201,7 @@ struct group {
     struct mr_list logs;
     struct mr_list trims;   /* struct mr_log_trim */
     struct mr_list deletes; /* struct mr_log_delete */
+    struct mr_list moves;   /* struct log_move: truncations and swaps */
 };
 
 enum group_state {
@@ -215,9 +250,10 @@ struct read_state {
     struct mr_list node; /* store->reads_free, log->reads or store->reads_ready */
     struct mr_list all;  /* store->reads_all */
     struct mr_read *read;
-    uint64_t position; /* of the batch looked at */
-    int64_t offset;    /* at least this must it start with */
-    uint64_t wanted;   /* the load that it waits for: [wanted, wanted_end) */
+    uint64_t position;   /* of the batch looked at */
+    int64_t offset;      /* at least this must it start with */
+    uint32_t generation; /* of the log, when the position was found */
+    uint64_t wanted;     /* the load that it waits for: [wanted, wanted_end) */
     uint64_t wanted_end;
     unsigned tries; /* loads since it last came forward */
     bool cold;      /* something was loaded for it: check the batches */
@@ -369,7 +405,8 @@ struct mr_store {
     size_t index_bytes;
 
     /* what is owed to callers */
-    struct mr_list answers, trims_done, deletes_done, fired;
+    struct mr_list answers, trims_done, deletes_done, fired, truncates_done;
+    struct mr_list truncates; /* in progress */
 };
 
 /* store.c */
@@ -423,12 +460,36 @@ struct extent *extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba
 void extent_undo(struct mr_log *log);
 void extent_release_below(struct mr_log *log, uint64_t block);
 void extent_release_all(struct mr_log *log);
+void extent_leave(struct mr_store *store, struct extent *extent);
 void extent_unbusy(struct mr_store *store, struct extent *extent);
 void extent_note_batch(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
                        int64_t max_timestamp);
 uint64_t extent_trim_block(const struct mr_log *log, int64_t offset);
+uint64_t extent_next_block(const struct mr_log *log);
 bool extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba);
 void extent_forget_above(struct mr_log *log, uint64_t position);
+
+/* replica.c */
+void replica_durable(struct mr_append *append);
+
+/* truncate.c */
+bool truncate_step(struct mr_store *store);
+void truncate_deinit(struct mr_store *store);
+void truncate_apply(struct mr_log *log, const struct mr_rec_truncate *rec);
+
+/* segment.c */
+int segment_reserve(struct mr_log *log, uint32_t count);
+bool segment_rolls(const struct mr_log *log, uint32_t size, int64_t max_timestamp,
+                   uint32_t bytes_max, int64_t ms_max);
+void segment_note(struct mr_log *log, int64_t offset, uint64_t position, uint32_t size,
+                  int64_t max_timestamp, bool starts);
+bool segment_starts_at(const struct mr_log *log, uint64_t position);
+void segment_cut(struct mr_log *log, uint64_t position);
+void segment_trim(struct mr_log *log);
+void segment_recount(struct mr_log *log);
+uint64_t log_span_end(const struct mr_log *log, uint64_t position);
+uint64_t log_position_next(const struct mr_log *log, uint64_t position);
+uint64_t log_bytes_end(const struct mr_log *log);
 
 /* index.c */
 void index_note(struct mr_log *log, struct extent *extent, int64_t offset, uint64_t position,
@@ -447,14 +508,31 @@ void log_drop_unserved(struct mr_log *log);
 void log_free(struct mr_log *log);
 void log_bury(struct mr_log *log);
 void log_maybe_free(struct mr_log *log);
-void log_applied(struct mr_log *log, const struct mr_batch_header *header, int32_t leader_epoch,
-                 int64_t base_offset, uint64_t position);
+void log_applied(struct mr_log *log, const struct mr_batch_header *header, int64_t base_offset,
+                 uint64_t position, bool starts);
 void log_fail(struct mr_log *log);
+int log_reserve(struct mr_log *log, uint32_t batches, uint32_t size);
+bool log_refuses(struct mr_log *log, struct mr_append *append, size_t size);
+int log_not_reserved(struct mr_log *log, struct mr_append *append, int error);
+void log_taken(struct mr_log *log, struct mr_append *append, uint32_t batches, uint32_t size);
+void log_moved(struct mr_log *log);
+int log_append_again(struct mr_log *log);
 void log_void(struct mr_log *log);
 void log_durable(struct mr_log *log);
+int log_epoch_reserve(struct mr_log *log, uint32_t count);
 int log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start);
 
 /* producer.c */
+/* A producer that a truncation takes batches from. */
+struct producer_cut {
+    int64_t id;
+    int64_t first_offset;
+    struct mr_entry_window windows[MR_PRODUCER_WINDOW]; /* that stay, oldest first */
+    uint32_t count;
+    bool wanted;                                      /* older ones may be in the log */
+    struct mr_entry_window found[MR_PRODUCER_WINDOW]; /* in the piece that is read */
+    uint32_t found_count;
+};
 enum producer_verdict { PRODUCER_NEW, PRODUCER_DUPLICATE, PRODUCER_REFUSED, PRODUCER_FULL };
 int producer_init(struct mr_store *store);
 void producer_deinit(struct mr_store *store);
@@ -463,19 +541,25 @@ enum producer_verdict producer_check(struct mr_log *log, const struct mr_batch_h
 bool producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t offset);
 void producer_durable(struct mr_log *log, int64_t id);
 void producer_rollback(struct mr_log *log);
+void producer_cut(struct mr_log *log, int64_t end);
+void producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,
+                      const struct mr_entry_window *windows, uint32_t count);
+uint32_t producer_cuts(struct mr_log *log, int64_t end, struct producer_cut *out, uint32_t max);
 void producer_drop_log(struct mr_log *log);
-bool producer_restore(struct mr_log *log, int64_t id, const struct mr_entry_window *windows,
-                      uint32_t count);
+bool producer_restore(struct mr_log *log, int64_t id, int64_t first_offset,
+                      const struct mr_entry_window *windows, uint32_t count);
 size_t producer_encode(struct mr_log *log, uint8_t *out, uint32_t *count);
 size_t producer_size(const struct mr_log *log);
 size_t producer_bytes(uint32_t producers_max);
 
 /* journal.c */
 int journal_init(struct mr_store *store);
-bool journal_admits(struct mr_log *log, uint32_t size);
+bool journal_admits(struct mr_log *log, uint32_t batches, uint32_t size);
 void journal_join(struct mr_log *log);
 void journal_leave(struct mr_log *log);
 bool journal_submit(struct mr_store *store);
+bool move_queue(struct log_move *move);
+void moves_drop(struct mr_store *store, struct mr_list *moves, const struct mr_log *log, int error);
 int journal_open_set(struct mr_store *store);
 uint64_t journal_used(const struct mr_store *store);
 

@@ -28,6 +28,7 @@ group_init(struct group *group)
     mr_list_init(&group->logs);
     mr_list_init(&group->trims);
     mr_list_init(&group->deletes);
+    mr_list_init(&group->moves);
     group->estimate = MR_SET_HEADER_SIZE;
 }
 
@@ -83,14 +84,14 @@ journal_room(const struct mr_store *store, uint64_t blocks, uint64_t limit)
     return journal_used(store) + blocks <= limit;
 }
 
-/* Whether a batch of so many bytes still fits into the set that is filling: produce is slowed from
+/* Whether batches of so many bytes still fit into the set that is filling: produce is slowed from
  * 3/4 of the ring on by smaller sets, and refused at 7/8. */
 bool
-journal_admits(struct mr_log *log, uint32_t size)
+journal_admits(struct mr_log *log, uint32_t batches, uint32_t size)
 {
     struct mr_store *store = log->store;
     uint64_t bytes = log->end_position - log->set_position + size;
-    uint32_t estimate = log_estimate(log, log->fill_batches + 1, bytes);
+    uint32_t estimate = log_estimate(log, log->fill_batches + batches, bytes);
     uint64_t total = (uint64_t)store->filling.estimate - log->fill_estimate + estimate;
     uint32_t max = store->set_bytes_max;
 
@@ -138,25 +139,29 @@ put_record(struct encoder *encoder, const struct mr_rec *rec)
     encoder->store->record_count++;
 }
 
+/* The header of a batch that is not in a set yet: its bytes are in memory. */
+static void
+header_at(const struct mr_log *log, uint64_t position, uint8_t bytes[MR_BATCH_HEADER_SIZE],
+          struct mr_batch_header *header)
+{
+    bool got = cache_get(log, position, bytes, MR_BATCH_HEADER_SIZE) &&
+               mr_batch_header_get(bytes, header) == 0;
+
+    MR_ASSERT(got);
+}
+
 /* The CRC over all bytes of the log in this group: the batches' own CRCs are combined, only the
  * bytes in front of what they cover are read. */
 static uint32_t
 run_crc(const struct mr_log *log)
 {
+    struct mr_batch_header header;
     uint32_t crc = 0;
 
-    MR_LIST_FOR_EACH(node, &log->fill_appends)
-    {
-        const struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
-        struct mr_batch_header header = append->batch.header;
+    for (uint64_t at = log->set_position; at < log->end_position; at += (uint32_t)header.size) {
         uint8_t bytes[MR_BATCH_HEADER_SIZE];
 
-        if (append->duplicate) {
-            continue;
-        }
-        header.base_offset = append->base_offset;
-        header.leader_epoch = append->leader_epoch;
-        mr_batch_header_put(bytes, &header);
+        header_at(log, at, bytes, &header);
         crc = mr_crc32c(crc, bytes, 21);
         crc = mr_crc32c_combine(crc, header.crc, (uint64_t)header.size - 21);
     }
@@ -164,31 +169,31 @@ run_crc(const struct mr_log *log)
 }
 
 static void
-put_metas(struct mr_log *log, uint8_t *at)
+put_metas(struct mr_log *log, uint8_t *out)
 {
-    MR_LIST_FOR_EACH(node, &log->fill_appends)
-    {
-        const struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
-        const struct mr_batch_header *header = &append->batch.header;
-        struct mr_rec_meta meta = {
-            .base_offset = append->base_offset,
-            .base_timestamp = header->base_timestamp,
-            .max_timestamp = header->max_timestamp,
-            .producer_id = header->producer_id,
-            .size = (uint32_t)header->size,
-            .last_offset_delta = header->last_offset_delta,
-            .max_timestamp_delta = append->batch.max_timestamp_delta,
-            .record_count = header->record_count,
-            .base_sequence = header->base_sequence,
-            .leader_epoch = append->leader_epoch,
-            .producer_epoch = header->producer_epoch,
-            .attributes = header->attributes,
-        };
+    struct mr_batch_header header;
 
-        if (!append->duplicate) {
-            mr_rec_meta_encode(&meta, at);
-            at += MR_REC_META_SIZE;
-        }
+    for (uint64_t at = log->set_position; at < log->end_position; at += (uint32_t)header.size) {
+        uint8_t bytes[MR_BATCH_HEADER_SIZE];
+        struct mr_rec_meta meta;
+
+        header_at(log, at, bytes, &header);
+        meta = (struct mr_rec_meta){
+            .base_offset = header.base_offset,
+            .base_timestamp = header.base_timestamp,
+            .max_timestamp = header.max_timestamp,
+            .producer_id = header.producer_id,
+            .size = (uint32_t)header.size,
+            .last_offset_delta = header.last_offset_delta,
+            .flags = segment_starts_at(log, at) ? MR_REC_META_ROLLS : 0,
+            .record_count = header.record_count,
+            .base_sequence = header.base_sequence,
+            .leader_epoch = header.leader_epoch,
+            .producer_epoch = header.producer_epoch,
+            .attributes = header.attributes,
+        };
+        mr_rec_meta_encode(&meta, out);
+        out += MR_REC_META_SIZE;
     }
 }
 
@@ -286,18 +291,25 @@ put_append(struct encoder *encoder, struct mr_log *log)
 }
 
 static void
-put_log(struct encoder *encoder, struct mr_log *log)
+put_create(struct encoder *encoder, struct mr_log *log)
 {
-    struct mr_rec rec = {.log = log->number};
-    uint32_t i = log->extent_count;
+    struct mr_rec rec = {.type = MR_REC_CREATE, .log = log->number};
 
     if (!log->created) {
-        rec.type = MR_REC_CREATE;
         rec.u.create.topic_id = log->id.topic_id;
         rec.u.create.partition = log->id.partition;
         put_record(encoder, &rec);
         log->created = true;
     }
+}
+
+static void
+put_log(struct encoder *encoder, struct mr_log *log)
+{
+    struct mr_rec rec = {.log = log->number};
+    uint32_t i = log->extent_count;
+
+    put_create(encoder, log);
     while (i > 0 && log->extents[i - 1]->sequence == 0) {
         i--;
     }
@@ -315,7 +327,62 @@ put_log(struct encoder *encoder, struct mr_log *log)
     }
 }
 
-/* Trims, deletes and growth, as many as the slack of the buffer takes. */
+/* Whether the record fits into the set that is filling; it is in its list then. */
+bool
+move_queue(struct log_move *move)
+{
+    struct group *group = &move->log->store->filling;
+    uint64_t size = mr_rec_size(&move->rec);
+
+    if (group->estimate + size > move->log->store->set_bytes_max) {
+        return false;
+    }
+    group->estimate += (uint32_t)size;
+    mr_list_push_back(&group->moves, &move->node);
+    return true;
+}
+
+/* Takes the moves of a log (NULL: all) out of the list of a group. */
+void
+moves_drop(struct mr_store *store, struct mr_list *moves, const struct mr_log *log, int error)
+{
+    MR_LIST_FOR_EACH(node, moves)
+    {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        if (log && move->log != log) {
+            continue;
+        }
+        mr_list_remove(node);
+        if (moves == &store->filling.moves) {
+            store->filling.estimate -= (uint32_t)mr_rec_size(&move->rec);
+        }
+        move->decided(move, error);
+    }
+}
+
+/* A move is dropped where another one went before it: what it says would not be true. */
+static void
+put_moves(struct encoder *encoder, struct group *from, struct group *to)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&from->moves))) {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        from->estimate -= (uint32_t)mr_rec_size(&move->rec);
+        if (move->moves != move->log->moves) {
+            move->decided(move, -ESTALE);
+            continue;
+        }
+        move->log->moves++;
+        put_create(encoder, move->log);
+        put_record(encoder, &move->rec);
+        mr_list_push_back(&to->moves, node);
+    }
+}
+
+/* Trims, deletes, moves and growth, as many as the slack of the buffer takes. */
 static void
 put_frees(struct encoder *encoder, struct group *from, struct group *to)
 {
@@ -327,6 +394,12 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         struct mr_log_trim *trim = MR_CONTAINER_OF(node, struct mr_log_trim, node);
         struct mr_rec rec = {.type = MR_REC_TRIM, .log = trim->log->number};
 
+        if (trim->offset > trim->log->durable) { /* a truncation came before it */
+            trim->error = MR_KAFKA_OFFSET_OUT_OF_RANGE;
+            mr_list_push_back(&store->trims_done, node);
+            continue;
+        }
+        trim->log->moves++;
         trim->first_block = extent_trim_block(trim->log, trim->offset);
         rec.u.trim.offset = trim->offset;
         rec.u.trim.first_block = trim->first_block;
@@ -341,6 +414,7 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         put_record(encoder, &rec);
         mr_list_push_back(&to->deletes, node);
     }
+    put_moves(encoder, from, to);
     if (from->growth) {
         struct mr_rec rec = {.type = MR_REC_GROWTH};
 
@@ -350,7 +424,6 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         to->growth_blocks = from->growth_blocks;
         from->growth = false;
     }
-    (void)store;
 }
 
 /* ---- submitting ------------------------------------------------------------------------------ */
@@ -548,8 +621,8 @@ journal_submit(struct mr_store *store)
     struct group *filling = &store->filling;
     struct encoder encoder = {
         .store = store, .at = store->set + MR_SET_HEADER_SIZE, .sequence = store->sequence + 1};
-    bool frees =
-        !mr_list_empty(&filling->trims) || !mr_list_empty(&filling->deletes) || filling->growth;
+    bool frees = !mr_list_empty(&filling->trims) || !mr_list_empty(&filling->deletes) ||
+                 !mr_list_empty(&filling->moves) || filling->growth;
     bool produce = !mr_list_empty(&filling->logs);
 
     if (store->state != GROUP_NONE || store->failed) {
@@ -598,6 +671,7 @@ frees_apply(struct mr_store *store)
 
         if (trim->log->start < trim->offset) {
             trim->log->start = trim->offset;
+            segment_trim(trim->log);
             extent_release_below(trim->log, trim->first_block);
         }
         mr_list_push_back(&store->trims_done, node);
@@ -605,6 +679,11 @@ frees_apply(struct mr_store *store)
     while ((node = mr_list_pop_front(&group->deletes))) {
         log_bury(MR_CONTAINER_OF(node, struct mr_log_delete, node)->log);
         mr_list_push_back(&store->deletes_done, node);
+    }
+    while ((node = mr_list_pop_front(&group->moves))) {
+        struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
+
+        move->decided(move, 0);
     }
     if (group->growth) {
         group->growth = false;

@@ -7,6 +7,8 @@
 
 #include "storage/internal.h"
 
+#define SEGMENTS_AT_ONCE 16u /* that one append may start */
+
 /* ---- finding and making ---------------------------------------------------------------------- */
 
 static uint32_t
@@ -85,6 +87,10 @@ log_new(struct mr_store *store, const struct mr_log_id *id, uint64_t number)
     log->store = store;
     log->id = *id;
     log->number = number;
+    log->first_block = MR_FORMAT_LOG_BLOCK;
+    log->durable_position = log->set_position = log->end_position = log->first_block * BLOCK;
+    log->horizon = INT64_MAX;
+    log->rolled_ms = mr_clock_wall_ms(store->config.clock);
     mr_list_init(&log->node);
     mr_list_init(&log->fill_node);
     mr_list_init(&log->fly_node);
@@ -144,10 +150,31 @@ log_free(struct mr_log *log)
     free(log->extents);
     free(log->chunks);
     free(log->epochs);
+    free(log->segments);
     free(log);
 }
 
 /* ---- what was appended ----------------------------------------------------------------------- */
+
+/* Room for `count` more. */
+int
+log_epoch_reserve(struct mr_log *log, uint32_t count)
+{
+    uint32_t capacity = log->epoch_capacity ? log->epoch_capacity * 2 : 1;
+    struct log_epoch *epochs;
+
+    if (log->epoch_count + count <= log->epoch_capacity) {
+        return 0;
+    }
+    capacity = capacity > log->epoch_count + count ? capacity : log->epoch_count + count;
+    epochs = realloc(log->epochs, capacity * sizeof(*epochs));
+    if (!epochs) {
+        return -ENOMEM;
+    }
+    log->epochs = epochs;
+    log->epoch_capacity = capacity;
+    return 0;
+}
 
 int
 log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start)
@@ -155,15 +182,8 @@ log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start)
     if (log->epoch_count > 0 && log->epochs[log->epoch_count - 1].epoch >= epoch) {
         return 0;
     }
-    if (log->epoch_count == log->epoch_capacity) {
-        uint32_t capacity = log->epoch_capacity ? log->epoch_capacity * 2 : 1;
-        struct log_epoch *epochs = realloc(log->epochs, capacity * sizeof(*epochs));
-
-        if (!epochs) {
-            return -ENOMEM;
-        }
-        log->epochs = epochs;
-        log->epoch_capacity = capacity;
+    if (log_epoch_reserve(log, 1)) {
+        return -ENOMEM;
     }
     log->epochs[log->epoch_count++] = (struct log_epoch){.epoch = epoch, .start = start};
     return 0;
@@ -171,13 +191,13 @@ log_epoch_note(struct mr_log *log, int32_t epoch, int64_t start)
 
 /* Moves the appended end over one batch, in the running store and in replay. */
 void
-log_applied(struct mr_log *log, const struct mr_batch_header *header, int32_t leader_epoch,
-            int64_t base_offset, uint64_t position)
+log_applied(struct mr_log *log, const struct mr_batch_header *header, int64_t base_offset,
+            uint64_t position, bool starts)
 {
-    (void)leader_epoch; /* noted by the caller, who can refuse */
     extent_note_batch(log, base_offset, position, (uint32_t)header->size, header->max_timestamp);
     log->end = base_offset + header->last_offset_delta + 1;
     log->end_position = position + (uint32_t)header->size;
+    segment_note(log, base_offset, position, (uint32_t)header->size, header->max_timestamp, starts);
 }
 
 /* Writes the batch's bytes into reserved memory, with the header as it shall be stored. */
@@ -215,8 +235,8 @@ append_copy(struct mr_log *log, const struct mr_append *append)
     MR_ASSERT(left == 0);
 }
 
-static int
-append_again(struct mr_log *log)
+int
+log_append_again(struct mr_log *log)
 {
     log->store->room_wanted = true;
     return -EAGAIN;
@@ -258,16 +278,15 @@ append_load_tail(struct mr_log *log)
     }
 }
 
-/* Takes memory, extents and a producer entry. 0, -EAGAIN, -ENOSPC; nothing visible is changed
- * then. */
-static int
-append_reserve(struct mr_log *log, const struct mr_batch_header *header)
+/* Takes memory, extents and segments for so many batches. 0, -EAGAIN, -ENOSPC; nothing visible is
+ * changed then. cache_release() is owed after 0. */
+int
+log_reserve(struct mr_log *log, uint32_t batches, uint32_t size)
 {
-    uint32_t size = (uint32_t)header->size;
     unsigned added;
     int error;
 
-    if (!journal_admits(log, size)) {
+    if (!journal_admits(log, batches, size)) {
         return -EAGAIN;
     }
     error = cache_reserve(log, size);
@@ -278,14 +297,10 @@ append_reserve(struct mr_log *log, const struct mr_batch_header *header)
         return -EAGAIN;
     }
     error = extent_reserve(log, log->end_position + size, &added);
-    if (!error && added > 0 && !journal_admits(log, size)) {
+    if (!error && added > 0 && !journal_admits(log, batches, size)) {
         error = -EAGAIN; /* the extents stay with the log; their records fit into the next set */
     }
-    if (!error && log_epoch_note(log, header->leader_epoch, log->end)) {
-        error = -EAGAIN;
-    }
-    if (!error && header->producer_id != MR_BATCH_NO_PRODUCER &&
-        !producer_note(log, header, log->end)) {
+    if (!error && segment_reserve(log, batches < SEGMENTS_AT_ONCE ? batches : SEGMENTS_AT_ONCE)) {
         error = -EAGAIN;
     }
     if (error) {
@@ -294,28 +309,89 @@ append_reserve(struct mr_log *log, const struct mr_batch_header *header)
     return error == -ENOMEM ? -EAGAIN : error;
 }
 
-int
-mr_log_append(struct mr_log *log, struct mr_append *append)
+/* What log_reserve() takes, and what one batch of a client needs beside. */
+static int
+append_reserve(struct mr_log *log, const struct mr_batch_header *header)
+{
+    int error = log_reserve(log, 1, (uint32_t)header->size);
+
+    if (!error &&
+        (log_epoch_note(log, header->leader_epoch, log->end) ||
+         (header->producer_id != MR_BATCH_NO_PRODUCER && !producer_note(log, header, log->end)))) {
+        cache_release(log, log->end_position, (uint32_t)header->size);
+        error = -EAGAIN;
+    }
+    return error;
+}
+
+/* Clears the answer; answers at once what can never be taken. */
+bool
+log_refuses(struct mr_log *log, struct mr_append *append, size_t size)
 {
     struct mr_store *store = log->store;
-    struct mr_batch_header header = append->batch.header;
-    enum mr_kafka_err refusal = MR_KAFKA_NONE;
-    int64_t original = -1;
-    uint64_t position = log->end_position;
-    int error;
 
     append->log = log;
     append->duplicate = false;
     append->base_offset = -1;
     append->append_time_ms = -1;
     append->log_start_offset = log->start;
-    header.leader_epoch = append->leader_epoch;
     mr_list_init(&append->node);
     if (store->failed || log->failed || store->config.read_only) {
-        return append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
+        store_answer(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
+        return true;
     }
-    if ((size_t)header.size > store->config.arena_bytes / 4) {
-        return append_refuse(append, MR_KAFKA_MESSAGE_TOO_LARGE);
+    if (size > store->config.arena_bytes / 4) {
+        store_answer(append, MR_KAFKA_MESSAGE_TOO_LARGE);
+        return true;
+    }
+    return false;
+}
+
+/* There is no space. 0: answered; -EAGAIN: more is being prepared. */
+static int
+append_full(struct mr_log *log, struct mr_append *append)
+{
+    struct mr_store *store = log->store;
+
+    store->stats.full = true;
+    return store->low_told ? log_append_again(log)
+                           : append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
+}
+
+/* What log_reserve() has said, as the caller of an append is told. */
+int
+log_not_reserved(struct mr_log *log, struct mr_append *append, int error)
+{
+    return error == -ENOSPC ? append_full(log, append) : log_append_again(log);
+}
+
+/* Its batches are in memory and applied: the next set takes them. */
+void
+log_taken(struct mr_log *log, struct mr_append *append, uint32_t batches, uint32_t size)
+{
+    mr_list_push_back(&log->fill_appends, &append->node);
+    log->fill_batches += batches;
+    journal_join(log);
+    log->store->stats.appends += batches;
+    log->store->stats.append_bytes += size;
+}
+
+int
+mr_log_append(struct mr_log *log, struct mr_append *append)
+{
+    struct mr_batch_header header = append->batch.header;
+    enum mr_kafka_err refusal = MR_KAFKA_NONE;
+    int64_t original = -1;
+    uint64_t position = log->end_position;
+    int error;
+
+    header.leader_epoch = append->leader_epoch;
+    append->replica = false;
+    if (log_refuses(log, append, (size_t)header.size)) {
+        return 0;
+    }
+    if (log->truncating) {
+        return log_append_again(log);
     }
     if (header.producer_id != MR_BATCH_NO_PRODUCER) {
         switch (producer_check(log, &header, &original, &refusal)) {
@@ -324,21 +400,14 @@ mr_log_append(struct mr_log *log, struct mr_append *append)
         case PRODUCER_REFUSED:
             return append_refuse(append, refusal);
         case PRODUCER_FULL:
-            return append_again(log);
+            return log_append_again(log);
         case PRODUCER_NEW:
             break;
         }
     }
     error = append_reserve(log, &header);
-    if (error == -ENOSPC) {
-        store->stats.full = true;
-        if (store->low_told) {
-            return append_again(log); /* more space is being prepared */
-        }
-        return append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
-    }
     if (error) {
-        return append_again(log);
+        return log_not_reserved(log, append, error);
     }
     append->base_offset = log->end;
     if (header.attributes & MR_BATCH_ATTR_APPEND_TIME) {
@@ -346,37 +415,47 @@ mr_log_append(struct mr_log *log, struct mr_append *append)
     }
     append_copy(log, append);
     cache_release(log, position, (uint32_t)header.size);
-    log_applied(log, &header, append->leader_epoch, log->end, position);
-    mr_list_push_back(&log->fill_appends, &append->node);
-    log->fill_batches++;
-    journal_join(log);
-    store->stats.appends++;
-    store->stats.append_bytes += (uint32_t)header.size;
+    log_applied(log, &header, log->end, position,
+                segment_rolls(log, (uint32_t)header.size, header.max_timestamp,
+                              append->segment_bytes, append->segment_ms));
+    log_taken(log, append, 1, (uint32_t)header.size);
     return 0;
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */
 
+/* Bytes that consumers can read, about: the first segment counts from the extent of the log start.
+ */
+static uint64_t
+log_size(const struct mr_log *log)
+{
+    uint64_t size = 0, start = 0;
+
+    for (uint32_t i = 0; i < log->extent_count && log->extents[i]->first_offset <= log->start &&
+                         log->extents[i]->first_position < log->durable_position;
+         i++) {
+        start = log->extents[i]->first_position;
+    }
+    if (log->segment_count > 0) {
+        const struct log_segment *first = &log->segments[0];
+        const struct log_segment *last = &log->segments[log->segment_count - 1];
+        uint64_t end = last->end < log->durable_position ? last->end : log->durable_position;
+
+        size = log->closed_bytes + (end > last->position ? end - last->position : 0);
+        if (first->position < start && start < first->end) {
+            size -= start - first->position < size ? start - first->position : size;
+        }
+    }
+    return size;
+}
+
 void
 mr_log_offsets(const struct mr_log *log, struct mr_log_offsets *out)
 {
-    uint64_t start = log->first_block * BLOCK;
-
     out->start = log->start;
     out->high_watermark = log->durable;
     out->end = log->end;
-    out->size_bytes = 0;
-    for (uint32_t i = 0; i < log->extent_count; i++) {
-        if (log->extents[i]->first_offset <= log->start &&
-            log->extents[i]->first_position != NO_POSITION) {
-            start = log->extents[i]->first_position;
-        } else {
-            break;
-        }
-    }
-    if (log->start < log->durable && log->durable_position > start) {
-        out->size_bytes = log->durable_position - start;
-    }
+    out->size_bytes = log->start < log->durable ? log_size(log) : 0;
     out->leader_epoch = log->epoch_count ? log->epochs[log->epoch_count - 1].epoch : -1;
     out->failed = log->failed || log->store->failed;
 }
@@ -424,16 +503,18 @@ log_durable(struct mr_log *log)
 {
     uint64_t from = log->durable_position;
 
+    log->durable = log->set_end;
+    log->durable_position = log->set_position;
     MR_LIST_FOR_EACH(node, &log->fly_appends)
     {
         struct mr_append *append = MR_CONTAINER_OF(node, struct mr_append, node);
 
-        if (!append->duplicate && append->batch.header.producer_id != MR_BATCH_NO_PRODUCER) {
+        if (append->replica) {
+            replica_durable(append);
+        } else if (!append->duplicate && append->batch.header.producer_id != MR_BATCH_NO_PRODUCER) {
             producer_durable(log, append->batch.header.producer_id);
         }
     }
-    log->durable = log->set_end;
-    log->durable_position = log->set_position;
     for (uint32_t i = cache_index_after(log, from / BLOCK);
          i < log->chunk_count && log->chunks[i]->block * BLOCK < log->durable_position; i++) {
         cache_settle(log->chunks[i]);
@@ -457,16 +538,23 @@ log_rollback(struct mr_log *log)
     log->end_position = log->set_position = log->durable_position;
     cache_cut_above(log, log->durable_position);
     extent_forget_above(log, log->durable_position);
+    segment_cut(log, log->durable_position);
     extent_undo(log);
     producer_rollback(log);
     while (log->epoch_count > 0 && log->epochs[log->epoch_count - 1].start >= log->durable) {
         log->epoch_count--;
     }
-    for (unsigned i = 0; i < HINTS; i++) {
-        if (log->hints[i].position > log->durable_position) {
-            log->hints[i] = (struct log_hint){0};
-        }
-    }
+    memset(log->hints, 0, sizeof(log->hints));
+}
+
+/* Bytes lie elsewhere than they did: who reads finds his place again. */
+void
+log_moved(struct mr_log *log)
+{
+    log->generation++;
+    memset(log->hints, 0, sizeof(log->hints));
+    watches_fire(log, true);
+    store_room(log->store);
 }
 
 /* Sticky until the next open. What was accepted before goes on where it can. */
@@ -589,6 +677,7 @@ mr_store_log_delete(struct mr_store *store, const struct mr_log_id *id,
             mr_list_push_back(&store->trims_done, node);
         }
     }
+    moves_drop(store, &store->filling.moves, log, -ENOENT);
     if (log->created) {
         mr_list_push_back(&store->filling.deletes, &request->node);
     } else {

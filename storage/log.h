@@ -35,6 +35,9 @@ struct mr_append {
     /* In. The batch's bytes are copied during the call: they are the caller's again afterwards. */
     struct mr_batch batch;
     int32_t leader_epoch;
+    uint32_t
+        segment_bytes;  /* the batch starts a segment where it would make one larger; 0: never */
+    int64_t segment_ms; /* ... or where it is so much younger than its first batch; 0: never */
 
     /* Out, valid in `done`. */
     enum mr_kafka_err error;
@@ -46,6 +49,9 @@ struct mr_append {
     /* Private. */
     struct mr_list node;
     struct mr_log *log;
+    uint64_t position; /* of a replica's bytes */
+    uint32_t size;
+    bool replica;
 };
 
 /* Assigns offsets to one validated batch and appends it.
@@ -57,6 +63,14 @@ struct mr_append {
  * error. -EAGAIN: memory or journal is full for the moment; nothing was taken, `done` never runs,
  * and on_room() will be called. */
 int mr_log_append(struct mr_log *log, struct mr_append *append);
+
+/* Appends what a leader has: `size` bytes in append->batch.iov, one or more whole batches,
+ * unchanged. Their offsets may leave gaps and their leader epochs be any; checked are the CRCs and
+ * that each batch starts at or behind the end of what is before it. All of them are taken, or none.
+ * Producer windows follow without being judged: the leader has. Errors by `done`: CORRUPT_MESSAGE,
+ * OFFSET_OUT_OF_RANGE (order), MESSAGE_TOO_LARGE (more than a quarter of the arena); the rest as
+ * mr_log_append(). */
+int mr_log_append_replica(struct mr_log *log, struct mr_append *append, uint32_t size);
 
 /* ---- read ------------------------------------------------------------------------------------ */
 
@@ -154,5 +168,42 @@ struct mr_log_trim {
 /* Moves the log start up to `offset` (DeleteRecords, retention); `done` runs when that is durable.
  * OFFSET_OUT_OF_RANGE above the high watermark; below the log start: success, nothing happens. */
 void mr_log_trim(struct mr_log *log, struct mr_log_trim *trim);
+
+/* ---- truncate -------------------------------------------------------------------------------- */
+
+/* The caller's; lent from mr_log_truncate() until `done`. */
+struct mr_log_truncate {
+    void (*done)(struct mr_log_truncate *truncate, enum mr_kafka_err error);
+    int64_t offset; /* in: see below; out: where the log ends now */
+    bool all;       /* everything goes, and the log goes on at `offset`, whatever was before */
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    void *state;
+    enum mr_kafka_err error;
+};
+
+/* A replica drops what its leader does not have: every batch with an offset at or above `offset`
+ * goes, leader epochs and producer windows become what they were before (for the windows some data
+ * may be read). Where `offset` lies inside of a batch the log ends at that batch's base offset; at
+ * or above the end nothing happens; below the log start all goes and the log goes on at `offset`.
+ * Appends get -EAGAIN from the call until `done`; those before it become durable first. `done` runs
+ * when the cut is durable. 0, or -EAGAIN: one is in progress, or no memory; `done` never runs. */
+int mr_log_truncate(struct mr_log *log, struct mr_log_truncate *truncate);
+
+/* ---- retention ------------------------------------------------------------------------------- */
+
+/* How far retention moves the log start, by Kafka's rules: whole segments from the oldest on, while
+ * what is left without the next one still has `retention_bytes`, then while a segment's largest
+ * timestamp is older than `retention_ms`; -1 switches either off. The last segment goes only where
+ * all of it is durable. Returns the log start where nothing is to be done; else it is for
+ * mr_log_trim(). */
+int64_t mr_log_retention_offset(const struct mr_log *log, int64_t retention_ms,
+                                int64_t retention_bytes, int64_t now_ms);
+
+/* Where the last segment began more than `segment_ms` ago by the clock, the next batch starts
+ * another. */
+void mr_log_roll_idle(struct mr_log *log, int64_t segment_ms, int64_t now_ms);
 
 #endif

@@ -169,7 +169,7 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     struct mr_entry_cursor cursor;
     struct mr_log *log = log_by_number(store, entry->log);
     uint32_t count;
-    int64_t value;
+    int64_t value, first;
     int32_t epoch;
 
     if (log) { /* cut again after it failed: the later entry counts */
@@ -181,6 +181,8 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     }
     log->created = true;
     log->start = entry->start;
+    log->clean = entry->clean;
+    log->horizon = entry->horizon;
     log->durable = log->set_end = log->end = entry->end;
     log->durable_position = log->set_position = log->end_position = entry->end_position;
     for (unsigned u = 0; u < store->usable_count; u++) {
@@ -203,6 +205,21 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     }
     log->first_block =
         log->extent_count ? log->extents[0]->first_block : entry->end_position / BLOCK;
+    for (uint32_t i = 0; i < entry->segment_count; i++) {
+        struct mr_entry_segment in;
+
+        if (segment_reserve(log, 1)) {
+            return -ENOMEM;
+        }
+        mr_entry_segment_next(&cursor, &in);
+        log->segments[log->segment_count++] =
+            (struct log_segment){.first_offset = in.first_offset,
+                                 .position = in.position,
+                                 .end = in.end,
+                                 .first_timestamp = in.first_timestamp,
+                                 .max_timestamp = in.max_timestamp};
+    }
+    segment_recount(log);
     for (uint32_t i = 0; i < entry->epoch_count; i++) {
         mr_entry_epoch_next(&cursor, &epoch, &value);
         if (log_epoch_note(log, epoch, value)) {
@@ -210,8 +227,9 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
         }
     }
     for (uint32_t i = 0; i < entry->producer_count; i++) {
-        mr_entry_producer_next(&cursor, &value, &count, windows);
-        producer_restore(log, value, windows, count); /* beyond the limit the oldest is forgotten */
+        mr_entry_producer_next(&cursor, &value, &first, &count, windows);
+        producer_restore(log, value, first, windows,
+                         count); /* beyond the limit the oldest is forgotten */
     }
     return entry_carries(log, entry, &cursor, generation);
 }

@@ -17,8 +17,9 @@ struct producer {
     struct mr_list lru;
     struct mr_log *log;
     int64_t id;
-    uint32_t hash_next; /* also links the free ones */
-    uint8_t durable;    /* the first so many windows are durable */
+    int64_t first_offset; /* of the first batch that this entry ever knew */
+    uint32_t hash_next;   /* also links the free ones */
+    uint8_t durable;      /* the first so many windows are durable */
     uint8_t count;
     struct mr_entry_window windows[SLOTS]; /* oldest first */
 };
@@ -205,9 +206,16 @@ producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t 
         if (!producer) {
             return false;
         }
+        producer->first_offset = offset;
     }
     mr_list_remove(&producer->lru);
     mr_list_push_back(&log->store->producer_lru, &producer->lru);
+    if (producer->count - producer->durable ==
+        WINDOW) { /* of a replica: only the last ones count */
+        memmove(&producer->windows[producer->durable], &producer->windows[producer->durable + 1],
+                (WINDOW - 1) * sizeof(producer->windows[0]));
+        producer->count--;
+    }
     MR_ASSERT(producer->count < SLOTS);
     producer->windows[producer->count++] = (struct mr_entry_window){
         .offset = offset,
@@ -218,7 +226,7 @@ producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t 
     return true;
 }
 
-/* The oldest batch in flight of this producer has become durable. */
+/* The batches of this producer below the log's durable end are durable now. */
 void
 producer_durable(struct mr_log *log, int64_t id)
 {
@@ -228,9 +236,12 @@ producer_durable(struct mr_log *log, int64_t id)
     if (!producer || producer->durable == producer->count) {
         return;
     }
-    producer->durable++;
+    while (producer->durable < producer->count &&
+           producer->windows[producer->durable].offset < log->durable) {
+        producer->durable++;
+    }
     if (producer->durable > WINDOW) {
-        drop = 1;
+        drop = producer->durable - WINDOW;
     }
     while (drop < producer->durable &&
            producer->windows[drop].epoch != producer->windows[producer->durable - 1].epoch) {
@@ -257,6 +268,69 @@ producer_rollback(struct mr_log *log)
     }
 }
 
+/* Batches at or above the offset are gone. */
+void
+producer_cut(struct mr_log *log, int64_t end)
+{
+    MR_LIST_FOR_EACH(node, &log->producers)
+    {
+        struct producer *producer = MR_CONTAINER_OF(node, struct producer, node);
+
+        while (producer->count > 0 && producer->windows[producer->count - 1].offset >= end) {
+            producer->count--;
+        }
+        if (producer->durable > producer->count) {
+            producer->durable = producer->count;
+        }
+        if (producer->count == 0) {
+            producer_drop(log->store, producer);
+        }
+    }
+}
+
+/* The producers that lose batches by a cut at `end`, at most `max`, with what stays of each. */
+uint32_t
+producer_cuts(struct mr_log *log, int64_t end, struct producer_cut *out, uint32_t max)
+{
+    uint32_t n = 0;
+
+    MR_LIST_FOR_EACH(node, &log->producers)
+    {
+        const struct producer *producer = MR_CONTAINER_OF(node, struct producer, node);
+        struct producer_cut *cut = &out[n];
+
+        if (n == max || producer->windows[producer->count - 1].offset < end) {
+            continue;
+        }
+        memset(cut, 0, sizeof(*cut));
+        cut->id = producer->id;
+        cut->first_offset = producer->first_offset;
+        while (cut->count < WINDOW && producer->windows[cut->count].offset < end) {
+            cut->windows[cut->count] = producer->windows[cut->count];
+            cut->count++;
+        }
+        cut->wanted =
+            cut->count < WINDOW && cut->first_offset < (cut->count ? cut->windows[0].offset : end);
+        n++;
+    }
+    return n;
+}
+
+/* The producer has these durable windows and no others; none: it is unknown. */
+void
+producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,
+                 const struct mr_entry_window *windows, uint32_t count)
+{
+    struct producer *producer = producer_find(log, id);
+
+    if (producer) {
+        producer_drop(log->store, producer);
+    }
+    if (count > 0) {
+        producer_restore(log, id, first_offset, windows, count);
+    }
+}
+
 void
 producer_drop_log(struct mr_log *log)
 {
@@ -267,14 +341,15 @@ producer_drop_log(struct mr_log *log)
 }
 
 bool
-producer_restore(struct mr_log *log, int64_t id, const struct mr_entry_window *windows,
-                 uint32_t count)
+producer_restore(struct mr_log *log, int64_t id, int64_t first_offset,
+                 const struct mr_entry_window *windows, uint32_t count)
 {
     struct producer *producer = producer_make(log, id);
 
     if (!producer) {
         return false;
     }
+    producer->first_offset = first_offset;
     memcpy(producer->windows, windows, count * sizeof(*windows));
     producer->count = (uint8_t)count;
     producer->durable = (uint8_t)count;
@@ -311,7 +386,7 @@ producer_encode(struct mr_log *log, uint8_t *out, uint32_t *count)
         if (producer->durable == 0) {
             continue;
         }
-        mr_entry_producer_encode(producer->id, producer->durable, at);
+        mr_entry_producer_encode(producer->id, producer->durable, producer->first_offset, at);
         at += MR_ENTRY_PRODUCER_SIZE;
         for (unsigned i = 0; i < producer->durable; i++) {
             mr_entry_window_encode(&producer->windows[i], at);

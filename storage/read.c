@@ -126,7 +126,8 @@ int
 read_load(struct mr_log *log, uint64_t position, uint64_t size)
 {
     uint64_t block = position / BLOCK;
-    uint64_t stop = position + size < log->end_position ? position + size : log->end_position;
+    uint64_t span = log_span_end(log, position);
+    uint64_t stop = position + size < span ? position + size : span;
     uint64_t end = (stop + BLOCK - 1) / BLOCK;
     bool started = false;
 
@@ -173,8 +174,15 @@ locate(struct mr_log *log, int64_t offset, int64_t *found, uint64_t *position)
             high = middle;
         }
     }
-    if (low == 0) {
-        return false;
+    if (low == 0) { /* what held it was cleaned away: the first batch there is */
+        while (low < log->extent_count && log->extents[low]->first_position == NO_POSITION) {
+            low++;
+        }
+        if (low == log->extent_count ||
+            log->extents[low]->first_position >= log->durable_position) {
+            return false;
+        }
+        low++;
     }
     extent = log->extents[low - 1];
     *found = extent->first_offset;
@@ -337,6 +345,15 @@ batch_is_whole(const struct mr_log *log, uint64_t position, const struct mr_batc
     return crc == header->crc;
 }
 
+/* The consecutive bytes from `position` on that consumers may see end here. */
+static uint64_t
+span_durable(const struct mr_log *log, uint64_t position)
+{
+    uint64_t end = log_span_end(log, position);
+
+    return end < log->durable_position ? end : log->durable_position;
+}
+
 /* How far the batches from state->position on are in memory, bounded by what was asked for:
  * `end` behind the last whole one. */
 static int
@@ -346,11 +363,12 @@ read_extent_of(struct read_state *state, uint64_t *end, int64_t *offset)
     struct mr_log *log = read->log;
     uint64_t position = state->position;
     uint32_t first = cache_index_after(log, position / BLOCK);
+    uint64_t span = span_durable(log, position);
     struct mr_batch_header header;
 
     *end = position;
     *offset = state->offset;
-    while (position < log->durable_position) {
+    while (position < span) {
         uint32_t last;
         int error = batch_header(log, position, *offset, &header);
 
@@ -393,18 +411,18 @@ read_collect(struct read_state *state)
 {
     struct mr_read *read = state->read;
     struct mr_log *log = read->log;
-    uint64_t left = log->durable_position - state->position, end;
+    uint64_t span = span_durable(log, state->position), left = span - state->position, end;
     struct mr_batch_header header;
     struct log_hint *hint;
     int64_t offset;
     int error;
 
-    if (!state->cold && left <= read->bytes_max &&
-        cache_index_after(log, (log->durable_position - 1) / BLOCK) -
+    if (!state->cold && left <= read->bytes_max && span == log->durable_position &&
+        cache_index_after(log, (span - 1) / BLOCK) -
                 cache_index_after(log, state->position / BLOCK) <
             READ_SLICES &&
-        slices_take(state, state->position, log->durable_position) == log->durable_position) {
-        end = log->durable_position;
+        slices_take(state, state->position, span) == span) {
+        end = span;
         offset = log->durable;
     } else {
         error = read_extent_of(state, &end, &offset);
@@ -430,7 +448,7 @@ read_collect(struct read_state *state)
         }
     }
     hint = &log->hints[log->hint_next++ % HINTS];
-    *hint = (struct log_hint){.offset = offset, .position = end};
+    *hint = (struct log_hint){.offset = offset, .position = log_position_next(log, end)};
     log->store->stats.reads_hot += !state->cold;
     return read_answer(state, MR_KAFKA_NONE, (uint32_t)(end - state->position));
 }
@@ -452,10 +470,21 @@ read_step(struct read_state *state)
     if (read->offset == log->durable) {
         return read_answer(state, MR_KAFKA_NONE, 0);
     }
+    if (state->generation != log->generation) { /* what lay there lies elsewhere now */
+        if (!locate(log, read->offset, &state->offset, &state->position)) {
+            log->store->stats.read_errors++;
+            return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        }
+        state->generation = log->generation;
+    }
     for (;;) {
-        int error = batch_header(log, state->position, state->offset, &header);
         struct extent *extent = extent_find(log, state->position / BLOCK);
+        int error;
 
+        if (state->position >= log_bytes_end(log)) { /* nothing but a gap of offsets is left */
+            return read_answer(state, MR_KAFKA_NONE, 0);
+        }
+        error = batch_header(log, state->position, state->offset, &header);
         if (error == -ENODATA) {
             uint64_t want = read->bytes_max < LOAD_BYTES_MAX ? read->bytes_max : LOAD_BYTES_MAX;
 
@@ -471,7 +500,7 @@ read_step(struct read_state *state)
         if (header.base_offset + header.last_offset_delta >= read->offset) {
             break;
         }
-        state->position += (uint32_t)header.size;
+        state->position = log_position_next(log, state->position + (uint32_t)header.size);
         state->offset = header.base_offset + header.last_offset_delta + 1;
         state->tries = 0;
     }
@@ -541,6 +570,7 @@ mr_log_read(struct mr_log *log, struct mr_read *read)
         read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
         return 1;
     }
+    state->generation = log->generation;
     result = read_step(state);
     if (result < 0) {
         state_give(store, state);

@@ -151,14 +151,17 @@ apply_append(struct mr_log *log, const struct mr_rec_append *append, uint64_t se
         if (log_epoch_note(log, meta.leader_epoch, meta.base_offset)) {
             return -ENOMEM;
         }
+        if (segment_reserve(log, 1)) {
+            return -ENOMEM;
+        }
+        log_applied(log, &header, meta.base_offset, position, meta.flags & MR_REC_META_ROLLS);
+        position += meta.size;
+        log->durable = log->end; /* replay knows no other end */
+        log->durable_position = log->end_position;
         if (meta.producer_id != MR_BATCH_NO_PRODUCER &&
             producer_note(log, &header, meta.base_offset)) {
             producer_durable(log, meta.producer_id);
         }
-        log_applied(log, &header, meta.leader_epoch, meta.base_offset, position);
-        position += meta.size;
-        log->durable = log->end; /* replay knows no other end */
-        log->durable_position = log->end_position;
     }
     return error;
 }
@@ -180,29 +183,6 @@ apply_create(struct mr_store *store, const struct mr_rec *rec)
         store->log_next = rec->log + 1;
     }
     return 0;
-}
-
-/* The log's extents leave its map; in recovery nothing is owned yet, so they are just dropped. */
-static void
-drop_below(struct mr_log *log, uint64_t block)
-{
-    uint32_t n = 0;
-
-    while (n < log->extent_count && extent_end(log->extents[n]) <= block) {
-        n++;
-    }
-    if (n == 0) {
-        return;
-    }
-    block = extent_end(log->extents[n - 1]);
-    cache_drop_below(log, block);
-    log->first_block = block;
-    for (uint32_t i = 0; i < n; i++) {
-        index_drop(log->store, log->extents[i]);
-        free(log->extents[i]);
-    }
-    memmove(log->extents, log->extents + n, (log->extent_count - n) * sizeof(*log->extents));
-    log->extent_count -= n;
 }
 
 int
@@ -231,8 +211,7 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
     }
     switch (rec->type) {
     case MR_REC_ALLOCATE:
-        have = log->extent_count ? extent_end(log->extents[log->extent_count - 1])
-                                 : log->end_position / BLOCK;
+        have = extent_next_block(log);
         if (rec->u.allocate.first_block != have ||
             rec->u.allocate.ref.lba < store->super.data_lba) {
             return -EUCLEAN;
@@ -253,13 +232,21 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
         }
         if (log->start < rec->u.trim.offset) {
             log->start = rec->u.trim.offset;
-            drop_below(log, rec->u.trim.first_block);
+            segment_trim(log);
+            extent_release_below(log, rec->u.trim.first_block);
         }
+        return 0;
+    case MR_REC_TRUNCATE:
+        if (rec->u.truncate.position > log->end_position ||
+            rec->u.truncate.next_block * BLOCK < log->end_position) {
+            return -EUCLEAN;
+        }
+        truncate_apply(log, &rec->u.truncate);
         return 0;
     case MR_REC_DELETE:
         log_drop_unserved(log);
         return 0;
     default:
-        return -EPROTONOSUPPORT; /* truncate, swap: written by later versions */
+        return -EPROTONOSUPPORT; /* swap: written by later versions */
     }
 }

@@ -157,6 +157,8 @@ lists_init(struct mr_store *store)
         &store->filling.logs,    &store->flying.logs,
         &store->filling.trims,   &store->flying.trims,
         &store->filling.deletes, &store->flying.deletes,
+        &store->filling.moves,   &store->flying.moves,
+        &store->truncates,       &store->truncates_done,
     };
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -193,6 +195,7 @@ store_free(struct mr_store *store)
 {
     struct mr_list *node;
 
+    truncate_deinit(store);
     read_forget_loads(store);
     while ((node = mr_list_pop_front(&store->run_busy))) {
         free(MR_CONTAINER_OF(node, struct run_io, node));
@@ -299,7 +302,7 @@ mr_store_close(struct mr_store *store)
         while (!store->failed && !error &&
                (store->state != GROUP_NONE || store->ck.phase != CK_NONE ||
                 !mr_list_empty(&store->filling.logs) || !mr_list_empty(&store->filling.trims) ||
-                !mr_list_empty(&store->filling.deletes))) {
+                !mr_list_empty(&store->filling.deletes) || !mr_list_empty(&store->filling.moves))) {
             bool did = mr_store_tick(store);
 
             if (store->in_flight > 0) {
@@ -369,6 +372,10 @@ store_drain(struct mr_store *store)
             struct mr_log_delete *request = MR_CONTAINER_OF(node, struct mr_log_delete, node);
 
             request->done(request, request->error);
+        } else if ((node = mr_list_pop_front(&store->truncates_done))) {
+            struct mr_log_truncate *truncate = MR_CONTAINER_OF(node, struct mr_log_truncate, node);
+
+            truncate->done(truncate, truncate->error);
         } else if ((node = mr_list_pop_front(&store->fired))) {
             struct mr_log_watch *watch = MR_CONTAINER_OF(node, struct mr_log_watch, node);
 
@@ -399,6 +406,7 @@ fail_group(struct mr_store *store, struct group *group)
         MR_CONTAINER_OF(node, struct mr_log_delete, node)->error = MR_KAFKA_KAFKA_STORAGE_ERROR;
         mr_list_push_back(&store->deletes_done, node);
     }
+    moves_drop(store, &group->moves, NULL, -EIO);
 }
 
 /* Sticky. What was outstanding is never acknowledged as durable, and nothing is flushed again in
@@ -491,6 +499,7 @@ mr_store_tick(struct mr_store *store)
         read_run_ready(store);
     }
     did |= find_step(store);
+    did |= truncate_step(store);
     tick_callbacks(store);
     store_drain(store);
     return did;

@@ -194,6 +194,8 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
     }
     item->append.leader_epoch =
         mr_snapshot_leader_epoch(owner->snapshot, topic, item->id.partition);
+    item->append.segment_bytes = (uint32_t)topic->limits.segment_bytes;
+    item->append.segment_ms = topic->limits.segment_ms;
     item->append.done = on_appended;
     error = mr_log_append(log, &item->append);
     if (error == 0) {

@@ -11,6 +11,7 @@
 #include "dataplane/kafka/ctl_log.h"
 #include "dataplane/kafka/metrics.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/retention.h"
 #include "dataplane/kafka/topic_stats.h"
 
 #define SWEEP_NS (250 * MR_NS_PER_MS)
@@ -160,6 +161,7 @@ on_commit(void *context)
         retry_parts(server, &server->appends_waiting, mr_produce_run);
         retry_parts(server, &server->reads_waiting, mr_reads_run);
     }
+    worked |= mr_retention_step(server->retention);
     for (unsigned i = 0; i < server->store_count; i++) {
         worked |= mr_store_tick(server->stores[i].store);
     }
@@ -195,7 +197,7 @@ static uint64_t
 deadline_ns(void *context)
 {
     struct mr_server *server = context;
-    uint64_t deadline = UINT64_MAX;
+    uint64_t deadline = mr_retention_deadline_ns(server->retention);
 
     for (unsigned i = 0; i < server->store_count; i++) {
         uint64_t of_store = mr_store_deadline_ns(server->stores[i].store);
@@ -284,8 +286,9 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     server->requests = aligned_alloc(64, (size_t)config->requests_max * MR_REQUEST_SIZE);
     server->scratch = mr_batch_scratch_create();
     server->topic_stats = mr_topic_stats_create();
-    if (!server->topic_stats || !server->stores || !server->conns || !server->requests ||
-        !server->scratch) {
+    server->retention = mr_retention_create(server);
+    if (!server->topic_stats || !server->retention || !server->stores || !server->conns ||
+        !server->requests || !server->scratch) {
         mr_server_destroy(server);
         return -ENOMEM;
     }
@@ -335,7 +338,8 @@ mr_server_stop(struct mr_server *server)
 bool
 mr_server_idle(const struct mr_server *server)
 {
-    return server->requests_used == 0 && mr_list_empty(&server->conns_open);
+    return server->requests_used == 0 && mr_list_empty(&server->conns_open) &&
+           mr_retention_idle(server->retention);
 }
 
 void
@@ -344,6 +348,7 @@ mr_server_destroy(struct mr_server *server)
     if (!server) {
         return;
     }
+    mr_retention_destroy(server->retention);
     mr_batch_scratch_destroy(server->scratch);
     mr_topic_stats_destroy(server->topic_stats);
     free(server->requests);

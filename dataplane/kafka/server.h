@@ -46,8 +46,9 @@ struct mr_server_config {
     size_t response_heap_bytes_max; /* for what one response needs beyond its context */
     uint32_t fetch_bytes_max;       /* records in one Fetch answer */
     uint32_t fetches_parked_max;
-    uint64_t idle_ns;        /* connections.max.idle.ms */
-    bool auto_create_topics; /* auto.create.topics.enable */
+    uint64_t idle_ns;            /* connections.max.idle.ms */
+    uint64_t retention_check_ns; /* log.retention.check.interval.ms */
+    bool auto_create_topics;     /* auto.create.topics.enable */
 };
 
 struct mr_server_store {
@@ -68,6 +69,7 @@ struct mr_server_stats {
 
 struct mr_conn;
 struct mr_request;
+struct mr_retention;
 struct mr_topic_stats;
 
 struct mr_server {
@@ -78,6 +80,7 @@ struct mr_server {
     struct mr_server_store *stores;     /* of this shard */
     unsigned store_count;
     struct mr_batch_scratch *scratch;
+    struct mr_retention *retention;
 
     struct mr_conn *conns;
     struct mr_list conns_free;

@@ -17,6 +17,8 @@ sim_log_new(struct mr_rng *rng, uint32_t number)
     log->id.partition = (int32_t)number;
     mr_list_init(&log->watch.node);
     log->clock_ms = 1700000000000;
+    log->segment_bytes = 4096u << mr_rng_below(rng, 10);
+    log->segment_ms = mr_rng_below(rng, 2) ? 500 + (int64_t)mr_rng_below(rng, 4000) : 0;
     for (int i = 0; i < SIM_PRODUCERS; i++) {
         log->producers[i].id = (int64_t)number * SIM_PRODUCERS + i;
         /* Some wrap around early. */
@@ -301,6 +303,44 @@ sim_log_find(const struct sim_log *log, enum mr_log_find_kind kind, int64_t time
                     return;
                 }
             }
+        }
+    }
+}
+
+/* By Kafka's rules, without knowing where the store's segments begin: no more may go than they
+ * allow, and less only by one segment. */
+void
+sim_log_check_retention(const struct sim_log *log, int64_t retention_ms, int64_t retention_bytes,
+                        int64_t now_ms, int64_t start)
+{
+    size_t at = sim_log_index(log, start), first = sim_log_index(log, log->start);
+    uint64_t left = 0, first_size = 0;
+
+    if (start < log->start || start > log->end ||
+        (start > log->start && start < log->end && log->batches[at]->base_offset != start)) {
+        sim_fail("partition %d: retention goes to %lld, log is %lld to %lld", log->id.partition,
+                 (long long)start, (long long)log->start, (long long)log->end);
+    }
+    for (size_t i = at; i < log->batch_count; i++) {
+        left += log->batches[i]->size;
+    }
+    if (retention_bytes >= 0) {
+        first_size = at < log->batch_count ? log->batches[at]->size : 0;
+        first_size = first_size > log->segment_bytes ? first_size : log->segment_bytes;
+        if (start > log->start && left < (uint64_t)retention_bytes) {
+            sim_fail("partition %d: retention of %lld bytes leaves %llu", log->id.partition,
+                     (long long)retention_bytes, (unsigned long long)left);
+        }
+        if (left > first_size && left - first_size >= (uint64_t)retention_bytes) {
+            sim_fail("partition %d: retention of %lld bytes leaves as much as %llu",
+                     log->id.partition, (long long)retention_bytes, (unsigned long long)left);
+        }
+    }
+    for (size_t i = first; retention_ms >= 0 && i < at; i++) {
+        if (now_ms - log->batches[i]->max_timestamp <= retention_ms) {
+            sim_fail("partition %d: retention of %lld ms at %lld takes a batch of %lld",
+                     log->id.partition, (long long)retention_ms, (long long)now_ms,
+                     (long long)log->batches[i]->max_timestamp);
         }
     }
 }

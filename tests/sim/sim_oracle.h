@@ -52,6 +52,8 @@ struct sim_log {
     uint64_t watched_bytes; /* what was asked for */
     uint64_t watched_from;  /* bytes_total when the watch was added */
     int64_t clock_ms;       /* of the records' timestamps */
+    uint32_t segment_bytes; /* of the topic's configuration */
+    int64_t segment_ms;
 };
 
 /* Prints the seed and one sentence, and ends the process with status 1. */
@@ -87,5 +89,10 @@ void sim_log_check_bytes(struct sim_log *log, int64_t offset, const uint8_t *byt
 /* The expected answer of a lookup below `end`; -1: none. */
 void sim_log_find(const struct sim_log *log, enum mr_log_find_kind kind, int64_t timestamp,
                   int64_t end, int64_t *offset_out, int64_t *timestamp_out);
+
+/* Judges what retention would take, in a log with nothing in doubt: `start` is where the log would
+ * begin. */
+void sim_log_check_retention(const struct sim_log *log, int64_t retention_ms,
+                             int64_t retention_bytes, int64_t now_ms, int64_t start);
 
 #endif

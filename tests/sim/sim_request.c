@@ -5,6 +5,8 @@
 
 #include "tests/sim/sim_run.h"
 
+#define MAX_RETENTION 200000u
+
 static struct sim_run *running; /* callbacks have no context of their own */
 
 static struct sim_request *
@@ -234,6 +236,8 @@ append_send(struct sim_run *run, struct sim_log *log, struct sim_producer *produ
     request->expect = expect;
     request->append.done = append_done;
     request->append.leader_epoch = run->epoch;
+    request->append.segment_bytes = log->segment_bytes;
+    request->append.segment_ms = log->segment_ms;
     request->append.batch =
         (struct mr_batch){.header = {.base_offset = 0,
                                      .size = (int32_t)batch->size,
@@ -647,6 +651,34 @@ sim_trim_send(struct sim_run *run, struct sim_log *log, int64_t offset)
     mr_log_trim(log->log, &request->trim);
 }
 
+/* What the shard does every few minutes: asks, and trims. */
+static void
+request_retention(struct sim_run *run, struct sim_log *log)
+{
+    bool by_time = mr_rng_below(&run->rng, 2);
+    int64_t ms = by_time ? (int64_t)mr_rng_below(&run->rng, 3000) : -1;
+    int64_t bytes =
+        by_time ? -1 : (int64_t)(log->live_bytes / 2 + mr_rng_below(&run->rng, MAX_RETENTION));
+    struct mr_log_offsets offsets;
+    int64_t start;
+
+    mr_log_offsets(log->log, &offsets);
+    if (log->doubt_count > 0 || log->trim_count > 0 || offsets.end != log->end) {
+        return;
+    }
+    mr_log_roll_idle(log->log, log->segment_ms, mr_clock_wall_ms(&run->clock.clock));
+    start = mr_log_retention_offset(log->log, ms, bytes, log->clock_ms);
+    sim_log_check_retention(log, ms, bytes, log->clock_ms, start);
+    if (start > log->start) {
+        if (by_time) {
+            run->counters->retention_by_time++;
+        } else {
+            run->counters->retention_by_size++;
+        }
+        sim_trim_send(run, log, start);
+    }
+}
+
 static void
 delete_done(struct mr_log_delete *delete, enum mr_kafka_err error)
 {
@@ -718,7 +750,7 @@ sim_request_random(struct sim_run *run)
 {
     unsigned slot = (unsigned)mr_rng_below(&run->rng, SIM_LOGS);
     struct sim_log *log = run->logs[slot];
-    uint64_t choice = mr_rng_below(&run->rng, 1000);
+    uint64_t choice = mr_rng_below(&run->rng, 1010);
 
     running = run;
     if (run->failed) {
@@ -742,7 +774,9 @@ sim_request_random(struct sim_run *run)
         /* Usually a little, so that batches are cut in the middle and extents are freed singly. */
         span = mr_rng_below(&run->rng, 6) ? span / 4 : span;
         sim_trim_send(run, log, log->start + (int64_t)mr_rng_below(&run->rng, (uint64_t)span + 1));
-    } else if (choice < 994) {
+    } else if (choice < 1000) {
+        request_retention(run, log);
+    } else if (choice < 1004) {
         request_delete(run, slot);
     } else {
         request_watch(log);

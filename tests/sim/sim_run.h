@@ -37,6 +37,8 @@
     X(reads_cold)                                                                                  \
     X(watches_fired)                                                                               \
     X(finds)                                                                                       \
+    X(retention_by_size)                                                                           \
+    X(retention_by_time)                                                                           \
     X(trims)                                                                                       \
     X(deletes)                                                                                     \
     X(write_faults)                                                                                \

@@ -41,7 +41,11 @@ records_build(uint8_t *at)
                                .last_offset_delta = 4,
                                .producer_id = -1,
                                .leader_epoch = 2};
-    uint8_t refs[MR_EXTENT_REF_SIZE];
+    struct mr_entry_extent extent = {.ref = {.lba = 300, .order = 2}, .first_block = 4};
+    struct mr_entry_segment segment = {.first_offset = 3, .position = 16384, .end = 16500};
+    struct mr_entry_window window = {.offset = 6, .first_sequence = 1, .last_sequence = 2};
+    uint8_t map[MR_ENTRY_EXTENT_SIZE + MR_ENTRY_SEGMENT_SIZE];
+    uint8_t producer[MR_ENTRY_PRODUCER_SIZE + MR_ENTRY_WINDOW_SIZE];
     const uint8_t *begin = at;
     uint8_t *append;
 
@@ -50,7 +54,10 @@ records_build(uint8_t *at)
                           .log = 5,
                           .u.allocate = {.first_block = 4, .ref = {.lba = 300, .order = 2}}};
     at += put(at, &rec);
-    mr_extent_ref_encode(&rec.u.allocate.ref, refs);
+    mr_entry_extent_encode(&extent, map);
+    mr_entry_segment_encode(&segment, map + MR_ENTRY_EXTENT_SIZE);
+    mr_entry_producer_encode(1000, 1, 6, producer);
+    mr_entry_window_encode(&window, producer + MR_ENTRY_PRODUCER_SIZE);
     rec = (struct mr_rec){
         .type = MR_REC_IMAGE, .log = 5, .u.image = {.block = 4, .size = 4086, .bytes = bytes}};
     at += put(at, &rec);
@@ -69,14 +76,22 @@ records_build(uint8_t *at)
     mr_rec_meta_encode(&meta, mr_rec_append_metas(append));
     rec = (struct mr_rec){.type = MR_REC_TRIM, .log = 5, .u.trim = {.offset = 7, .first_block = 1}};
     at += put(at, &rec);
-    rec = (struct mr_rec){.type = MR_REC_TRUNCATE, .log = 5, .u.truncate = {.offset = 7}};
+    rec = (struct mr_rec){.type = MR_REC_TRUNCATE,
+                          .log = 5,
+                          .u.truncate = {.end = 7,
+                                         .start = 2,
+                                         .position = 4097,
+                                         .next_block = 9,
+                                         .producer_count = 1,
+                                         .producers_size = sizeof(producer),
+                                         .producers = producer}};
     at += put(at, &rec);
     rec = (struct mr_rec){.type = MR_REC_EPOCH, .u.epoch = {.incarnation = 4}};
     at += put(at, &rec);
     rec = (struct mr_rec){
         .type = MR_REC_SWAP,
         .log = 5,
-        .u.swap = {.generation = 1, .block_count = 4, .ref_count = 1, .refs = refs}};
+        .u.swap = {.offset = 1, .extent_count = 1, .segment_count = 1, .extents = map}};
     at += put(at, &rec);
     rec = (struct mr_rec){.type = MR_REC_VOID, .log = 5, .u.voided = {.sequence = 6}};
     at += put(at, &rec);
@@ -140,6 +155,15 @@ MR_TEST(records_come_back_as_written)
             MR_CHECK_EQ(rec.u.image.size, 4086);
         } else if (rec.type == MR_REC_TRIM) {
             MR_CHECK_EQ(rec.u.trim.offset, 7);
+        } else if (rec.type == MR_REC_TRUNCATE) {
+            MR_CHECK_EQ(rec.u.truncate.end, 7);
+            MR_CHECK_EQ(rec.u.truncate.start, 2);
+            MR_CHECK_EQ(rec.u.truncate.position, 4097);
+            MR_CHECK_EQ(rec.u.truncate.next_block, 9);
+            MR_CHECK_EQ(rec.u.truncate.producer_count, 1);
+        } else if (rec.type == MR_REC_SWAP) {
+            MR_CHECK_EQ(rec.u.swap.extent_count, 1);
+            MR_CHECK_EQ(rec.u.swap.segment_count, 1);
         }
     }
 }
@@ -218,6 +242,7 @@ entry_build(uint8_t *chain)
                              .end = 50,
                              .end_position = 9000,
                              .extent_count = 2,
+                             .segment_count = 1,
                              .epoch_count = 1,
                              .producer_count = 1,
                              .carry_count = 1};
@@ -225,6 +250,7 @@ entry_build(uint8_t *chain)
                                      .first_block = 1,
                                      .first_offset = 5,
                                      .first_position = 4096};
+    struct mr_entry_segment segment = {.first_offset = 5, .position = 4096, .end = 9000};
     struct mr_entry_window window = {.offset = 6, .first_sequence = 1, .last_sequence = 2};
     uint8_t *at = chain + MR_ENTRY_HEADER_SIZE;
 
@@ -234,9 +260,11 @@ entry_build(uint8_t *chain)
     extent.ref = (struct mr_extent_ref){.lba = 302, .order = 1};
     mr_entry_extent_encode(&extent, at);
     at += MR_ENTRY_EXTENT_SIZE;
+    mr_entry_segment_encode(&segment, at);
+    at += MR_ENTRY_SEGMENT_SIZE;
     mr_entry_epoch_encode(4, 5, at);
     at += MR_ENTRY_EPOCH_SIZE;
-    mr_entry_producer_encode(1000, 1, at);
+    mr_entry_producer_encode(1000, 1, 6, at);
     at += MR_ENTRY_PRODUCER_SIZE;
     mr_entry_window_encode(&window, at);
     at += MR_ENTRY_WINDOW_SIZE;

@@ -1,0 +1,186 @@
+/* kafka/retention.c: the walk over the shard's partitions. */
+#include "dataplane/kafka/retention.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/kafka/server.h"
+#include "storage/log.h"
+
+#define PARTITIONS_PER_STEP 64u
+#define TRIMS_MAX           32u
+#define CHECK_NS_MIN        (100 * MR_NS_PER_MS)
+
+struct retention_trim {
+    struct mr_log_trim trim;
+    struct mr_list node; /* in `free` */
+    struct mr_retention *retention;
+};
+
+struct mr_retention {
+    struct mr_server *server;
+    struct retention_trim trims[TRIMS_MAX];
+    struct mr_list free;
+    unsigned in_flight;
+    bool walking;
+    bool begun;           /* `topic` is where the walk stands */
+    struct mr_uuid topic; /* topics may come and go: it goes on behind this id */
+    int32_t partition;
+    uint64_t next_ns;
+};
+
+struct mr_retention *
+mr_retention_create(struct mr_server *server)
+{
+    struct mr_retention *retention = calloc(1, sizeof(*retention));
+
+    if (!retention) {
+        return NULL;
+    }
+    retention->server = server;
+    mr_list_init(&retention->free);
+    for (unsigned i = 0; i < TRIMS_MAX; i++) {
+        retention->trims[i].retention = retention;
+        mr_list_push_back(&retention->free, &retention->trims[i].node);
+    }
+    return retention;
+}
+
+void
+mr_retention_destroy(struct mr_retention *retention)
+{
+    free(retention);
+}
+
+bool
+mr_retention_idle(const struct mr_retention *retention)
+{
+    return retention->in_flight == 0;
+}
+
+static void
+on_trimmed(struct mr_log_trim *trim, enum mr_kafka_err error)
+{
+    struct retention_trim *own = MR_CONTAINER_OF(trim, struct retention_trim, trim);
+
+    (void)error; /* what failed is looked at again by the next walk */
+    own->retention->in_flight--;
+    mr_list_push_back(&own->retention->free, &own->node);
+}
+
+static void
+check_partition(struct mr_retention *retention, const struct mr_snapshot_topic *topic,
+                int32_t partition, int64_t now_ms)
+{
+    const struct mr_topic_limits *limits = &topic->limits;
+    struct mr_store *store = mr_server_store(retention->server, topic->partitions[partition].store);
+    struct mr_log_id id = {topic->id, partition};
+    struct mr_log *log = store ? mr_store_log_find(store, &id) : NULL;
+    struct mr_log_offsets offsets;
+    struct retention_trim *trim;
+    int64_t offset;
+
+    if (!log) {
+        return;
+    }
+    mr_log_roll_idle(log, limits->segment_ms, now_ms);
+    if (!limits->delete_old) {
+        return;
+    }
+    mr_log_offsets(log, &offsets);
+    offset = mr_log_retention_offset(log, limits->retention_ms, limits->retention_bytes, now_ms);
+    if (offset <= offsets.start) {
+        return;
+    }
+    trim = MR_CONTAINER_OF(mr_list_pop_front(&retention->free), struct retention_trim, node);
+    trim->trim.offset = offset;
+    trim->trim.done = on_trimmed;
+    retention->in_flight++;
+    mr_log_trim(log, &trim->trim);
+}
+
+/* The first topic with an id not below `id`. */
+static uint32_t
+topic_from(const struct mr_snapshot *snapshot, const struct mr_uuid *id)
+{
+    uint32_t low = 0, high = snapshot->topic_count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int order = memcmp(snapshot->topics_by_id[middle]->id.bytes, id->bytes, sizeof(id->bytes));
+
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* The partition to look at next. False: the walk is over. */
+static bool
+walk_next(struct mr_retention *retention, const struct mr_snapshot_topic **topic_out)
+{
+    const struct mr_snapshot *snapshot = retention->server->snapshot;
+    uint32_t at = retention->begun ? topic_from(snapshot, &retention->topic) : 0;
+
+    for (; at < snapshot->topic_count; at++) {
+        const struct mr_snapshot_topic *topic = snapshot->topics_by_id[at];
+
+        if (!retention->begun || !mr_uuid_equal(&topic->id, &retention->topic)) {
+            retention->begun = true;
+            retention->topic = topic->id;
+            retention->partition = 0;
+        }
+        if (retention->partition < topic->partition_count) {
+            *topic_out = topic;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+mr_retention_step(struct mr_retention *retention)
+{
+    struct mr_server *server = retention->server;
+    uint64_t now_ns = mr_clock_now_ns(server->shard->clock);
+    uint64_t period = server->config.retention_check_ns;
+    int64_t now_ms = mr_clock_wall_ms(server->shard->clock);
+    const struct mr_snapshot_topic *topic;
+
+    if (!server->snapshot || server->stopping) {
+        retention->walking = false;
+        return false;
+    }
+    if (!retention->walking) {
+        if (now_ns < retention->next_ns) {
+            return false;
+        }
+        retention->walking = true;
+        retention->begun = false;
+    }
+    for (unsigned n = 0; n < PARTITIONS_PER_STEP; n++) {
+        if (mr_list_empty(&retention->free)) {
+            return false; /* goes on when a trim is durable */
+        }
+        if (!walk_next(retention, &topic)) {
+            retention->walking = false;
+            retention->next_ns = now_ns + (period < CHECK_NS_MIN ? CHECK_NS_MIN : period);
+            return false;
+        }
+        check_partition(retention, topic, retention->partition, now_ms);
+        retention->partition++;
+    }
+    return true;
+}
+
+uint64_t
+mr_retention_deadline_ns(const struct mr_retention *retention)
+{
+    const struct mr_server *server = retention->server;
+
+    return !server->snapshot || server->stopping || retention->walking ? UINT64_MAX
+                                                                       : retention->next_ns;
+}
