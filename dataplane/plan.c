@@ -324,6 +324,7 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
         plan->receive_buffers /= 2;
         plan->server.requests_max /= 2;
     }
+    plan->credits[MR_MESH_GROUP] = plan->server.requests_max; /* each may wait for others */
     frames = frames > FRAME_BYTES_MIN ? frames : FRAME_BYTES_MIN;
     frames = frames < wanted + 4 ? frames : wanted + 4;
     plan->server.frame_heap_bytes_max = frames;
@@ -371,7 +372,6 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
 
     plan->memory_bytes = (uint64_t)mr_config_long(config, "memory.bytes");
     plan->credits[MR_MESH_REQUEST] = 128;
-    plan->credits[MR_MESH_GROUP] = REQUESTS_MAX; /* one for every context that may wait */
     plan->credits[MR_MESH_RELEASE] = 128;
     plan->credits[MR_MESH_WATCH] = endpoints > 16 ? 64 : 1024 / endpoints;
     server->store_count = plan->store_count;

@@ -77,7 +77,6 @@ write_records(void)
 {
     static uint8_t bytes[8192];
     static const uint8_t data[64] = {1, 2, 3};
-    uint8_t ref[MR_EXTENT_REF_SIZE];
     struct mr_extent_ref extent = {.lba = 300, .order = 2};
     struct mr_rec_meta meta = {.size = 32, .record_count = 1, .producer_id = 5};
     struct mr_rec records[] = {
@@ -85,9 +84,11 @@ write_records(void)
         {.type = MR_REC_ALLOCATE, .log = 1, .u.allocate = {.ref = extent}},
         {.type = MR_REC_IMAGE, .log = 1, .u.image = {.size = sizeof(data), .bytes = data}},
         {.type = MR_REC_TRIM, .log = 1, .u.trim = {.offset = 4}},
-        {.type = MR_REC_TRUNCATE, .log = 1, .u.truncate = {.offset = 4}},
+        {.type = MR_REC_TRUNCATE,
+         .log = 1,
+         .u.truncate = {.end = 4, .position = 100, .next_block = 1}},
         {.type = MR_REC_EPOCH, .u.epoch = {.incarnation = 2}},
-        {.type = MR_REC_SWAP, .log = 1, .u.swap = {.block_count = 4, .ref_count = 1, .refs = ref}},
+        {.type = MR_REC_SWAP, .log = 1, .u.swap = {.offset = 4, .below_block = 1}},
         {.type = MR_REC_VOID, .u.voided = {.sequence = 3}},
         {.type = MR_REC_GROWTH, .u.growth = {.size_blocks = 8192}},
         {.type = MR_REC_DELETE, .log = 1},
@@ -98,7 +99,6 @@ write_records(void)
         .u.append = {.meta_count = 1, .head_size = 32, .tail_size = 8, .head = data, .tail = data}};
     size_t size = 0;
 
-    mr_extent_ref_encode(&extent, ref);
     for (unsigned i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
         size += mr_rec_encode(&records[i], bytes + size);
     }
@@ -127,7 +127,7 @@ write_chain(void)
     size += MR_ENTRY_EXTENT_SIZE;
     mr_entry_epoch_encode(1, 0, bytes + size);
     size += MR_ENTRY_EPOCH_SIZE;
-    mr_entry_producer_encode(7, 1, bytes + size);
+    mr_entry_producer_encode(7, 1, 0, bytes + size);
     size += MR_ENTRY_PRODUCER_SIZE;
     mr_entry_window_encode(&window, bytes + size);
     size += MR_ENTRY_WINDOW_SIZE;
@@ -154,7 +154,7 @@ static void
 write_metadata(void)
 {
     static const uint16_t stores[2] = {0, 1};
-    struct mr_topic_defaults defaults = {{0}};
+    struct mr_topic_defaults defaults = {.values = {0}};
     struct mr_metadata_new_topic topic = {
         .id = {{3}}, .name = "topic", .name_size = 5, .partition_count = 2, .stores = stores};
     struct mr_uuid cluster = {{4}};
