@@ -305,6 +305,52 @@ MR_TEST(a_new_groups_joins_fail_where_its_first_record_does)
     bed_close(&bed);
 }
 
+MR_TEST(a_group_whose_first_record_failed_and_whose_later_ones_did_not_goes_on)
+{
+    struct mr_groups_stats stats;
+
+    open_three();
+    bed.hold = true;
+    bed_join(&one);
+    bed_pass(&bed, 3000);
+    bed_sync(&one);
+    MR_CHECK_EQ(bed.write_count, 2);
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_flush_one(&bed);
+    bed.error = MR_KAFKA_NONE;
+    bed_flush_one(&bed);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_STABLE);
+    bed.hold = false;
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_leave(&one);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_EMPTY);
+    bed.error = MR_KAFKA_NONE;
+    bed_stable(&two);
+    MR_CHECK_EQ(two.generation, 3); /* not 1 again: that one was assigned */
+    mr_groups_stats(bed.groups, &stats);
+    MR_CHECK_EQ(stats.rebalances, 2);
+    bed_close(&bed);
+}
+
+MR_TEST(texts_that_no_record_can_hold_are_refused)
+{
+    static char text[32800];
+
+    open_three();
+    memset(text, 'x', 32768);
+    one.group = text;
+    bed_join(&one);
+    MR_CHECK_EQ(one.error, MR_KAFKA_INVALID_GROUP_ID);
+    two.protocols[0].name = bed_str(text);
+    bed_join(&two);
+    MR_CHECK_EQ(two.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    text[32731] = '\0';
+    three.instance = text;
+    bed_join(&three);
+    MR_CHECK_EQ(three.error, MR_KAFKA_INVALID_REQUEST);
+    bed_close(&bed);
+}
+
 MR_TEST(sync_checks_generation_and_protocol)
 {
     open_three();
@@ -819,6 +865,8 @@ MR_TEST_MAIN(
     MR_TEST_CASE(an_assignment_that_cannot_be_made_durable_ends_the_generation),
     MR_TEST_CASE(an_assignment_of_an_older_generation_changes_nothing),
     MR_TEST_CASE(a_new_groups_joins_fail_where_its_first_record_does),
+    MR_TEST_CASE(a_group_whose_first_record_failed_and_whose_later_ones_did_not_goes_on),
+    MR_TEST_CASE(texts_that_no_record_can_hold_are_refused),
     MR_TEST_CASE(sync_checks_generation_and_protocol),
     MR_TEST_CASE(heartbeats_say_in_each_state_what_kafka_says),
     MR_TEST_CASE(a_follower_that_joins_again_unchanged_is_told_the_generation),
