@@ -171,9 +171,9 @@ enum mr_groups_partition_state mr_groups_partition_state(const struct mr_groups 
 void mr_groups_load_begin(struct mr_groups *groups, int32_t partition);
 
 /* The partition's records in log order, before load_end. Returns 0; -EBADMSG for a record that is
- * none of Kafka's (skipped: it changes nothing); -ENOMEM at a bound: loading must be given up with
- * mr_groups_partition_failed(). Keys of other kinds (consumer, share, streams groups) are ignored.
- * Bytes come from a disk: any are safe. */
+ * none of Kafka's, or contradicts itself (skipped); -ENOMEM at a bound: loading must be given up
+ * with mr_groups_partition_failed(). Keys of other kinds (consumer, share, streams groups) are
+ * ignored. Bytes come from a disk: any are safe. */
 int mr_groups_load_record(struct mr_groups *groups, int32_t partition, struct mr_bytes key,
                           struct mr_bytes value);
 

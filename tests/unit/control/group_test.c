@@ -680,6 +680,71 @@ MR_TEST(a_static_member_gets_its_old_id_back_where_the_new_one_is_not_durable)
     bed_close(&bed);
 }
 
+MR_TEST(a_leader_that_assigns_twice_is_taken_at_its_first_word)
+{
+    struct bed_member again;
+
+    open_three();
+    bed_join(&one);
+    bed_join(&two);
+    bed_pass(&bed, 6000);
+    bed.hold = true;
+    bed_sync(&two);
+    bed_sync(&one);
+    again = one;
+    again.member_count = 0; /* nothing for anybody */
+    bed_sync(&again);
+    MR_CHECK_EQ(bed.write_count, 1);
+    MR_CHECK_EQ(one.sync_error, MR_KAFKA_REBALANCE_IN_PROGRESS);
+    bed_flush(&bed);
+    MR_CHECK(again.synced && two.synced);
+    MR_CHECK_STR(two.assignment, two.id + strlen(two.id) - 1);
+    bed_close(&bed);
+}
+
+MR_TEST(a_static_member_that_comes_back_twice_waits_for_the_second_write)
+{
+    struct bed_member again;
+
+    open_three();
+    one.instance = "i";
+    bed_stable_two(&one, &two);
+    bed.hold = true;
+    one.id[0] = '\0';
+    bed_join(&one);
+    again = one;
+    again.parked = false;
+    bed_join(&again);
+    MR_CHECK(one.joined);
+    MR_CHECK_EQ(one.error, MR_KAFKA_FENCED_INSTANCE_ID);
+    bed_flush_one(&bed);
+    MR_CHECK(!again.joined);
+    bed_flush_one(&bed);
+    MR_CHECK(again.joined);
+    MR_CHECK_EQ(again.error, MR_KAFKA_NONE);
+    MR_CHECK_EQ(bed_heartbeat(&again), MR_KAFKA_NONE);
+    bed_close(&bed);
+}
+
+MR_TEST(a_static_member_that_comes_back_before_a_rebalance_has_joined_it)
+{
+    open_three();
+    one.instance = "i";
+    bed_stable_two(&one, &two);
+    bed.hold = true;
+    one.id[0] = '\0';
+    bed_join(&one);
+    bed_join(&three);
+    bed_flush(&bed);
+    MR_CHECK(!one.joined);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_PREPARING_REBALANCE);
+    bed_join(&two);
+    MR_CHECK(one.joined && two.joined && three.joined);
+    MR_CHECK_EQ(one.generation, 2);
+    MR_CHECK_EQ(one.member_count, 3);
+    bed_close(&bed);
+}
+
 MR_TEST(a_static_member_that_comes_back_with_another_protocol_unsettles_the_group)
 {
     open_three();
@@ -883,6 +948,9 @@ MR_TEST_MAIN(
     MR_TEST_CASE(a_full_group_takes_nobody_new),
     MR_TEST_CASE(a_static_member_that_comes_back_takes_its_place_quietly),
     MR_TEST_CASE(a_static_member_gets_its_old_id_back_where_the_new_one_is_not_durable),
+    MR_TEST_CASE(a_leader_that_assigns_twice_is_taken_at_its_first_word),
+    MR_TEST_CASE(a_static_member_that_comes_back_twice_waits_for_the_second_write),
+    MR_TEST_CASE(a_static_member_that_comes_back_before_a_rebalance_has_joined_it),
     MR_TEST_CASE(a_static_member_that_comes_back_with_another_protocol_unsettles_the_group),
     MR_TEST_CASE(a_static_member_that_comes_back_during_a_rebalance_fences_the_join_that_waits),
     MR_TEST_CASE(a_static_member_that_does_not_join_keeps_its_place_for_its_session),
