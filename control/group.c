@@ -97,7 +97,7 @@ group_available(const struct mr_groups *groups, struct mr_str group_id)
     if (groups->partition_count == 0) {
         return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
-    if (group_id.size < 0) {
+    if (group_id.size < 0 || group_id.size > GROUP_TEXT_MAX) {
         return MR_KAFKA_INVALID_GROUP_ID;
     }
     switch (groups->partitions[mr_groups_partition(group_id, groups->partition_count)].state) {
@@ -345,11 +345,11 @@ mr_groups_destroy(struct mr_groups *groups)
 static void
 created(struct mr_groups *groups, struct group *group, int16_t error)
 {
-    if (error == MR_KAFKA_NONE) {
-        return;
+    if (error == MR_KAFKA_NONE || group->generation > 0) {
+        return; /* in the second case later records are on their way */
     }
     group->recorded = false;
-    if (group->state != MR_GROUP_PREPARING_REBALANCE || group->generation > 0) {
+    if (group->state != MR_GROUP_PREPARING_REBALANCE) {
         return;
     }
     MR_LIST_FOR_EACH(node, &group->members)
@@ -468,7 +468,7 @@ mr_groups_describe(struct mr_groups *groups, struct mr_str group_id,
         .protocol_data = stable ? group->protocol->name : group_str_none,
         .generation = group->generation,
         .leader = group->leader ? group->leader->id : group_str_null,
-        .member_count = group_views(group, stable, stable),
+        .member_count = group_views(group, stable, true),
         .members = group->views,
     };
     return MR_KAFKA_NONE;

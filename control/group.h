@@ -4,24 +4,31 @@
  * Pure: no I/O, no clock, no threads. Time, randomness and durable writes come from the caller:
  * every call that may depend on time takes `now`, and what must become durable leaves through
  * mr_groups_actions.write and comes back through mr_groups_written(). Durable state are records of
- * `__consumer_offsets` in Kafka's own formats; at start the caller feeds them back (Loading).
+ * `__consumer_offsets` in Kafka's own formats; at start the caller feeds them back.
  *
- * A group is in one of five states. The right column is what moves it:
+ * A group is in one of five states (two of them are called PREPARING_REBALANCE and
+ * COMPLETING_REBALANCE in full):
  *
- *                  join                      last member joined, or timeout
- *      ┌───────┐ ────────► ┌────────────────────┐ ────────► ┌─────────────────────┐
- *      │ EMPTY │           │ PREPARING_REBALANCE │           │ COMPLETING_REBALANCE │
- *      └───────┘ ◄──────── └────────────────────┘ ◄──────── └─────────────────────┘
- *        │  ▲    all left      ▲                 join, leave,    │ the leader's assignment
- *        │  │                  │                 expiry, failed  │ is durable
- *        │  └ (replay)         │                 write           ▼
- *        │                     │ join of a new member, of    ┌────────┐
- *        │ deleted or          │ the leader or with new      │ STABLE │ ◄ (replay)
- *        │ expired             └───────────────────────────  └────────┘
- *        ▼                       metadata, leave, expiry
+ *      read from the log                                              read from the log
+ *          ▼                                                                   ▼
+ *      ┌───────┐ first join ┌───────────┐ all joined ┌────────────┐ assigned ┌────────┐
+ *      │ EMPTY ├───────────►│ PREPARING ├───────────►│ COMPLETING ├─────────►│ STABLE │
+ *      │       │◄───────────┤           │◄───────────┤            │          │        │
+ *      └───┬───┘  all left  └───────────┘  reopened  └────────────┘          └───┬────┘
+ *          │                      ▲                unsettled                     │
+ *          │                      └──────────────────────────────────────────────┘
+ *          ▼
  *      ┌──────┐
- *      │ DEAD │ ◄── from every state: its partition of __consumer_offsets is gone
+ *      │ DEAD │◄── from every state
  *      └──────┘
+ *
+ *   first join   a member joins; others have the initial delay to follow
+ *   all joined   everyone has joined, or the rebalance timeout is over and some have
+ *   all left     nobody is left
+ *   assigned     the leader's assignment is durable
+ *   reopened     a join, a leave, an expiry, or an assignment that could not be made durable
+ *   unsettled    a member joins that is new, the leader, or changed; a leave, an expiry
+ *   to DEAD      deleted or expired while EMPTY; or its partition of __consumer_offsets is gone
  *
  * A group exists from its first join or commit on; one with offsets and without members is EMPTY
  * ("simple" while it never had a protocol type). DEAD lasts no longer than the call that frees it.
@@ -164,9 +171,9 @@ enum mr_groups_partition_state mr_groups_partition_state(const struct mr_groups 
 void mr_groups_load_begin(struct mr_groups *groups, int32_t partition);
 
 /* The partition's records in log order, before load_end. Returns 0; -EBADMSG for a record that is
- * none of Kafka's (skipped: it changes nothing); -ENOMEM at a bound: loading must be given up with
- * mr_groups_partition_failed(). Keys of other kinds (consumer, share, streams groups) are ignored.
- * Bytes come from a disk: any are safe. */
+ * none of Kafka's, or contradicts itself (skipped); -ENOMEM at a bound: loading must be given up
+ * with mr_groups_partition_failed(). Keys of other kinds (consumer, share, streams groups) are
+ * ignored. Bytes come from a disk: any are safe. */
 int mr_groups_load_record(struct mr_groups *groups, int32_t partition, struct mr_bytes key,
                           struct mr_bytes value);
 
@@ -184,7 +191,8 @@ void mr_groups_partition_failed(struct mr_groups *groups, int32_t partition);
 /* The monotonic time at which mr_groups_tick() has something to do; UINT64_MAX: never. */
 uint64_t mr_groups_deadline(const struct mr_groups *groups);
 
-/* Runs what is due: sessions, rebalances, offset retention. */
+/* Runs what is due: sessions, rebalances, offset retention. At most 1,000 timers, so that others
+ * get their turn: the deadline may be over still. */
 void mr_groups_tick(struct mr_groups *groups, struct mr_group_time now);
 
 /* ---- requests that may wait --------------------------------------------------------------------
@@ -220,8 +228,8 @@ struct mr_group_join {
     struct mr_group_request request;
     int16_t api_version;
     struct mr_str group_id;
-    struct mr_str client_id; /* null counts as "" */
-    struct mr_str client_host;
+    struct mr_str client_id;   /* null counts as "" */
+    struct mr_str client_host; /* as Java prints an address: "/192.0.2.1" */
     struct mr_str member_id;
     struct mr_str instance_id; /* null: dynamic */
     struct mr_str protocol_type;
@@ -377,7 +385,7 @@ struct mr_group_description {
 };
 
 /* GROUP_ID_NOT_FOUND (the caller answers "Dead" up to version 5), the partition's error, or NONE.
- * Members have metadata and assignment only in STABLE, as in Kafka. Valid until the next call. */
+ * Members have metadata only in STABLE, as in Kafka. Valid until the next call. */
 enum mr_kafka_err mr_groups_describe(struct mr_groups *groups, struct mr_str group_id,
                                      struct mr_group_description *out);
 

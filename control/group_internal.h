@@ -249,6 +249,7 @@ struct group_partition {
 };
 
 #define GROUP_SCRATCH_SIZE 4096
+#define GROUP_TEXT_MAX     32767 /* what a record can hold */
 
 struct mr_groups {
     struct mr_groups_config config;

@@ -5,6 +5,7 @@
 #define VERSION_KNOWN_MEMBER_ID       4
 #define VERSION_SKIP_ASSIGNMENT       9
 #define PROTOCOLS_MAX                 100
+#define INSTANCE_ID_MAX               (GROUP_TEXT_MAX - 37) /* so that a member id of it fits */
 
 /* ---- answers -----------------------------------------------------------------------------------
  */
@@ -756,8 +757,16 @@ judge(const struct mr_groups *groups, const struct mr_group_join *join)
         join->session_timeout_ms > groups->config.session_timeout_max_ms) {
         return MR_KAFKA_INVALID_SESSION_TIMEOUT;
     }
-    if (join->protocol_count > PROTOCOLS_MAX) {
+    if (join->protocol_count > PROTOCOLS_MAX || join->protocol_type.size > GROUP_TEXT_MAX) {
         return MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+    }
+    for (int32_t i = 0; i < join->protocol_count; i++) {
+        if (join->protocols[i].name.size > GROUP_TEXT_MAX) {
+            return MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+        }
+    }
+    if (join->instance_id.size > INSTANCE_ID_MAX) {
+        return MR_KAFKA_INVALID_REQUEST;
     }
     return group_available(groups, join->group_id);
 }

@@ -51,7 +51,7 @@ __attribute__((noreturn, format(printf, 2, 3))) void model_fail(const struct mod
 
 void model_init(struct model *model, uint64_t seed);
 
-/* The coordinator of this group has begun anew from its log. */
+/* The coordinator of this group has begun anew from its log, or the group itself has. */
 void model_reloaded(struct model *model, int group);
 
 /* A member was told a generation; `assigns`: that it must assign. */

@@ -8,6 +8,7 @@
 #define STEP_MS_MAX   200
 #define SETTLE_MS_MAX 120000
 #define CALM_STEP_MS  50
+#define CALM_MS       5000 /* longer than any session */
 
 struct mr_str
 world_group_id(int group)
@@ -32,6 +33,20 @@ world_chance(struct world *world, unsigned percent)
 /* ---- the log -----------------------------------------------------------------------------------
  */
 
+/* A group's tombstone: its generations may begin anew. */
+static void
+see_tombstone(struct world *world, const struct mr_group_record *record)
+{
+    for (int g = 0; g < MODEL_GROUPS && record->value.size < 0; g++) {
+        struct mr_str id = world_group_id(g);
+
+        if (record->key.size == 4 + id.size && record->key.data[1] == 2 &&
+            memcmp(record->key.data + 4, id.data, (size_t)id.size) == 0) {
+            model_deletable(&world->model, g);
+        }
+    }
+}
+
 static void
 on_write(void *context, struct mr_group_write *write)
 {
@@ -40,6 +55,9 @@ on_write(void *context, struct mr_group_write *write)
 
     if (log->write_count == WORLD_WRITES_MAX) {
         model_fail(&world->model, "too many writes");
+    }
+    for (uint32_t i = 0; i < write->record_count; i++) {
+        see_tombstone(world, &write->records[i]);
     }
     log->writes[log->write_count++] = write;
 }
@@ -257,15 +275,10 @@ on_deleted(struct mr_group_request *request)
 static void
 delete_group(struct world *world, int group)
 {
-    struct mr_group_description description;
     bool kept = world->write_kept;
 
     if (world->delete_number[group] != 0) {
         return;
-    }
-    if (mr_groups_describe(world->groups, world_group_id(group), &description) == MR_KAFKA_NONE &&
-        description.state == MR_GROUP_EMPTY) {
-        model_deletable(&world->model, group);
     }
     world->delete_number[group] = --world->next_deletion;
     for (int p = 0; p < MODEL_PARTITIONS; p++) {
@@ -342,6 +355,20 @@ pass(struct world *world, uint32_t ms)
     }
 }
 
+/* A group that never had an assignment may go without a trace, and begin anew. */
+static void
+see_gone(struct world *world)
+{
+    struct mr_group_description description;
+
+    for (int g = 0; g < MODEL_GROUPS; g++) {
+        if (mr_groups_describe(world->groups, world_group_id(g), &description) ==
+            MR_KAFKA_GROUP_ID_NOT_FOUND) {
+            model_reloaded(&world->model, g);
+        }
+    }
+}
+
 static void
 disturb(struct world *world)
 {
@@ -373,6 +400,7 @@ world_step(struct world *world)
             end_write(world, &world->logs[p]);
         }
     }
+    see_gone(world);
     for (int i = 0; i < WORLD_CLIENTS / 2; i++) {
         client_act(&world->clients[world_below(world, WORLD_CLIENTS)]);
     }
@@ -432,11 +460,12 @@ world_settle(struct world *world)
                 end_write(world, &world->logs[p]);
             }
         }
+        see_gone(world);
         for (int i = 0; i < WORLD_CLIENTS; i++) {
             client_act(&world->clients[i]);
         }
         calm_ms = settled(world) ? calm_ms + CALM_STEP_MS : 0;
-        if (calm_ms > 1000) {
+        if (calm_ms > CALM_MS) {
             fetch_all(world);
             restart(world);
             fetch_all(world);

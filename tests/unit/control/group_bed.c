@@ -124,17 +124,24 @@ bed_keep(struct bed *bed, const struct mr_group_write *write)
 }
 
 void
+bed_flush_one(struct bed *bed)
+{
+    struct mr_group_write *write = bed->writes[0];
+
+    MR_CHECK(bed->write_count > 0);
+    bed->write_count--;
+    memmove(bed->writes, bed->writes + 1, bed->write_count * sizeof(bed->writes[0]));
+    if (bed->error == MR_KAFKA_NONE && !bed->discard) {
+        bed_keep(bed, write);
+    }
+    mr_groups_written(bed->groups, write, bed->error, bed->now);
+}
+
+void
 bed_flush(struct bed *bed)
 {
     while (bed->write_count > 0) {
-        struct mr_group_write *write = bed->writes[0];
-
-        bed->write_count--;
-        memmove(bed->writes, bed->writes + 1, bed->write_count * sizeof(bed->writes[0]));
-        if (bed->error == MR_KAFKA_NONE && !bed->discard) {
-            bed_keep(bed, write);
-        }
-        mr_groups_written(bed->groups, write, bed->error, bed->now);
+        bed_flush_one(bed);
     }
 }
 

@@ -51,6 +51,10 @@ void bed_keep(struct bed *bed, const struct mr_group_write *write);
 
 /* Ends all outstanding writes with bed->error. */
 void bed_flush(struct bed *bed);
+
+/* Ends the first one. */
+void bed_flush_one(struct bed *bed);
+
 void bed_settle(struct bed *bed);
 
 /* Time passes, timer by timer. */

@@ -337,6 +337,34 @@ MR_TEST(many_offsets_are_deleted_in_several_writes)
     bed_close(&bed);
 }
 
+MR_TEST(a_deletion_that_is_durable_in_part_says_so_and_can_be_repeated)
+{
+    struct mr_group_delete request = {.request = {.done = ignore}, .group_id = bed_str("g")};
+    struct mr_groups_stats stats;
+    char topic[16];
+
+    open_two();
+    for (int i = 0; i < 1500; i++) {
+        snprintf(topic, sizeof(topic), "t%d", i);
+        MR_CHECK_EQ(bed_commit(&bed, "g", topic, 0, i), MR_KAFKA_NONE);
+    }
+    bed.hold = true;
+    MR_CHECK(!mr_groups_delete(bed.groups, &request, bed.now));
+    MR_CHECK_EQ(bed.write_count, 2);
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_flush_one(&bed);
+    bed.error = MR_KAFKA_NONE;
+    bed_flush_one(&bed);
+    MR_CHECK_EQ(request.request.error, MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
+    mr_groups_stats(bed.groups, &stats);
+    MR_CHECK_EQ(stats.offsets, 1000);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_EMPTY);
+    bed.hold = false;
+    MR_CHECK_EQ(bed_delete(&bed, "g"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_DEAD);
+    bed_close(&bed);
+}
+
 MR_TEST(offsets_of_topics_that_members_consume_are_not_deleted)
 {
     int16_t error;
@@ -912,6 +940,7 @@ MR_TEST_MAIN(
     MR_TEST_CASE(a_group_is_deleted_when_nobody_is_in_it),
     MR_TEST_CASE(a_group_that_is_being_deleted_takes_nothing_and_what_was_on_its_way_goes_too),
     MR_TEST_CASE(many_offsets_are_deleted_in_several_writes),
+    MR_TEST_CASE(a_deletion_that_is_durable_in_part_says_so_and_can_be_repeated),
     MR_TEST_CASE(offsets_of_topics_that_members_consume_are_not_deleted),
     MR_TEST_CASE(subscriptions_that_cannot_be_read_protect_every_topic),
     MR_TEST_CASE(offsets_of_a_live_group_of_another_type_are_not_deleted),

@@ -305,6 +305,52 @@ MR_TEST(a_new_groups_joins_fail_where_its_first_record_does)
     bed_close(&bed);
 }
 
+MR_TEST(a_group_whose_first_record_failed_and_whose_later_ones_did_not_goes_on)
+{
+    struct mr_groups_stats stats;
+
+    open_three();
+    bed.hold = true;
+    bed_join(&one);
+    bed_pass(&bed, 3000);
+    bed_sync(&one);
+    MR_CHECK_EQ(bed.write_count, 2);
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_flush_one(&bed);
+    bed.error = MR_KAFKA_NONE;
+    bed_flush_one(&bed);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_STABLE);
+    bed.hold = false;
+    bed.error = MR_KAFKA_REQUEST_TIMED_OUT;
+    bed_leave(&one);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_EMPTY);
+    bed.error = MR_KAFKA_NONE;
+    bed_stable(&two);
+    MR_CHECK_EQ(two.generation, 3); /* not 1 again: that one was assigned */
+    mr_groups_stats(bed.groups, &stats);
+    MR_CHECK_EQ(stats.rebalances, 2);
+    bed_close(&bed);
+}
+
+MR_TEST(texts_that_no_record_can_hold_are_refused)
+{
+    static char text[32800];
+
+    open_three();
+    memset(text, 'x', 32768);
+    one.group = text;
+    bed_join(&one);
+    MR_CHECK_EQ(one.error, MR_KAFKA_INVALID_GROUP_ID);
+    two.protocols[0].name = bed_str(text);
+    bed_join(&two);
+    MR_CHECK_EQ(two.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    text[32731] = '\0';
+    three.instance = text;
+    bed_join(&three);
+    MR_CHECK_EQ(three.error, MR_KAFKA_INVALID_REQUEST);
+    bed_close(&bed);
+}
+
 MR_TEST(sync_checks_generation_and_protocol)
 {
     open_three();
@@ -634,6 +680,71 @@ MR_TEST(a_static_member_gets_its_old_id_back_where_the_new_one_is_not_durable)
     bed_close(&bed);
 }
 
+MR_TEST(a_leader_that_assigns_twice_is_taken_at_its_first_word)
+{
+    struct bed_member again;
+
+    open_three();
+    bed_join(&one);
+    bed_join(&two);
+    bed_pass(&bed, 6000);
+    bed.hold = true;
+    bed_sync(&two);
+    bed_sync(&one);
+    again = one;
+    again.member_count = 0; /* nothing for anybody */
+    bed_sync(&again);
+    MR_CHECK_EQ(bed.write_count, 1);
+    MR_CHECK_EQ(one.sync_error, MR_KAFKA_REBALANCE_IN_PROGRESS);
+    bed_flush(&bed);
+    MR_CHECK(again.synced && two.synced);
+    MR_CHECK_STR(two.assignment, two.id + strlen(two.id) - 1);
+    bed_close(&bed);
+}
+
+MR_TEST(a_static_member_that_comes_back_twice_waits_for_the_second_write)
+{
+    struct bed_member again;
+
+    open_three();
+    one.instance = "i";
+    bed_stable_two(&one, &two);
+    bed.hold = true;
+    one.id[0] = '\0';
+    bed_join(&one);
+    again = one;
+    again.parked = false;
+    bed_join(&again);
+    MR_CHECK(one.joined);
+    MR_CHECK_EQ(one.error, MR_KAFKA_FENCED_INSTANCE_ID);
+    bed_flush_one(&bed);
+    MR_CHECK(!again.joined);
+    bed_flush_one(&bed);
+    MR_CHECK(again.joined);
+    MR_CHECK_EQ(again.error, MR_KAFKA_NONE);
+    MR_CHECK_EQ(bed_heartbeat(&again), MR_KAFKA_NONE);
+    bed_close(&bed);
+}
+
+MR_TEST(a_static_member_that_comes_back_before_a_rebalance_has_joined_it)
+{
+    open_three();
+    one.instance = "i";
+    bed_stable_two(&one, &two);
+    bed.hold = true;
+    one.id[0] = '\0';
+    bed_join(&one);
+    bed_join(&three);
+    bed_flush(&bed);
+    MR_CHECK(!one.joined);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_PREPARING_REBALANCE);
+    bed_join(&two);
+    MR_CHECK(one.joined && two.joined && three.joined);
+    MR_CHECK_EQ(one.generation, 2);
+    MR_CHECK_EQ(one.member_count, 3);
+    bed_close(&bed);
+}
+
 MR_TEST(a_static_member_that_comes_back_with_another_protocol_unsettles_the_group)
 {
     open_three();
@@ -819,6 +930,8 @@ MR_TEST_MAIN(
     MR_TEST_CASE(an_assignment_that_cannot_be_made_durable_ends_the_generation),
     MR_TEST_CASE(an_assignment_of_an_older_generation_changes_nothing),
     MR_TEST_CASE(a_new_groups_joins_fail_where_its_first_record_does),
+    MR_TEST_CASE(a_group_whose_first_record_failed_and_whose_later_ones_did_not_goes_on),
+    MR_TEST_CASE(texts_that_no_record_can_hold_are_refused),
     MR_TEST_CASE(sync_checks_generation_and_protocol),
     MR_TEST_CASE(heartbeats_say_in_each_state_what_kafka_says),
     MR_TEST_CASE(a_follower_that_joins_again_unchanged_is_told_the_generation),
@@ -835,6 +948,9 @@ MR_TEST_MAIN(
     MR_TEST_CASE(a_full_group_takes_nobody_new),
     MR_TEST_CASE(a_static_member_that_comes_back_takes_its_place_quietly),
     MR_TEST_CASE(a_static_member_gets_its_old_id_back_where_the_new_one_is_not_durable),
+    MR_TEST_CASE(a_leader_that_assigns_twice_is_taken_at_its_first_word),
+    MR_TEST_CASE(a_static_member_that_comes_back_twice_waits_for_the_second_write),
+    MR_TEST_CASE(a_static_member_that_comes_back_before_a_rebalance_has_joined_it),
     MR_TEST_CASE(a_static_member_that_comes_back_with_another_protocol_unsettles_the_group),
     MR_TEST_CASE(a_static_member_that_comes_back_during_a_rebalance_fences_the_join_that_waits),
     MR_TEST_CASE(a_static_member_that_does_not_join_keeps_its_place_for_its_session),
