@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Goal: Apache Kafka's own tools for consumer groups, 2.7.2 and 4.3.1, say of Millrace what they say
+# of Apache Kafka, and Kafka's formatter reads __consumer_offsets.
+# Method: the same commands against Apache Kafka 4.3.1, which this test starts, and against Millrace.
+# Standard output and exit status must be equal, but for what normalise() names.
+# Usage: group_tools.sh VERSION...
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/kafka.sh"
+need java python3 kcat
+VERSIONS=$*
+
+# Member ids hold random numbers; the formatters print times; columns are padded to the longest id.
+normalise() {
+    sed -E \
+        -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
+        -e 's/[A-Za-z0-9_-]{22}(,|\)|")/ID\1/g' \
+        -e 's/console-consumer-[0-9]+/console-consumer-N/g' \
+        -e 's/127\.0\.0\.1:[0-9]+/ADDRESS/g' \
+        -e 's/((commit|expire)Timestamp|[cC]urrentStateTimestamp)"?[:=][0-9]+/\1=TIME/g' \
+        -e 's/ +/ /g' -e 's/ $//' -e '/^\[[0-9-]+ [0-9:,]+\] WARN/d'
+}
+
+# tool NAME VERSION CLASS ARGUMENTS...: standard output and status go to $OUT/VERSION-NAME.
+tool() {
+    local name=$1 version=$2 class=$3 status=0
+    shift 3
+    timeout 60 "${JAVA[@]}" -cp "$CACHE/jars-$version/*" "$class" "$@" \
+        >"$OUT/raw" 2>"$OUT/$version-$name.stderr" || status=$?
+    { normalise <"$OUT/raw" | sort && echo "status $status"; } >"$OUT/$version-$name"
+}
+
+groups_class() {
+    if [ "$1" = $OLD ]; then echo kafka.admin.ConsumerGroupCommand; else
+        echo org.apache.kafka.tools.consumer.group.ConsumerGroupCommand; fi
+}
+
+consumer_class() {
+    if [ "$1" = $OLD ]; then echo kafka.tools.ConsoleConsumer; else
+        echo org.apache.kafka.tools.consumer.ConsoleConsumer; fi
+}
+
+formatter_class() {
+    if [ "$1" = $OLD ]; then
+        echo "kafka.coordinator.group.GroupMetadataManager\$OffsetsMessageFormatter"
+    else
+        echo org.apache.kafka.tools.consumer.OffsetsMessageFormatter
+    fi
+}
+
+produce() {
+    local partition
+    for partition in 0 1 2; do
+        seq -f "record $partition-%g" $((10 * (partition + 1))) |
+            kcat -q -P -b "$1" -t "$2" -p $partition
+    done
+}
+
+two_members() {
+    timeout 60 "${JAVA[@]}" -cp "$CACHE/jars-$NEW/*" "$(groups_class $NEW)" \
+        --bootstrap-server "$1" --describe --group "$2" --state 2>/dev/null | grep -q 'Stable *2'
+}
+
+# While two members are there: what --describe says of them.
+with_members() {
+    local broker=$1 version=$2 group=live-$2 groups pids=() i
+    groups=$(groups_class "$version")
+    for i in 1 2; do
+        "${JAVA[@]}" -cp "$CACHE/jars-$version/*" "$(consumer_class "$version")" \
+            --bootstrap-server "$broker" --topic "t-$version" --group "$group" \
+            --from-beginning >/dev/null 2>&1 &
+        pids+=($!)
+    done
+    CHILDREN+=("${pids[@]}")
+    wait_until 60 "two members share the topic" two_members "$broker" "$group"
+    tool members "$version" "$groups" --bootstrap-server "$broker" --describe --group "$group" \
+        --members
+    tool members-verbose "$version" "$groups" --bootstrap-server "$broker" --describe \
+        --group "$group" --members --verbose
+    tool live-state "$version" "$groups" --bootstrap-server "$broker" --describe --group "$group" \
+        --state
+    tool delete-live "$version" "$groups" --bootstrap-server "$broker" --delete --group "$group"
+    kill -TERM "${pids[@]}"
+    wait "${pids[@]}" 2>/dev/null || true
+}
+
+every_reset() {
+    local broker=$1 version=$2 groups=$3 group=g-$2 topic=t-$2 mode at=0
+    for mode in --to-earliest --to-latest '--to-offset 5' '--shift-by -2' --to-current \
+        '--to-datetime 2020-01-01T00:00:00.000' '--by-duration P1D' '--to-offset 999999'; do
+        at=$((at + 1))
+        # shellcheck disable=SC2086 # a mode and its value are two words
+        tool "reset-$at" "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+            --group "$group" --topic "$topic" $mode --execute
+        tool "reset-$at-seen" "$version" "$groups" --bootstrap-server "$broker" --describe \
+            --group "$group"
+    done
+    tool reset-dry "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "$group" --topic "$topic:0,2" --to-earliest --dry-run
+    tool reset-export "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "$group" --all-topics --to-earliest --export
+    grep '^"' "$OUT/$version-reset-export" | sed 's/.*/&/' >"$WORK/plan.csv" || true
+    tool reset-file "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "$group" --from-file "$WORK/plan.csv" --execute
+}
+
+# every_tool NAME BROKER
+every_tool() {
+    local broker=$2 version groups
+    OUT=$WORK/out-$1
+    mkdir "$OUT"
+    for version in $VERSIONS; do
+        groups=$(groups_class $version)
+        quiet "${JAVA[@]}" -cp "$CACHE/jars-$NEW/*" org.apache.kafka.tools.TopicCommand \
+            --bootstrap-server "$broker" --create --topic t-$version --partitions 3
+        quiet produce "$broker" t-$version
+        tool list-none $version "$groups" --bootstrap-server "$broker" --list
+        tool consume $version "$(consumer_class $version)" --bootstrap-server "$broker" \
+            --topic t-$version --group g-$version --from-beginning --max-messages 60
+        tool list $version "$groups" --bootstrap-server "$broker" --list
+        tool list-state $version "$groups" --bootstrap-server "$broker" --list --state
+        tool describe $version "$groups" --bootstrap-server "$broker" --describe --group g-$version
+        tool state $version "$groups" --bootstrap-server "$broker" --describe --group g-$version \
+            --state
+        tool describe-unknown $version "$groups" --bootstrap-server "$broker" --describe \
+            --group nobody
+        with_members "$broker" $version
+        every_reset "$broker" $version "$groups"
+        tool formatter $version "$(consumer_class $version)" --bootstrap-server "$broker" \
+            --topic __consumer_offsets --from-beginning --timeout-ms 8000 \
+            --formatter "$(formatter_class $version)"
+        sort -u -o "$OUT/$version-formatter" "$OUT/$version-formatter"
+        tool delete-offsets $version "$groups" --bootstrap-server "$broker" --delete-offsets \
+            --group g-$version --topic t-$version:1
+        tool describe-less $version "$groups" --bootstrap-server "$broker" --describe \
+            --group g-$version
+        tool delete-unknown $version "$groups" --bootstrap-server "$broker" --delete --group nobody
+        tool delete $version "$groups" --bootstrap-server "$broker" --delete --group g-$version \
+            --group live-$version
+        tool list-end $version "$groups" --bootstrap-server "$broker" --list
+    done
+}
+
+fetch_jars $OLD
+fetch_jars $NEW
+start_kafka
+broker_start --set admin.listen=
+wait_until 60 "Apache Kafka is ready" kafka_serves
+every_tool kafka "$KAFKA"
+every_tool millrace "$BROKER"
+
+different=0
+for expected in "$WORK"/out-kafka/[0-9]*; do
+    name=$(basename "$expected")
+    case $name in *.stderr) continue ;; esac
+    if ! cmp -s "$expected" "$WORK/out-millrace/$name"; then
+        echo "--- $name: Apache Kafka (-) and Millrace (+)"
+        diff -u "$expected" "$WORK/out-millrace/$name" | head -n 40
+        different=$((different + 1))
+    fi
+done
+[ $different -eq 0 ] || fail "$different outputs differ"
+echo "$(find "$WORK/out-kafka" -name '[0-9]*' ! -name '*.stderr' | wc -l) outputs are equal"
+broker_stop
+pass
