@@ -157,7 +157,8 @@ read_load(struct mr_log *log, uint64_t position, uint64_t size)
 
 /* ---- one read -------------------------------------------------------------------------------- */
 
-/* A batch that starts at or before the one with `offset`, as near as is known. */
+/* A batch that starts at or before the one with `offset`, as near as is known. False: the log has
+ * offsets, but no batches: they were truncated or cleaned away. */
 static bool
 locate(struct mr_log *log, int64_t offset, int64_t *found, uint64_t *position)
 {
@@ -190,13 +191,18 @@ locate(struct mr_log *log, int64_t offset, int64_t *found, uint64_t *position)
     if (extent->first_position < extent_end(extent) * BLOCK) {
         index_seek(log, extent, offset, found, position);
     }
+    /* Below the first segment nothing is wanted, and holes there are known no more. */
+    if (log->segment_count > 0 && *position < log->segments[0].position) {
+        *found = log->segments[0].first_offset;
+        *position = log->segments[0].position;
+    }
     for (unsigned i = 0; i < HINTS; i++) {
         const struct log_hint *hint = &log->hints[i];
 
         if (hint->position > *position && hint->offset <= offset && hint->offset >= log->start &&
             hint->position < log->durable_position) {
             *found = hint->offset;
-            *position = hint->position;
+            *position = log_position_next(log, hint->position);
         }
     }
     return true;
@@ -472,8 +478,7 @@ read_step(struct read_state *state)
     }
     if (state->generation != log->generation) { /* what lay there lies elsewhere now */
         if (!locate(log, read->offset, &state->offset, &state->position)) {
-            log->store->stats.read_errors++;
-            return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+            return read_answer(state, MR_KAFKA_NONE, 0);
         }
         state->generation = log->generation;
     }
@@ -481,7 +486,8 @@ read_step(struct read_state *state)
         struct extent *extent = extent_find(log, state->position / BLOCK);
         int error;
 
-        if (state->position >= log_bytes_end(log)) { /* nothing but a gap of offsets is left */
+        if (state->position >= log_bytes_end(log) ||
+            state->position >= log->durable_position) { /* nothing but a gap of offsets is left */
             return read_answer(state, MR_KAFKA_NONE, 0);
         }
         error = batch_header(log, state->position, state->offset, &header);
@@ -566,8 +572,7 @@ mr_log_read(struct mr_log *log, struct mr_read *read)
         return 1;
     }
     if (!locate(log, read->offset, &state->offset, &state->position)) {
-        store->stats.read_errors++;
-        read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
+        read_answer(state, MR_KAFKA_NONE, 0);
         return 1;
     }
     state->generation = log->generation;

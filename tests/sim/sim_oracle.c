@@ -66,9 +66,11 @@ sim_log_index(const struct sim_log *log, int64_t offset)
     if (low == log->batch_count) { /* what was in doubt follows, in the order it was sent */
         int64_t end = log->end;
 
-        for (size_t i = 0; i < log->doubt_count && end + log->doubts[i].batch->count <= offset;
-             i++) {
-            end += log->doubts[i].batch->count;
+        for (size_t i = 0; i < log->doubt_count; i++) {
+            end += log->doubts[i].gap + log->doubts[i].batch->count;
+            if (end > offset) {
+                break;
+            }
             low++;
         }
     }
@@ -76,14 +78,14 @@ sim_log_index(const struct sim_log *log, int64_t offset)
 }
 
 void
-sim_log_doubt_add(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch)
+sim_log_doubt_add(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch, int64_t gap)
 {
     if (log->doubt_count == log->doubt_max) {
         log->doubt_max = log->doubt_max ? log->doubt_max * 2 : 16;
         log->doubts = realloc(log->doubts, log->doubt_max * sizeof(*log->doubts));
     }
     batch->refs++;
-    log->doubts[log->doubt_count++] = (struct sim_doubt){batch, leader_epoch};
+    log->doubts[log->doubt_count++] = (struct sim_doubt){batch, leader_epoch, gap};
 }
 
 void
@@ -101,17 +103,17 @@ sim_log_doubt_remove(struct sim_log *log, const struct sim_batch *batch)
 }
 
 void
-sim_log_settle(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch)
+sim_log_settle(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch, int64_t gap)
 {
     if (log->batch_count == log->batch_max) {
         log->batch_max = log->batch_max ? log->batch_max * 2 : 64;
         log->batches = realloc(log->batches, log->batch_max * sizeof(*log->batches));
     }
     batch->refs++;
-    batch->base_offset = log->end;
+    batch->base_offset = log->end + gap;
     batch->leader_epoch = leader_epoch;
     log->batches[log->batch_count++] = batch;
-    log->end += batch->count;
+    log->end += gap + batch->count;
     log->live_bytes += batch->size;
     log->bytes_total += batch->size;
     log->used = true;
@@ -126,13 +128,88 @@ sim_log_show(struct sim_log *log, int64_t high_watermark)
                  (long long)high_watermark, (long long)log->end);
     }
     while (log->end < high_watermark && log->doubt_count > 0) {
-        sim_log_settle(log, log->doubts[0].batch, log->doubts[0].leader_epoch);
+        sim_log_settle(log, log->doubts[0].batch, log->doubts[0].leader_epoch, log->doubts[0].gap);
     }
     if (log->end != high_watermark) {
         sim_fail("partition %d: the high watermark %lld is where no batch ends (%lld)",
                  log->id.partition, (long long)high_watermark, (long long)log->end);
     }
     log->seen_end = high_watermark;
+}
+
+/* Puts a batch in front of what is collected, if it is older and of the same epoch. */
+static void
+collect(struct sim_batch **kept, unsigned *count, struct sim_batch *batch)
+{
+    if (*count == SIM_WINDOW ||
+        (*count > 0 && (batch->base_offset >= kept[0]->base_offset ||
+                        batch->producer_epoch != kept[*count - 1]->producer_epoch))) {
+        return;
+    }
+    memmove(&kept[1], &kept[0], *count * sizeof(kept[0]));
+    kept[0] = batch;
+    batch->refs++;
+    (*count)++;
+}
+
+/* The last batches of a producer that are left, of the epoch of the last of them: those in the log,
+ * and those that it has known since they were trimmed. */
+static void
+producer_truncated(const struct sim_log *log, struct sim_producer *producer)
+{
+    struct sim_batch *kept[SIM_WINDOW];
+    unsigned count = 0;
+
+    while (producer->unacked_count > 0) {
+        sim_batch_unref(producer->unacked[--producer->unacked_count]);
+    }
+    producer->sent = 0;
+    for (size_t i = log->batch_count, first = sim_log_index(log, log->start); i-- > first;) {
+        if (log->batches[i]->producer_id == producer->id) {
+            collect(kept, &count, log->batches[i]);
+        }
+    }
+    for (unsigned i = producer->acked_count; i-- > 0;) {
+        if (producer->acked[i]->base_offset < log->end) {
+            collect(kept, &count, producer->acked[i]);
+        }
+    }
+    while (producer->acked_count > 0) {
+        sim_batch_unref(producer->acked[--producer->acked_count]);
+    }
+    memcpy(producer->acked, kept, count * sizeof(kept[0]));
+    producer->acked_count = count;
+    if (count > 0) {
+        const struct sim_batch *last = kept[count - 1];
+
+        producer->epoch = last->producer_epoch;
+        producer->sequence_next = (int32_t)(((int64_t)last->sequence + last->count) & INT32_MAX);
+    } else { /* what is known of it here says nothing: a new epoch may always begin */
+        producer->epoch++;
+        producer->sequence_next = 0;
+    }
+}
+
+void
+sim_log_truncated(struct sim_log *log, int64_t end)
+{
+    while (log->batch_count > 0 && log->batches[log->batch_count - 1]->base_offset >= end) {
+        struct sim_batch *batch = log->batches[--log->batch_count];
+
+        log->live_bytes -= batch->size < log->live_bytes ? batch->size : log->live_bytes;
+        sim_batch_unref(batch);
+    }
+    while (log->doubt_count > 0) {
+        sim_log_doubt_remove(log, log->doubts[0].batch);
+    }
+    log->end = end;
+    log->seen_end = end;
+    log->used = true;
+    log->truncating = false;
+    log->truncations++;
+    for (int i = 0; i < SIM_PRODUCERS; i++) {
+        producer_truncated(log, &log->producers[i]);
+    }
 }
 
 void
@@ -196,6 +273,16 @@ sim_log_judge(struct sim_log *log, const struct mr_log_offsets *offsets, bool ad
     int64_t end = log->end;
     unsigned survived = 0;
 
+    *lost_out = 0;
+    if (log->truncating && offsets->high_watermark == log->truncate_end && adopt) {
+        sim_log_truncated(log, log->truncate_end); /* it has happened */
+        end = log->end;
+    } else if (log->truncating && offsets->high_watermark == log->truncate_end) {
+        return 0; /* a look at a copy: what it holds is not compared */
+    }
+    if (adopt) {
+        log->truncating = false;
+    }
     if (!start_possible(log, offsets->start)) {
         sim_fail("partition %d: opens with log start %lld, acknowledged %lld", log->id.partition,
                  (long long)offsets->start, (long long)log->start);
@@ -208,7 +295,7 @@ sim_log_judge(struct sim_log *log, const struct mr_log_offsets *offsets, bool ad
         sim_fail("partition %d: opens with appends that are not durable", log->id.partition);
     }
     for (; survived < log->doubt_count && end < offsets->high_watermark; survived++) {
-        end += log->doubts[survived].batch->count;
+        end += log->doubts[survived].gap + log->doubts[survived].batch->count;
     }
     if (end != offsets->high_watermark) {
         sim_fail("partition %d: opens with end %lld, which is no batch that was sent (%lld)",
@@ -242,9 +329,9 @@ batch_at(const struct sim_log *log, size_t at, int64_t *base_out, int32_t *epoch
         return NULL;
     }
     for (size_t i = 0; i < at; i++) {
-        base += log->doubts[i].batch->count;
+        base += log->doubts[i].gap + log->doubts[i].batch->count;
     }
-    *base_out = base;
+    *base_out = base + log->doubts[at].gap;
     *epoch_out = log->doubts[at].leader_epoch;
     return log->doubts[at].batch;
 }

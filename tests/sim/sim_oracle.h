@@ -28,6 +28,7 @@ struct sim_producer {
 struct sim_doubt {
     struct sim_batch *batch;
     int32_t leader_epoch;
+    int64_t gap; /* of offsets in front of it */
 };
 
 struct sim_log {
@@ -44,12 +45,16 @@ struct sim_log {
     size_t doubt_count, doubt_max;
     int64_t trims[SIM_TRIMS_MAX]; /* in doubt */
     unsigned trim_count;
+    bool truncating;      /* a truncation is in doubt, */
+    int64_t truncate_end; /* after which the log would end here */
+    unsigned truncations;
     unsigned reads; /* in flight: nothing they may return is forgotten */
     struct sim_producer producers[SIM_PRODUCERS];
     uint64_t bytes_total; /* of all that was ever acknowledged */
     struct mr_log_watch watch;
     bool watched;
     uint64_t watched_bytes; /* what was asked for */
+    unsigned watched_truncations;
     uint64_t watched_from;  /* bytes_total when the watch was added */
     int64_t clock_ms;       /* of the records' timestamps */
     uint32_t segment_bytes; /* of the topic's configuration */
@@ -65,15 +70,20 @@ void sim_log_free(struct sim_log *log);
 /* Index of the batch that contains `offset`, or batch_count. */
 size_t sim_log_index(const struct sim_log *log, int64_t offset);
 
-void sim_log_doubt_add(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch);
+void sim_log_doubt_add(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch,
+                       int64_t gap);
 void sim_log_doubt_remove(struct sim_log *log, const struct sim_batch *batch);
 
 /* The batch is at the acknowledged end now. */
-void sim_log_settle(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch);
+void sim_log_settle(struct sim_log *log, struct sim_batch *batch, int32_t leader_epoch,
+                    int64_t gap);
 
 /* A high watermark was shown: what lies below can be lost no more. Fails where no beginning of what
  * is in doubt ends there. */
 void sim_log_show(struct sim_log *log, int64_t high_watermark);
+
+/* The log ends at `end` now: batches, epochs and what its producers hold go back. */
+void sim_log_truncated(struct sim_log *log, int64_t end);
 
 void sim_log_trim_sent(struct sim_log *log, int64_t offset);
 void sim_log_trimmed(struct sim_log *log, int64_t offset);

@@ -19,6 +19,7 @@ request_new(struct sim_run *run, struct sim_log *log, int kind)
     request->kind = kind;
     request->start = log->start;
     request->end = log->end;
+    request->truncations = log->truncations;
     mr_list_push_back(&run->requests, &request->node);
     run->request_count++;
     return request;
@@ -33,6 +34,9 @@ request_free(struct sim_run *run, struct sim_request *request)
         request->log->reads--;
     }
     sim_batch_unref(request->batch);
+    for (unsigned i = 0; i < request->batch_count; i++) {
+        sim_batch_unref(request->batches[i]);
+    }
     free(request);
 }
 
@@ -89,7 +93,8 @@ producer_again(struct sim_run *run, struct sim_producer *producer)
     {
         struct sim_request *request = MR_CONTAINER_OF(node, struct sim_request, node);
 
-        if (request->kind == SIM_APPEND && request->producer == producer) {
+        if ((request->kind == SIM_APPEND || request->kind == SIM_REPLICA) &&
+            request->producer == producer) {
             return;
         }
     }
@@ -106,7 +111,7 @@ check_success(struct sim_run *run, struct sim_request *request)
         if (log->doubt_count == 0 || log->doubts[0].batch != batch) {
             sim_fail("partition %d: acknowledged in another order than sent", log->id.partition);
         }
-        sim_log_settle(log, batch, request->append.leader_epoch);
+        sim_log_settle(log, batch, request->append.leader_epoch, 0);
         run->counters->acknowledged++;
     } else {
         run->counters->duplicates += request->append.duplicate;
@@ -269,9 +274,10 @@ append_send(struct sim_run *run, struct sim_log *log, struct sim_producer *produ
     if (error) {
         sim_fail("mr_log_append() returned %d", error);
     }
-    sim_trace(run, "send p%d seq %d, %u bytes", log->id.partition, batch->sequence, batch->size);
+    sim_trace(run, "send p%d producer %lld seq %d epoch %d, %u bytes", log->id.partition,
+              (long long)batch->producer_id, batch->sequence, batch->producer_epoch, batch->size);
     if (expect == SIM_EXPECT_APPEND && batch->base_offset < 0) {
-        sim_log_doubt_add(log, batch, run->epoch);
+        sim_log_doubt_add(log, batch, run->epoch, 0);
     }
     return true;
 }
@@ -397,6 +403,179 @@ request_append(struct sim_run *run, struct sim_log *log)
     }
 }
 
+/* ---- replica --------------------------------------------------------------------------------- */
+
+static void
+replica_done(struct mr_append *append)
+{
+    struct sim_request *request = MR_CONTAINER_OF(append, struct sim_request, append);
+    struct sim_producer *producer = request->producer;
+    struct sim_run *run = running;
+    struct sim_log *log = request->log;
+
+    sim_trace(run, "replica p%d, %u batches: %s", log->id.partition, request->batch_count,
+              mr_kafka_err_name(append->error));
+    for (unsigned i = 0; i < request->batch_count && append->error == MR_KAFKA_NONE; i++) {
+        struct sim_batch *batch = request->batches[i];
+
+        if (batch->base_offset < 0) { /* else a high watermark has shown it already */
+            sim_log_settle(log, batch, append->leader_epoch, request->gaps[i]);
+            run->counters->acknowledged++;
+        }
+        if (producer) {
+            batch->refs++;
+            producer_acked(producer, batch);
+        }
+    }
+    if (append->error == MR_KAFKA_NONE) {
+        run->counters->replica_appends++;
+        if (append->base_offset != request->batches[0]->base_offset) {
+            sim_fail("partition %d: a replica's append at %lld was answered with %lld",
+                     log->id.partition, (long long)request->batches[0]->base_offset,
+                     (long long)append->base_offset);
+        }
+    } else if (append->error != MR_KAFKA_KAFKA_STORAGE_ERROR && !is_dying(run, log)) {
+        sim_fail("partition %d: a replica's append was refused: %s", log->id.partition,
+                 mr_kafka_err_name(append->error));
+    } else if (!log_failed(log)) {
+        run->counters->refused++;
+        for (unsigned i = 0; i < request->batch_count; i++) {
+            sim_log_doubt_remove(log, request->batches[i]);
+        }
+    }
+    request_free(run, request);
+}
+
+static void
+put64(uint8_t *at, uint64_t value)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        at[i] = (uint8_t)(value >> (56 - 8 * i));
+    }
+}
+
+/* A follower's fetch: batches with offsets and epochs of their own, at times with gaps. Only where
+ * nothing else is in flight: what comes first decides the offsets. */
+static void
+request_replica(struct sim_run *run, struct sim_log *log)
+{
+    unsigned count = 1 + (unsigned)mr_rng_below(&run->rng, SIM_REPLICA_MAX);
+    struct sim_producer *producer = &log->producers[mr_rng_below(&run->rng, SIM_PRODUCERS)];
+    struct sim_request *request;
+    int64_t at = log->end;
+    struct iovec iov[SIM_REPLICA_MAX];
+    uint32_t size = 0;
+    int error;
+
+    if (log->doubt_count > 0 || log->truncating || log_failed(log)) {
+        return;
+    }
+    if (producer->unacked_count > 0 || mr_rng_below(&run->rng, 2)) {
+        producer = NULL;
+    }
+    count = producer && count > SIM_WINDOW ? SIM_WINDOW : count;
+    run->epoch += mr_rng_below(&run->rng, 4) == 0;
+    request = request_new(run, log, SIM_REPLICA);
+    request->append.done = replica_done;
+    request->append.leader_epoch = run->epoch;
+    request->append.segment_bytes = log->segment_bytes;
+    request->producer = producer;
+    for (unsigned i = 0; i < count; i++) {
+        struct sim_batch *batch =
+            random_batch(run, log, producer ? producer->id : -1, producer ? producer->epoch : -1,
+                         producer ? producer->sequence_next : -1);
+
+        if (producer) {
+            producer->sequence_next = sequence_add(producer->sequence_next, batch->count);
+            producer->unacked[producer->unacked_count++] = batch;
+            producer->sent++;
+            batch->refs++;
+        }
+        request->gaps[i] = mr_rng_below(&run->rng, 4) ? 0 : (int64_t)mr_rng_below(&run->rng, 100);
+        request->batches[request->batch_count++] = batch;
+        put64(batch->bytes, (uint64_t)(at + request->gaps[i]));
+        batch->bytes[12] = (uint8_t)(run->epoch >> 24);
+        batch->bytes[13] = (uint8_t)(run->epoch >> 16);
+        batch->bytes[14] = (uint8_t)(run->epoch >> 8);
+        batch->bytes[15] = (uint8_t)run->epoch;
+        iov[i] = (struct iovec){batch->bytes, batch->size};
+        size += batch->size;
+        at += request->gaps[i] + batch->count;
+    }
+    request->append.batch.iov = iov;
+    request->append.batch.iov_count = count;
+    error = mr_log_append_replica(log->log, &request->append, size);
+    if (error) {
+        run->counters->again++;
+        for (unsigned i = 0; producer && i < count; i++) {
+            producer->sent--;
+        }
+        if (producer) { /* they go out again as a client's */
+            producer->sent = 0;
+        }
+        request_free(run, request);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        sim_log_doubt_add(log, request->batches[i], run->epoch, request->gaps[i]);
+    }
+}
+
+/* ---- truncate -------------------------------------------------------------------------------- */
+
+static void
+truncate_done(struct mr_log_truncate *truncate, enum mr_kafka_err error)
+{
+    struct sim_request *request = MR_CONTAINER_OF(truncate, struct sim_request, truncate);
+    struct sim_run *run = running;
+    struct sim_log *log = request->log;
+
+    sim_trace(run, "truncate p%d to %lld: %s", log->id.partition, (long long)truncate->offset,
+              mr_kafka_err_name(error));
+    if (error == MR_KAFKA_NONE && !is_dying(run, log)) {
+        if (truncate->offset != log->truncate_end) {
+            sim_fail("partition %d: truncated to %lld, must be %lld", log->id.partition,
+                     (long long)truncate->offset, (long long)log->truncate_end);
+        }
+        run->counters->truncations++;
+        sim_log_truncated(log, truncate->offset);
+    } else if (error != MR_KAFKA_KAFKA_STORAGE_ERROR && !is_dying(run, log)) {
+        sim_fail("partition %d: a truncation was refused: %s", log->id.partition,
+                 mr_kafka_err_name(error));
+    }
+    request_free(run, request);
+}
+
+static void
+request_truncate(struct sim_run *run, struct sim_log *log)
+{
+    struct sim_request *request;
+    uint64_t span = (uint64_t)(log->end - log->start);
+    int64_t offset;
+    size_t at;
+
+    if (log->truncating || log->trim_count > 0 || span < 2 || log_failed(log)) {
+        return;
+    }
+    span = mr_rng_below(&run->rng, 3) ? span / 8 + 1 : span - 1;
+    offset = log->end - 1 - (int64_t)mr_rng_below(&run->rng, span);
+    at = sim_log_index(log, offset);
+    if (at >= log->batch_count || offset <= log->start ||
+        log->batches[at]->base_offset <= log->start) {
+        return;
+    }
+    request = request_new(run, log, SIM_TRUNCATE);
+    request->truncate.done = truncate_done;
+    request->truncate.offset = offset;
+    log->truncate_end =
+        log->batches[at]->base_offset < offset ? log->batches[at]->base_offset : offset;
+    log->truncating = true;
+    if (mr_log_truncate(log->log, &request->truncate) != 0) {
+        log->truncating = false;
+        request_free(run, request);
+    }
+}
+
 /* ---- read ------------------------------------------------------------------------------------ */
 
 static bool
@@ -415,6 +594,10 @@ check_read(struct sim_run *run, struct sim_log *log, const struct mr_read *read)
 {
     const struct sim_batch *first;
     size_t size = 0;
+
+    if (log->truncating) {
+        return; /* what it may show is not known until that is decided */
+    }
 
     if (read->error == MR_KAFKA_OFFSET_OUT_OF_RANGE) {
         if (!may_be_trimmed(log, read->offset) && read->offset <= log->end) {
@@ -451,7 +634,8 @@ check_read(struct sim_run *run, struct sim_log *log, const struct mr_read *read)
                      read->bytes_max);
         }
     }
-    if (size == 0 && read->one_at_least && read->offset < read->offsets.high_watermark) {
+    if (size == 0 && read->one_at_least && read->offset < read->offsets.high_watermark &&
+        sim_log_index(log, read->offset) < log->batch_count) {
         sim_fail("partition %d: read at %lld gives nothing below %lld", log->id.partition,
                  (long long)read->offset, (long long)read->offsets.high_watermark);
     }
@@ -515,7 +699,8 @@ watch_fired(struct mr_log_watch *watch)
     }
     log->watched = false;
     running->counters->watches_fired++;
-    if (!is_dying(running, log) && !log_failed(log)) {
+    if (!is_dying(running, log) && !log_failed(log) && !log->truncating &&
+        log->watched_truncations == log->truncations) {
         struct mr_log_offsets offsets;
 
         mr_log_offsets(log->log, &offsets);
@@ -537,11 +722,12 @@ request_watch(struct sim_log *log)
         mr_log_watch_remove(&log->watch);
         log->watched = false;
     }
-    if (log_failed(log)) {
+    if (log_failed(log) || log->truncating) {
         return;
     }
     mr_log_offsets(log->log, &offsets);
     sim_log_show(log, offsets.high_watermark);
+    log->watched_truncations = log->truncations;
     log->watch.fired = watch_fired;
     log->watched_bytes = 1 + (log->bytes_total * 7919) % 200000;
     log->watched = true;
@@ -579,7 +765,8 @@ find_done(struct mr_log_find *find)
     int64_t offset, timestamp, offset_before, timestamp_before;
 
     run->counters->finds++;
-    if (is_dying(run, log) || log->start != request->start || log->trim_count > 0) {
+    if (is_dying(run, log) || log->start != request->start || log->trim_count > 0 ||
+        log->truncating || log->truncations != request->truncations) {
         request_free(run, request);
         return; /* what was asked about has gone meanwhile */
     }
@@ -640,7 +827,7 @@ sim_trim_send(struct sim_run *run, struct sim_log *log, int64_t offset)
 {
     struct sim_request *request;
 
-    if (log->trim_count == SIM_TRIMS_MAX) {
+    if (log->trim_count == SIM_TRIMS_MAX || log->truncating) {
         return;
     }
     request = request_new(run, log, SIM_TRIM);
@@ -663,7 +850,7 @@ request_retention(struct sim_run *run, struct sim_log *log)
     int64_t start;
 
     mr_log_offsets(log->log, &offsets);
-    if (log->doubt_count > 0 || log->trim_count > 0 || offsets.end != log->end) {
+    if (log->doubt_count > 0 || log->trim_count > 0 || log->truncating || offsets.end != log->end) {
         return;
     }
     mr_log_roll_idle(log->log, log->segment_ms, mr_clock_wall_ms(&run->clock.clock));
@@ -750,7 +937,7 @@ sim_request_random(struct sim_run *run)
 {
     unsigned slot = (unsigned)mr_rng_below(&run->rng, SIM_LOGS);
     struct sim_log *log = run->logs[slot];
-    uint64_t choice = mr_rng_below(&run->rng, 1010);
+    uint64_t choice = mr_rng_below(&run->rng, 1034);
 
     running = run;
     if (run->failed) {
@@ -774,9 +961,13 @@ sim_request_random(struct sim_run *run)
         /* Usually a little, so that batches are cut in the middle and extents are freed singly. */
         span = mr_rng_below(&run->rng, 6) ? span / 4 : span;
         sim_trim_send(run, log, log->start + (int64_t)mr_rng_below(&run->rng, (uint64_t)span + 1));
-    } else if (choice < 1000) {
+    } else if (choice < 994) {
+        request_truncate(run, log);
+    } else if (choice < 1014) {
+        request_replica(run, log);
+    } else if (choice < 1024) {
         request_retention(run, log);
-    } else if (choice < 1004) {
+    } else if (choice < 1028) {
         request_delete(run, slot);
     } else {
         request_watch(log);

@@ -192,6 +192,9 @@ die(struct sim_run *run)
     look(run);
     sim_trace(run, "crash%s", in_checkpoint(run) ? " in a checkpoint" : "");
     run->counters->crashes_in_checkpoint += in_checkpoint(run);
+    for (unsigned i = 0; i < SIM_LOGS; i++) {
+        run->counters->crashes_in_truncation += run->logs[i]->truncating;
+    }
     take_stats(run);
     cut(run);
     mr_store_abandon(run->store);

@@ -4,12 +4,13 @@
 
 #include "tests/sim/sim_oracle.h"
 
-#define SIM_LOGS      8
-#define SIM_DYING     16
-#define SIM_DEAD      16
-#define SIM_ERRORS    140
-#define SIM_OPS_MIN   2000
-#define SIM_BATCH_MAX (1u << 20)
+#define SIM_LOGS        8
+#define SIM_DYING       16
+#define SIM_DEAD        16
+#define SIM_ERRORS      140
+#define SIM_REPLICA_MAX 8 /* batches in one append of a replica */
+#define SIM_OPS_MIN     2000
+#define SIM_BATCH_MAX   (1u << 20)
 
 /* Counted over all seeds. An event of the first part must occur in a run of many seeds. */
 #define SIM_COUNTERS(X)                                                                            \
@@ -37,6 +38,9 @@
     X(reads_cold)                                                                                  \
     X(watches_fired)                                                                               \
     X(finds)                                                                                       \
+    X(replica_appends)                                                                             \
+    X(truncations)                                                                                 \
+    X(crashes_in_truncation)                                                                       \
     X(retention_by_size)                                                                           \
     X(retention_by_time)                                                                           \
     X(trims)                                                                                       \
@@ -74,15 +78,20 @@ enum sim_expect {
 struct sim_request {
     struct mr_list node;
     struct sim_log *log;
-    enum { SIM_APPEND, SIM_READ, SIM_FIND, SIM_TRIM, SIM_DELETE } kind;
+    enum { SIM_APPEND, SIM_REPLICA, SIM_READ, SIM_FIND, SIM_TRIM, SIM_TRUNCATE, SIM_DELETE } kind;
     union {
         struct mr_append append;
         struct mr_read read;
         struct mr_log_find find;
         struct mr_log_trim trim;
+        struct mr_log_truncate truncate;
         struct mr_log_delete delete;
     };
     struct sim_batch *batch;
+    struct sim_batch *batches[SIM_REPLICA_MAX];
+    int64_t gaps[SIM_REPLICA_MAX];
+    unsigned batch_count;
+    unsigned truncations; /* of the log when it was asked */
     struct sim_producer *producer;
     enum sim_expect expect;
     int64_t start, end; /* of the log when it was asked */
