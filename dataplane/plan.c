@@ -16,7 +16,7 @@
 
 #define RECEIVE_BUFFER_SIZE 65536u
 #define RECEIVE_BUFFERS     256u
-#define REQUESTS_MAX        1024u
+#define REQUESTS_MIN        1024u
 #define CONTROL_BYTES       (24 * MIB) /* metadata, libuv, the EAL itself */
 #define EAL_SLACK_BYTES     (16 * MIB) /* rte_timer, ring headers, alignment */
 #define CONNECTION_BYTES    (8 * MIB)
@@ -318,7 +318,11 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
 
     plan->receive_buffer_size = RECEIVE_BUFFER_SIZE;
     plan->receive_buffers = RECEIVE_BUFFERS;
-    plan->server.requests_max = REQUESTS_MAX;
+    /* Each connection's may wait: a fetch for data, a JoinGroup for other members. */
+    plan->server.requests_max = plan->server.connections_max + plan->server.connections_max / 4;
+    if (plan->server.requests_max < REQUESTS_MIN) {
+        plan->server.requests_max = REQUESTS_MIN;
+    }
     while (plan->shard_count * per_shard_bytes(plan) > plan->memory_bytes / 4 &&
            plan->receive_buffers > 64) {
         plan->receive_buffers /= 2;
