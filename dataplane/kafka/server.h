@@ -94,6 +94,7 @@ struct mr_server {
     struct mr_list appends_waiting; /* produce parts that met a full store, in order */
     struct mr_list reads_waiting;   /* fetch and offsets parts that met no free read buffer */
     struct mr_list control_waiting; /* the control thread's appends, likewise (ctl_log.c) */
+    uint32_t control_works;         /* the control thread's messages not replied to (ctl_log.c) */
     bool room;                      /* a store has said that there is room again */
     uint32_t fetches_parked;
     bool retry_conns; /* something was freed that a waiting connection may use */
