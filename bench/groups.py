@@ -1,6 +1,6 @@
-"""Consumer groups under load: one group of many members rebalances, heartbeats, commits.
+"""Consumer groups under load: many members rebalance, send heartbeats, commit.
 
-groups.py BROKER MEMBERS [SECONDS]: prints one line of JSON. Every member is a connection; frames are
+groups.py BROKER MEMBERS [GROUPS [SECONDS]]: prints one line of JSON. Every member is a connection; frames are
 encoded beforehand where they can be. Rebalance: from the first member's JoinGroup to the last one's
 SyncGroup answer, all members being known. Heartbeats and commits: one in flight on each connection.
 Works against any broker of the Kafka protocol whose initial rebalance delay is small.
@@ -12,7 +12,6 @@ import struct
 import sys
 import time
 
-GROUP = b'bench-group'
 TOPIC = b'bench-topic'
 
 
@@ -30,34 +29,36 @@ def frame(key, version, body):
 
 
 def find_coordinator():
-    return frame(10, 0, text(GROUP))
+    return frame(10, 0, text(b'bench-0'))
 
 
 def metadata():
     return frame(3, 4, struct.pack('>i', 1) + text(TOPIC) + b'\1')
 
 
-def join(member):
+def join(group, member):
     subscription = struct.pack('>hi', 0, 1) + text(TOPIC) + struct.pack('>i', -1)
-    return frame(11, 3, text(GROUP) + struct.pack('>ii', 30000, 60000) + text(member) +
+    return frame(11, 3, text(group) + struct.pack('>ii', 30000, 60000) + text(member) +
                  text(b'consumer') + struct.pack('>i', 1) + text(b'range') + data(subscription))
 
 
-def sync(generation, member, assignments):
-    body = text(GROUP) + struct.pack('>i', generation) + text(member)
+def sync(group, generation, member, assignments):
+    body = text(group) + struct.pack('>i', generation) + text(member)
     body += struct.pack('>i', len(assignments))
     body += b''.join(text(name) + data(b'\0' * 32) for name in assignments)
     return frame(14, 2, body)
 
 
-def heartbeat(generation, member):
-    return frame(12, 2, text(GROUP) + struct.pack('>i', generation) + text(member))
+def heartbeat(member):
+    return frame(12, 2, text(member.group) + struct.pack('>i', member.generation) +
+                 text(member.name))
 
 
-def commit(generation, member, offset):
-    return frame(8, 4, text(GROUP) + struct.pack('>i', generation) + text(member) +
+def commit(member):
+    return frame(8, 4, text(member.group) + struct.pack('>i', member.generation) +
+                 text(member.name) +
                  struct.pack('>q', -1) + struct.pack('>i', 1) + text(TOPIC) +
-                 struct.pack('>iiq', 1, 0, offset) + text(b''))
+                 struct.pack('>iiq', 1, 0, 1) + text(b''))
 
 
 class Reader:
@@ -78,7 +79,8 @@ class Reader:
 
 
 class Member:
-    def __init__(self, address):
+    def __init__(self, address, group):
+        self.group = group
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b''
@@ -109,9 +111,10 @@ class Member:
 
 
 class Bench:
-    def __init__(self, broker, count):
+    def __init__(self, broker, count, groups):
         host, port = broker.rsplit(':', 1)
-        self.members = [Member((host, int(port))) for _ in range(count)]
+        self.members = [Member((host, int(port)), b'bench-%d' % (i % groups))
+                        for i in range(count)]
         self.selector = selectors.DefaultSelector()
         for member in self.members:
             self.selector.register(member.socket, selectors.EVENT_READ, member)
@@ -139,7 +142,7 @@ class Bench:
         """All join and sync; returns the seconds it took."""
         begin = time.monotonic()
         for member in self.members:
-            member.send(join(member.name))
+            member.send(join(member.group, member.name))
             member.step = 'join'
         left = len(self.members)
         for member, reader in self.answers():
@@ -154,7 +157,7 @@ class Bench:
                     return time.monotonic() - begin
             else:  # REBALANCE_IN_PROGRESS and the like: again
                 left += member.step == 'done'
-                member.send(join(member.name))
+                member.send(join(member.group, member.name))
                 member.step = 'join'
 
     def joined(self, member, reader):
@@ -167,7 +170,7 @@ class Bench:
             for _ in range(reader.take('i')):
                 names.append(reader.text())
                 reader.at += 4 + struct.unpack_from('>i', reader.payload, reader.at)[0]
-        member.send(sync(member.generation, member.name, names))
+        member.send(sync(member.group, member.generation, member.name, names))
         member.step = 'sync'
 
     def load(self, members, make, seconds):
@@ -193,16 +196,17 @@ class Bench:
 
 def main():
     count = int(sys.argv[2])
-    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 3
-    bench = Bench(sys.argv[1], count)
+    groups = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 3
+    bench = Bench(sys.argv[1], count, groups)
     bench.prepare()
     bench.rebalance()
     times = sorted(bench.rebalance() for _ in range(3))
-    beats = bench.load(bench.members[:64], lambda m: heartbeat(m.generation, m.name), seconds)
-    alone = bench.load(bench.members[:1], lambda m: commit(m.generation, m.name, 1), seconds)
-    commits = bench.load(bench.members[:64], lambda m: commit(m.generation, m.name, 1), seconds)
+    beats = bench.load(bench.members[:64], heartbeat, seconds)
+    alone = bench.load(bench.members[:1], commit, seconds)
+    commits = bench.load(bench.members[:64], commit, seconds)
     print(json.dumps({
-        'members': count, 'rebalance_ms': round(times[1] * 1e3, 1),
+        'members': count, 'groups': groups, 'rebalance_ms': round(times[1] * 1e3, 1),
         'heartbeats_s': round(beats[0]), 'heartbeat_p99_ms': round(beats[2], 2),
         'commit_alone_p50_ms': round(alone[1], 2), 'commit_alone_p99_ms': round(alone[2], 2),
         'commits_s': round(commits[0]), 'commit_p99_ms': round(commits[2], 2)}))

@@ -28,7 +28,7 @@ runs = [json.loads(line) for line in open(sys.argv[1])]
 print('| | Millrace | Kafka | ratio |')
 print('|---|---|---|---|')
 for field in runs[0]:
-    if field in ('system', 'members'):
+    if field in ('system', 'members', 'groups'):
         continue
     cells, medians = [], []
     for system in ('millrace', 'kafka'):
