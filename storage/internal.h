@@ -135,7 +135,8 @@ struct mr_log {
 
     int64_t start, durable, set_end, end;
     uint64_t durable_position, set_position, end_position; /* set: behind what is in a set */
-    uint64_t first_block;                                  /* below it everything is trimmed */
+    uint64_t first_block; /* below it everything is trimmed or was never used */
+    uint64_t floor_block; /* no block from here on up was unused so far: cleaned ones go below */
 
     struct extent **extents;
     uint32_t extent_count, extent_capacity;
@@ -407,6 +408,8 @@ struct mr_store {
     /* what is owed to callers */
     struct mr_list answers, trims_done, deletes_done, fired, truncates_done;
     struct mr_list truncates; /* in progress */
+    struct mr_list compacts_done;
+    struct compact *compact; /* in progress */
 };
 
 /* store.c */
@@ -477,6 +480,13 @@ bool truncate_step(struct mr_store *store);
 void truncate_deinit(struct mr_store *store);
 void truncate_apply(struct mr_log *log, const struct mr_rec_truncate *rec);
 
+/* compact.c, swap.c */
+bool compact_step(struct mr_store *store);
+uint64_t compact_deadline_ns(const struct mr_store *store);
+size_t compact_bytes(const struct mr_store_config *config);
+void compact_deinit(struct mr_store *store);
+int swap_apply(struct mr_log *log, const struct mr_rec_swap *rec);
+
 /* segment.c */
 int segment_reserve(struct mr_log *log, uint32_t count);
 bool segment_rolls(const struct mr_log *log, uint32_t size, int64_t max_timestamp,
@@ -540,6 +550,7 @@ enum producer_verdict producer_check(struct mr_log *log, const struct mr_batch_h
                                      int64_t *original, enum mr_kafka_err *error);
 bool producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t offset);
 void producer_durable(struct mr_log *log, int64_t id);
+bool producer_is_last(struct mr_log *log, int64_t id, int64_t offset);
 void producer_rollback(struct mr_log *log);
 void producer_cut(struct mr_log *log, int64_t end);
 void producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,

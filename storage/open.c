@@ -205,6 +205,7 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     }
     log->first_block =
         log->extent_count ? log->extents[0]->first_block : entry->end_position / BLOCK;
+    log->floor_block = log->first_block;
     for (uint32_t i = 0; i < entry->segment_count; i++) {
         struct mr_entry_segment in;
 

@@ -246,7 +246,9 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
     case MR_REC_DELETE:
         log_drop_unserved(log);
         return 0;
+    case MR_REC_SWAP:
+        return swap_apply(log, &rec->u.swap);
     default:
-        return -EPROTONOSUPPORT; /* swap: written by later versions */
+        return -EUCLEAN;
     }
 }
