@@ -61,6 +61,46 @@ size_t mr_metadata_encode_log_deleted(uint8_t *out, size_t capacity, const struc
 /* Reserves producer ids. */
 size_t mr_metadata_encode_producer_ids(uint8_t *out, size_t capacity, uint32_t count);
 
+/* Gives a topic more partitions: from `count_before`, which it must still have, to `count`;
+ * `stores` are those of the new ones. */
+size_t mr_metadata_encode_grow_topic(uint8_t *out, size_t capacity, const struct mr_uuid *id,
+                                     uint32_t count_before, uint32_t count, const uint16_t *stores);
+
+/* IncrementalAlterConfigs' operations, by its codes. */
+enum mr_config_op {
+    MR_CONFIG_SET = 0,
+    MR_CONFIG_DELETE = 1,
+    MR_CONFIG_APPEND = 2, /* to a list, what it does not have yet */
+    MR_CONFIG_SUBTRACT = 3,
+};
+
+struct mr_metadata_change {
+    enum mr_config_op op;
+    const char *name;
+    const char *value; /* NULL is as good as "" */
+    const char *base;  /* settings: where a list starts that has no value yet; may be NULL */
+};
+
+/* Changes a topic's overrides, all or none; `replace`: the others go. Refused with INVALID_CONFIG
+ * where a value would not be valid. */
+size_t mr_metadata_encode_topic_config(uint8_t *out, size_t capacity, const struct mr_uuid *id,
+                                       bool replace, const struct mr_metadata_change *changes,
+                                       unsigned count);
+
+/* What a dynamic setting is about. */
+enum mr_metadata_scope {
+    MR_METADATA_BROKER = 4, /* entity: the node's id as a decimal number; "": all brokers */
+};
+
+/* Changes dynamic settings of one entity, all or none. Names and values are the proposer's to
+ * judge. Settings of brokers that are synonyms of topic keys act on every topic at once. */
+size_t mr_metadata_encode_settings(uint8_t *out, size_t capacity, enum mr_metadata_scope scope,
+                                   const char *entity, bool replace,
+                                   const struct mr_metadata_change *changes, unsigned count);
+
+/* What an operation makes of a value; free() it. NULL without memory. */
+char *mr_config_op_apply(uint8_t op, const char *current, const char *value);
+
 struct mr_metadata_outcome {
     enum mr_kafka_err error;   /* TOPIC_ALREADY_EXISTS, UNKNOWN_TOPIC_ID, ... */
     int64_t first_producer_id; /* of a reservation */
@@ -90,6 +130,17 @@ bool mr_metadata_has_cluster(const struct mr_metadata *metadata);
 
 /* The topic's overrides, by key index; NULL: not overridden. Valid until the next apply. */
 char *const *mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id);
+
+/* A dynamic setting's value; NULL: not set. Valid until the next apply, as what `each` is given. */
+const char *mr_metadata_setting(const struct mr_metadata *metadata, enum mr_metadata_scope scope,
+                                const char *entity, const char *name);
+void mr_metadata_settings(const struct mr_metadata *metadata, enum mr_metadata_scope scope,
+                          void (*each)(void *context, const char *entity, const char *name,
+                                       const char *value),
+                          void *context);
+
+/* What topics have that set nothing: the configuration and the dynamic settings over it. */
+const struct mr_topic_defaults *mr_metadata_defaults(const struct mr_metadata *metadata);
 
 uint32_t mr_metadata_partitions(const struct mr_metadata *metadata);
 

@@ -63,6 +63,7 @@ static const struct mr_topic_key keys[MR_TOPIC_KEYS] = {
     {"segment.index.bytes", MR_CONFIG_INT, "10485760", "log.index.size.max.bytes", false},
     {"segment.jitter.ms", MR_CONFIG_LONG, "0", "log.roll.jitter.ms", false},
     {"segment.ms", MR_CONFIG_LONG, "604800000", "log.roll.ms", true},
+    {"unclean.leader.election.enable", MR_CONFIG_BOOLEAN, "false", "unclean.leader.election.enable", false},
 };
 /* clang-format on */
 

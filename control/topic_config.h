@@ -23,7 +23,7 @@ struct mr_topic_key {
 
 /* Iterates over the keys in the order of their names; NULL ends. */
 const struct mr_topic_key *mr_topic_key_at(unsigned index);
-#define MR_TOPIC_KEYS 32u
+#define MR_TOPIC_KEYS 33u
 
 /* The key's index, or -1. */
 int mr_topic_key_find(const char *name, size_t name_size);

@@ -120,6 +120,75 @@ tombstones(const struct fixture *f)
     return count;
 }
 
+static enum mr_kafka_err
+grow(struct fixture *f, uint8_t number, uint32_t before, uint32_t count)
+{
+    static const uint16_t stores[8] = {5, 6, 7, 5, 6, 7, 5, 6};
+    struct mr_uuid id = id_of(number);
+
+    f->size =
+        mr_metadata_encode_grow_topic(f->command, sizeof(f->command), &id, before, count, stores);
+    return apply(f);
+}
+
+static void
+encode_topic_config(struct fixture *f, uint8_t number, bool replace, enum mr_config_op op,
+                    const char *name, const char *value)
+{
+    struct mr_uuid id = id_of(number);
+    struct mr_metadata_change change = {.op = op, .name = name, .value = value};
+
+    f->size =
+        mr_metadata_encode_topic_config(f->command, sizeof(f->command), &id, replace, &change, 1);
+}
+
+static enum mr_kafka_err
+topic_config(struct fixture *f, uint8_t number, bool replace, enum mr_config_op op,
+             const char *name, const char *value)
+{
+    encode_topic_config(f, number, replace, op, name, value);
+    return apply(f);
+}
+
+static void
+encode_setting(struct fixture *f, const char *entity, enum mr_config_op op, const char *name,
+               const char *value)
+{
+    struct mr_metadata_change change = {.op = op, .name = name, .value = value, .base = "delete"};
+
+    f->size = mr_metadata_encode_settings(f->command, sizeof(f->command), MR_METADATA_BROKER,
+                                          entity, false, &change, 1);
+}
+
+static enum mr_kafka_err
+setting(struct fixture *f, const char *entity, enum mr_config_op op, const char *name,
+        const char *value)
+{
+    encode_setting(f, entity, op, name, value);
+    return apply(f);
+}
+
+static const char *
+override(const struct fixture *f, uint8_t number, const char *name)
+{
+    struct mr_uuid id = id_of(number);
+
+    return mr_metadata_overrides(f->metadata, &id)[mr_topic_key_find(name, strlen(name))];
+}
+
+/* A topic's limits as the data path sees them now. */
+static struct mr_topic_limits
+limits_of(struct fixture *f, uint8_t number)
+{
+    struct mr_uuid id = id_of(number);
+    const struct mr_snapshot *snapshot = mr_metadata_snapshot(f->metadata);
+    const struct mr_snapshot_topic *topic = mr_snapshot_topic_by_id(snapshot, &id);
+    struct mr_topic_limits limits = topic->limits;
+
+    mr_metadata_snapshot_release(snapshot);
+    return limits;
+}
+
 /* A state with something of everything in it. */
 static void
 populate(struct fixture *f)
@@ -134,6 +203,10 @@ populate(struct fixture *f)
     MR_CHECK_EQ(create(f, 3, "gone", 2), MR_KAFKA_NONE);
     MR_CHECK_EQ(delete_topic(f, 3), MR_KAFKA_NONE);
     reserve(f, 1000);
+    MR_CHECK_EQ(grow(f, 2, 3, 5), MR_KAFKA_NONE);
+    MR_CHECK_EQ(topic_config(f, 2, false, MR_CONFIG_SET, "segment.ms", "9999"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(setting(f, "7", MR_CONFIG_SET, "message.max.bytes", "5000"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(setting(f, "", MR_CONFIG_SET, "log.retention.ms", "6000"), MR_KAFKA_NONE);
 }
 
 /* The saved states are equal but for the epoch, which a load raises. */
@@ -338,6 +411,120 @@ MR_TEST(a_saved_state_loads_equal_and_never_lowers_the_epoch)
     teardown(&b);
 }
 
+MR_TEST(more_partitions_come_behind_the_old_ones_and_once)
+{
+    struct fixture f;
+    const struct mr_snapshot *snapshot;
+    const struct mr_snapshot_topic *topic;
+
+    setup(&f);
+    MR_CHECK_EQ(create(&f, 1, "t", 2), MR_KAFKA_NONE);
+    MR_CHECK_EQ(grow(&f, 1, 2, 5), MR_KAFKA_NONE);
+    MR_CHECK_EQ(grow(&f, 1, 2, 4), MR_KAFKA_INVALID_PARTITIONS); /* it was proposed before */
+    MR_CHECK_EQ(grow(&f, 2, 1, 2), MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    snapshot = mr_metadata_snapshot(f.metadata);
+    topic = mr_snapshot_topic_by_name(snapshot, "t", 1);
+    MR_CHECK_EQ(topic->partition_count, 5);
+    MR_CHECK_EQ(topic->partitions[1].store, 1);
+    MR_CHECK_EQ(topic->partitions[2].store, 5);
+    MR_CHECK_EQ(topic->partitions[4].store, 7);
+    MR_CHECK_EQ(topic->limits.retention_ms, 12345);
+    MR_CHECK_EQ(mr_metadata_partitions(f.metadata), 5);
+    MR_CHECK_EQ(mr_metadata_store_load(f.metadata, 6), 1);
+    mr_metadata_snapshot_release(snapshot);
+    MR_CHECK_EQ(delete_topic(&f, 1), MR_KAFKA_NONE);
+    MR_CHECK_EQ(tombstones(&f), 5);
+    MR_CHECK_EQ(mr_metadata_store_load(f.metadata, 6), 0);
+    teardown(&f);
+}
+
+MR_TEST(a_topics_configuration_changes_whole_or_not)
+{
+    struct fixture f;
+
+    setup(&f);
+    MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE); /* with retention.ms */
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_SET, "segment.ms", "777"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 1).segment_ms, 777);
+    MR_CHECK_EQ(limits_of(&f, 1).retention_ms, 12345);
+    MR_CHECK_EQ(topic_config(&f, 1, true, MR_CONFIG_SET, "segment.ms", "x"),
+                MR_KAFKA_INVALID_CONFIG);
+    MR_CHECK_STR(override(&f, 1, "segment.ms"), "777");
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_DELETE, "retention.ms", NULL), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 1).retention_ms, 604800000);
+    MR_CHECK_EQ(topic_config(&f, 1, true, MR_CONFIG_SET, "retention.bytes", "5"), MR_KAFKA_NONE);
+    MR_CHECK(!override(&f, 1, "segment.ms"));
+    MR_CHECK_STR(override(&f, 1, "retention.bytes"), "5");
+    MR_CHECK_EQ(topic_config(&f, 9, false, MR_CONFIG_SET, "segment.ms", "777"),
+                MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    teardown(&f);
+}
+
+MR_TEST(lists_grow_and_shrink_from_the_value_they_have)
+{
+    struct fixture f;
+
+    setup(&f);
+    MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE);
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_APPEND, "cleanup.policy", "compact"),
+                MR_KAFKA_NONE);
+    MR_CHECK_STR(override(&f, 1, "cleanup.policy"), "delete,compact"); /* from the default */
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_APPEND, "cleanup.policy", "compact,delete"),
+                MR_KAFKA_NONE);
+    MR_CHECK_STR(override(&f, 1, "cleanup.policy"), "delete,compact");
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_SUBTRACT, "cleanup.policy", "delete"),
+                MR_KAFKA_NONE);
+    MR_CHECK_STR(override(&f, 1, "cleanup.policy"), "compact");
+    MR_CHECK(limits_of(&f, 1).compact && !limits_of(&f, 1).delete_old);
+    MR_CHECK_EQ(topic_config(&f, 1, false, MR_CONFIG_APPEND, "cleanup.policy", "rubbish"),
+                MR_KAFKA_INVALID_CONFIG);
+    MR_CHECK_EQ(setting(&f, "7", MR_CONFIG_APPEND, "log.cleanup.policy", "compact"), MR_KAFKA_NONE);
+    MR_CHECK_STR(mr_metadata_setting(f.metadata, MR_METADATA_BROKER, "7", "log.cleanup.policy"),
+                 "delete,compact");
+    teardown(&f);
+}
+
+MR_TEST(a_brokers_settings_act_on_topics_that_do_not_override_them)
+{
+    struct fixture f;
+
+    setup(&f);                                         /* of node 7 */
+    MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE); /* with retention.ms */
+    MR_CHECK_EQ(setting(&f, "", MR_CONFIG_SET, "message.max.bytes", "4000"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(setting(&f, "", MR_CONFIG_SET, "log.retention.ms", "5"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(setting(&f, "8", MR_CONFIG_SET, "message.max.bytes", "1"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 1).max_message_bytes, 4000);
+    MR_CHECK_EQ(limits_of(&f, 1).retention_ms, 12345);
+    MR_CHECK_EQ(setting(&f, "7", MR_CONFIG_SET, "message.max.bytes", "3000"), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 1).max_message_bytes, 3000);
+    MR_CHECK_EQ(create(&f, 2, "later", 1), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 2).max_message_bytes, 3000);
+    MR_CHECK_EQ(setting(&f, "7", MR_CONFIG_DELETE, "message.max.bytes", NULL), MR_KAFKA_NONE);
+    MR_CHECK_EQ(setting(&f, "", MR_CONFIG_DELETE, "message.max.bytes", NULL), MR_KAFKA_NONE);
+    MR_CHECK_EQ(limits_of(&f, 1).max_message_bytes, 1048588);
+    MR_CHECK(!mr_metadata_setting(f.metadata, MR_METADATA_BROKER, "", "message.max.bytes"));
+    teardown(&f);
+}
+
+MR_TEST(a_saved_state_of_the_version_without_settings_loads)
+{
+    struct fixture f;
+    struct fixture other;
+    size_t size;
+    uint8_t *state;
+
+    setup(&f);
+    setup(&other);
+    MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE);
+    state = mr_metadata_save(f.metadata, &size);
+    state[1] = 1; /* the version; it ended before the number of settings */
+    MR_CHECK_EQ(mr_metadata_load(other.metadata, state, size - 4), 0);
+    MR_CHECK(same_state(f.metadata, other.metadata));
+    free(state);
+    teardown(&f);
+    teardown(&other);
+}
+
 /* Applies exactly the bytes of a heap block of their size, so that a read behind them is seen; then
  * looks at the state through a snapshot. */
 static int
@@ -422,6 +609,13 @@ MR_TEST(hostile_commands_change_all_or_nothing)
     spoil_command(f.command, f.size);
     f.size = mr_metadata_encode_unclean_start(f.command, sizeof(f.command));
     spoil_command(f.command, f.size);
+    f.size = mr_metadata_encode_grow_topic(f.command, sizeof(f.command), &id, 2, 4,
+                                           (const uint16_t[]){1, 2});
+    spoil_command(f.command, f.size);
+    encode_topic_config(&f, 1, true, MR_CONFIG_APPEND, "cleanup.policy", "compact");
+    spoil_command(f.command, f.size);
+    encode_setting(&f, "7", MR_CONFIG_SET, "log.retention.ms", "9");
+    spoil_command(f.command, f.size);
     teardown(&f);
 }
 
@@ -495,5 +689,10 @@ MR_TEST_MAIN(MR_TEST_CASE(a_cluster_id_is_taken_once),
              MR_TEST_CASE(leader_epochs_rise_with_unclean_starts),
              MR_TEST_CASE(a_snapshot_does_not_change_and_outlives_the_state),
              MR_TEST_CASE(a_saved_state_loads_equal_and_never_lowers_the_epoch),
+             MR_TEST_CASE(more_partitions_come_behind_the_old_ones_and_once),
+             MR_TEST_CASE(a_topics_configuration_changes_whole_or_not),
+             MR_TEST_CASE(lists_grow_and_shrink_from_the_value_they_have),
+             MR_TEST_CASE(a_brokers_settings_act_on_topics_that_do_not_override_them),
+             MR_TEST_CASE(a_saved_state_of_the_version_without_settings_loads),
              MR_TEST_CASE(hostile_commands_change_all_or_nothing),
              MR_TEST_CASE(hostile_saved_states_load_whole_or_leave_an_empty_state))

@@ -1,0 +1,292 @@
+/* control/metadata_internal.h: what the files of the metadata state machine share.
+ *
+ * metadata.c applies commands; metadata_encode.c makes them; metadata_config.c changes
+ * configurations and settings; metadata_state.c saves, loads and builds snapshots. Private. */
+#ifndef MR_CONTROL_METADATA_INTERNAL_H
+#define MR_CONTROL_METADATA_INTERNAL_H
+
+#include <string.h>
+
+#include "control/metadata.h"
+#include "dataplane/base/endian.h"
+#include "dataplane/base/list.h"
+
+#define METADATA_VERSION       1
+#define METADATA_STATE_VERSION 2 /* 1 had no settings */
+#define METADATA_STORES_MAX    65536u
+#define METADATA_EPOCH_MAX                                                                         \
+    (1 << 29) /* of generations and stored leader epochs: sums stay in an int32_t */
+
+enum metadata_command {
+    COMMAND_CLUSTER = 1,
+    COMMAND_UNCLEAN_START = 2,
+    COMMAND_CREATE_TOPIC = 3,
+    COMMAND_DELETE_TOPIC = 4,
+    COMMAND_LOG_DELETED = 5,
+    COMMAND_PRODUCER_IDS = 6,
+    COMMAND_STATE = 7, /* a whole saved state; never in the log */
+    COMMAND_GROW_TOPIC = 8,
+    COMMAND_TOPIC_CONFIG = 9,
+    COMMAND_SETTINGS = 10,
+};
+
+/* A topic as the state and its snapshots share it; immutable once built. */
+struct metadata_topic {
+    struct mr_snapshot_topic view; /* name, partitions lie behind */
+    uint32_t references;
+    char *overrides[MR_TOPIC_KEYS];
+};
+
+struct metadata_tombstone {
+    struct mr_list node;
+    struct mr_uuid id;
+    int32_t partition;
+    uint16_t store;
+};
+
+/* One dynamic setting: a key of a broker's configuration, of a client's quota, ... */
+struct metadata_setting {
+    struct mr_list node; /* sorted by scope, entity and name */
+    uint8_t scope;       /* enum mr_metadata_scope */
+    char *entity;
+    char *name;
+    char *value;
+};
+
+struct metadata_snapshot {
+    struct mr_snapshot view;
+    uint32_t references;
+    struct metadata_topic **by_name;
+    struct metadata_topic **by_id;
+};
+
+struct mr_metadata {
+    int32_t node_id;
+    const struct mr_topic_defaults *defaults; /* without the dynamic settings */
+    struct mr_topic_defaults effective;       /* with them */
+    struct mr_uuid cluster_id;                /* zero: no cluster yet */
+    int32_t generation;
+    int64_t next_producer_id;
+    struct metadata_topic **topics; /* sorted by name */
+    uint32_t topic_count;
+    uint32_t topic_capacity;
+    uint32_t partition_count;
+    uint32_t *store_load;
+    struct mr_list tombstones;
+    struct mr_list settings;
+    uint32_t setting_count;
+    uint64_t epoch;
+    struct metadata_snapshot *snapshot; /* of `epoch`; NULL: to be built */
+};
+
+/* ---- bytes ----------------------------------------------------------------------------------- */
+
+struct metadata_writer {
+    uint8_t *at;
+    size_t left;
+    bool full;
+};
+
+static inline uint8_t *
+put_raw(struct metadata_writer *writer, size_t size)
+{
+    uint8_t *at = writer->at;
+
+    if (writer->full || size > writer->left) {
+        writer->full = true;
+        return NULL;
+    }
+    writer->at += size;
+    writer->left -= size;
+    return at;
+}
+
+static inline void
+put_bytes(struct metadata_writer *writer, const void *bytes, size_t size)
+{
+    uint8_t *at = put_raw(writer, size);
+
+    if (at && size > 0) {
+        memcpy(at, bytes, size);
+    }
+}
+
+static inline void
+put_u8(struct metadata_writer *writer, uint8_t value)
+{
+    put_bytes(writer, &value, 1);
+}
+
+static inline void
+put_u16(struct metadata_writer *writer, uint16_t value)
+{
+    uint8_t bytes[2];
+
+    mr_le16_put(bytes, value);
+    put_bytes(writer, bytes, sizeof(bytes));
+}
+
+static inline void
+put_u32(struct metadata_writer *writer, uint32_t value)
+{
+    uint8_t bytes[4];
+
+    mr_le32_put(bytes, value);
+    put_bytes(writer, bytes, sizeof(bytes));
+}
+
+static inline void
+put_u64(struct metadata_writer *writer, uint64_t value)
+{
+    uint8_t bytes[8];
+
+    mr_le64_put(bytes, value);
+    put_bytes(writer, bytes, sizeof(bytes));
+}
+
+static inline void
+put_kind(struct metadata_writer *writer, enum metadata_command kind)
+{
+    put_u8(writer, (uint8_t)kind);
+    put_u8(writer, METADATA_VERSION);
+}
+
+static inline size_t
+written(const struct metadata_writer *writer, const uint8_t *start)
+{
+    return writer->full ? 0 : (size_t)(writer->at - start);
+}
+
+struct metadata_reader {
+    const uint8_t *at;
+    size_t left;
+    bool bad;
+};
+
+static inline const uint8_t *
+get_raw(struct metadata_reader *reader, size_t size)
+{
+    const uint8_t *at = reader->at;
+
+    if (reader->bad || size > reader->left) {
+        reader->bad = true;
+        return NULL;
+    }
+    reader->at += size;
+    reader->left -= size;
+    return at;
+}
+
+static inline uint8_t
+get_u8(struct metadata_reader *reader)
+{
+    const uint8_t *at = get_raw(reader, 1);
+
+    return at ? *at : 0;
+}
+
+static inline uint16_t
+get_u16(struct metadata_reader *reader)
+{
+    const uint8_t *at = get_raw(reader, 2);
+
+    return at ? mr_le16_get(at) : 0;
+}
+
+static inline uint32_t
+get_u32(struct metadata_reader *reader)
+{
+    const uint8_t *at = get_raw(reader, 4);
+
+    return at ? mr_le32_get(at) : 0;
+}
+
+static inline uint64_t
+get_u64(struct metadata_reader *reader)
+{
+    const uint8_t *at = get_raw(reader, 8);
+
+    return at ? mr_le64_get(at) : 0;
+}
+
+static inline int32_t
+get_epoch(struct metadata_reader *reader)
+{
+    uint32_t epoch = get_u32(reader);
+
+    if (epoch > METADATA_EPOCH_MAX) {
+        reader->bad = true;
+        return 0;
+    }
+    return (int32_t)epoch;
+}
+
+static inline struct mr_uuid
+get_uuid(struct metadata_reader *reader)
+{
+    const uint8_t *at = get_raw(reader, sizeof(struct mr_uuid));
+    struct mr_uuid id = {{0}};
+
+    if (at) {
+        memcpy(id.bytes, at, sizeof(id.bytes));
+    }
+    return id;
+}
+
+/* A terminated copy from the heap. NULL without memory, or for bad bytes: a zero byte inside would
+ * make it shorter than `size` says. */
+char *metadata_get_text(struct metadata_reader *reader, size_t size);
+
+/* ---- topics: metadata.c ---------------------------------------------------------------------- */
+
+void metadata_topic_release(struct metadata_topic *topic);
+int metadata_name_order(const char *a, uint32_t a_size, const char *b, uint32_t b_size);
+
+/* The index of the first topic whose name is not before `name`. */
+uint32_t metadata_topic_position(const struct mr_metadata *metadata, const char *name,
+                                 uint32_t name_size);
+
+/* The topic's index, or the number of topics. */
+uint32_t metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id);
+
+/* Puts a topic in its place; takes the reference over. 0 or -ENOMEM. */
+int metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *topic);
+
+/* A copy with room for `partition_count` partitions (not fewer than it has); NULL without memory.
+ */
+struct metadata_topic *metadata_topic_clone(const struct metadata_topic *topic,
+                                            uint32_t partition_count);
+
+/* Gives the index another topic, which must have the same name; takes the reference over. */
+void metadata_topic_replace(struct mr_metadata *metadata, uint32_t at,
+                            struct metadata_topic *topic);
+
+int metadata_tombstone_add(struct mr_list *list, const struct mr_uuid *id, int32_t partition,
+                           uint16_t store);
+
+/* The state has changed: the next snapshot is a new one. */
+void metadata_changed(struct mr_metadata *metadata);
+
+/* ---- a topic's bytes: metadata_encode.c ------------------------------------------------------ */
+
+void metadata_put_topic(struct metadata_writer *writer, const struct mr_snapshot_topic *topic,
+                        const char *const overrides[MR_TOPIC_KEYS]);
+
+/* NULL for malformed bytes (reader->bad) or without memory. */
+struct metadata_topic *metadata_get_topic(struct metadata_reader *reader,
+                                          const struct mr_topic_defaults *defaults);
+
+/* ---- configurations: metadata_config.c ------------------------------------------------------- */
+
+int metadata_apply_topic_config(struct mr_metadata *metadata, struct metadata_reader *reader,
+                                struct mr_metadata_outcome *outcome);
+int metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *reader,
+                            struct mr_metadata_outcome *outcome);
+void metadata_settings_clear(struct mr_list *settings);
+void metadata_put_settings(struct metadata_writer *writer, const struct mr_metadata *metadata);
+int metadata_get_settings(struct mr_metadata *metadata, struct metadata_reader *reader);
+
+/* Computes metadata->effective from the settings. */
+void metadata_fill_effective(struct mr_metadata *metadata);
+
+#endif

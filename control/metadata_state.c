@@ -1,0 +1,329 @@
+/* control/metadata_state.c: the state machine's life, its saved states and its snapshots. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/metadata_internal.h"
+
+/* ---- saved state ----------------------------------------------------------------------------- */
+
+static void
+put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
+{
+    uint32_t tombstones = 0;
+
+    put_u8(writer, COMMAND_STATE);
+    put_u8(writer, METADATA_STATE_VERSION);
+    put_bytes(writer, metadata->cluster_id.bytes, sizeof(metadata->cluster_id.bytes));
+    put_u32(writer, (uint32_t)metadata->generation);
+    put_u64(writer, (uint64_t)metadata->next_producer_id);
+    put_u64(writer, metadata->epoch);
+    put_u32(writer, metadata->topic_count);
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        metadata_put_topic(writer, &metadata->topics[i]->view,
+                           (const char *const *)metadata->topics[i]->overrides);
+    }
+    MR_LIST_FOR_EACH(node, &metadata->tombstones)
+    {
+        tombstones++;
+    }
+    put_u32(writer, tombstones);
+    MR_LIST_FOR_EACH(node, &metadata->tombstones)
+    {
+        const struct metadata_tombstone *tombstone =
+            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
+
+        put_bytes(writer, tombstone->id.bytes, sizeof(tombstone->id.bytes));
+        put_u32(writer, (uint32_t)tombstone->partition);
+        put_u16(writer, tombstone->store);
+    }
+    metadata_put_settings(writer, metadata);
+}
+
+uint8_t *
+mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out)
+{
+    for (size_t capacity = 64 * 1024;; capacity *= 2) {
+        uint8_t *bytes = malloc(capacity);
+        struct metadata_writer writer = {bytes, capacity, false};
+
+        if (!bytes) {
+            return NULL;
+        }
+        put_state(&writer, metadata);
+        if (!writer.full) {
+            *size_out = written(&writer, bytes);
+            return bytes;
+        }
+        free(bytes);
+    }
+}
+
+/* As created, but for the epoch, which only rises. */
+static void
+clear(struct mr_metadata *metadata)
+{
+    struct mr_list *node;
+
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        metadata_topic_release(metadata->topics[i]);
+    }
+    while ((node = mr_list_pop_front(&metadata->tombstones))) {
+        free(MR_CONTAINER_OF(node, struct metadata_tombstone, node));
+    }
+    metadata_settings_clear(&metadata->settings);
+    metadata->setting_count = 0;
+    metadata_fill_effective(metadata);
+    metadata->topic_count = 0;
+    metadata->partition_count = 0;
+    memset(metadata->store_load, 0, METADATA_STORES_MAX * sizeof(*metadata->store_load));
+    metadata->cluster_id = (struct mr_uuid){{0}};
+    metadata->generation = 0;
+    metadata->next_producer_id = 0;
+}
+
+static int
+load_topic(struct mr_metadata *metadata, struct metadata_reader *reader)
+{
+    struct metadata_topic *topic = metadata_get_topic(reader, &metadata->effective);
+    int error;
+
+    if (!topic) {
+        return reader->bad ? -EBADMSG : -ENOMEM;
+    }
+    error = metadata_topic_insert(metadata, topic);
+    if (error) {
+        metadata_topic_release(topic);
+    }
+    return error;
+}
+
+/* Nobody has seen the topics of a load yet: their limits are filled in place. */
+static void
+use_settings(struct mr_metadata *metadata)
+{
+    metadata_fill_effective(metadata);
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        mr_topic_limits_fill(&metadata->effective, metadata->topics[i]->overrides,
+                             &metadata->topics[i]->view.limits);
+    }
+}
+
+static int
+load_state(struct mr_metadata *metadata, struct metadata_reader *reader)
+{
+    uint8_t kind = get_u8(reader);
+    uint8_t version = get_u8(reader);
+    uint64_t epoch;
+    uint32_t count;
+    int error = 0;
+
+    if (kind != COMMAND_STATE || version < 1 || version > METADATA_STATE_VERSION) {
+        return -EBADMSG;
+    }
+    metadata->cluster_id = get_uuid(reader);
+    metadata->generation = get_epoch(reader);
+    metadata->next_producer_id = (int64_t)get_u64(reader);
+    epoch = get_u64(reader);
+    if (metadata->next_producer_id < 0 || epoch > UINT64_MAX / 2) {
+        return -EBADMSG;
+    }
+    /* Shards may have seen the epoch from before; to them it never falls. */
+    metadata->epoch = epoch > metadata->epoch ? epoch : metadata->epoch;
+    count = get_u32(reader);
+    for (uint32_t i = 0; i < count && !error; i++) {
+        error = load_topic(metadata, reader);
+    }
+    count = error ? 0 : get_u32(reader);
+    for (uint32_t i = 0; i < count && !error && !reader->bad; i++) {
+        struct mr_uuid id = get_uuid(reader);
+        uint32_t partition = get_u32(reader);
+        uint16_t store = get_u16(reader);
+
+        error = reader->bad
+                    ? -EBADMSG
+                    : metadata_tombstone_add(&metadata->tombstones, &id, (int32_t)partition, store);
+    }
+    if (!error && version > 1) {
+        error = metadata_get_settings(metadata, reader);
+    }
+    if (!error && reader->bad) {
+        error = -EBADMSG;
+    }
+    if (!error) {
+        use_settings(metadata);
+    }
+    return error;
+}
+
+int
+mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t size)
+{
+    struct metadata_reader reader = {bytes, size, false};
+    int error;
+
+    clear(metadata);
+    error = load_state(metadata, &reader);
+    if (error) {
+        clear(metadata);
+    }
+    metadata_changed(metadata);
+    return error;
+}
+
+/* ---- life and reading ------------------------------------------------------------------------ */
+
+struct mr_metadata *
+mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults)
+{
+    struct mr_metadata *metadata = calloc(1, sizeof(*metadata));
+
+    if (!metadata) {
+        return NULL;
+    }
+    metadata->node_id = node_id;
+    metadata->defaults = defaults;
+    metadata->epoch = 1;
+    mr_list_init(&metadata->tombstones);
+    mr_list_init(&metadata->settings);
+    metadata_fill_effective(metadata);
+    metadata->store_load = calloc(METADATA_STORES_MAX, sizeof(*metadata->store_load));
+    if (!metadata->store_load) {
+        free(metadata);
+        return NULL;
+    }
+    return metadata;
+}
+
+void
+mr_metadata_destroy(struct mr_metadata *metadata)
+{
+    if (!metadata) {
+        return;
+    }
+    clear(metadata);
+    if (metadata->snapshot) {
+        mr_metadata_snapshot_release(&metadata->snapshot->view);
+    }
+    free(metadata->topics);
+    free(metadata->store_load);
+    free(metadata);
+}
+
+static int
+id_order(const void *a, const void *b)
+{
+    const struct metadata_topic *const *left = a;
+    const struct metadata_topic *const *right = b;
+
+    return memcmp((*left)->view.id.bytes, (*right)->view.id.bytes, sizeof((*left)->view.id.bytes));
+}
+
+static struct metadata_snapshot *
+build_snapshot(const struct mr_metadata *metadata)
+{
+    struct metadata_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    size_t slots = metadata->topic_count + 1;
+
+    if (!snapshot) {
+        return NULL;
+    }
+    snapshot->references = 1;
+    snapshot->by_name = calloc(slots, sizeof(*snapshot->by_name));
+    snapshot->by_id = calloc(slots, sizeof(*snapshot->by_id));
+    if (!snapshot->by_name || !snapshot->by_id) {
+        mr_metadata_snapshot_release(&snapshot->view);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        metadata->topics[i]->references++;
+        snapshot->by_name[i] = metadata->topics[i];
+        snapshot->by_id[i] = metadata->topics[i];
+    }
+    qsort(snapshot->by_id, metadata->topic_count, sizeof(*snapshot->by_id), id_order);
+    snapshot->view = (struct mr_snapshot){
+        .epoch = metadata->epoch,
+        .cluster_id = metadata->cluster_id,
+        .node_id = metadata->node_id,
+        .generation = metadata->generation,
+        .topic_count = metadata->topic_count,
+        /* `view` is a topic's first member, so a pointer to one is a pointer to the other. */
+        .topics_by_name = (const struct mr_snapshot_topic *const *)snapshot->by_name,
+        .topics_by_id = (const struct mr_snapshot_topic *const *)snapshot->by_id,
+    };
+    mr_uuid_format(&metadata->cluster_id, snapshot->view.cluster_id_text);
+    return snapshot;
+}
+
+const struct mr_snapshot *
+mr_metadata_snapshot(struct mr_metadata *metadata)
+{
+    if (!metadata->snapshot) {
+        metadata->snapshot = build_snapshot(metadata);
+    }
+    if (!metadata->snapshot) {
+        return NULL;
+    }
+    metadata->snapshot->references++;
+    return &metadata->snapshot->view;
+}
+
+void
+mr_metadata_snapshot_release(const struct mr_snapshot *view)
+{
+    struct metadata_snapshot *snapshot =
+        MR_CONTAINER_OF((struct mr_snapshot *)(uintptr_t)view, struct metadata_snapshot, view);
+
+    if (--snapshot->references > 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < snapshot->view.topic_count; i++) {
+        metadata_topic_release(snapshot->by_name[i]);
+    }
+    free(snapshot->by_name);
+    free(snapshot->by_id);
+    free(snapshot);
+}
+
+bool
+mr_metadata_has_cluster(const struct mr_metadata *metadata)
+{
+    return !mr_uuid_is_zero(&metadata->cluster_id);
+}
+
+char *const *
+mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id)
+{
+    uint32_t at = metadata_topic_by_id(metadata, id);
+
+    return at < metadata->topic_count ? metadata->topics[at]->overrides : NULL;
+}
+
+uint32_t
+mr_metadata_partitions(const struct mr_metadata *metadata)
+{
+    return metadata->partition_count;
+}
+
+uint32_t
+mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store)
+{
+    return metadata->store_load[store];
+}
+
+void
+mr_metadata_tombstones(const struct mr_metadata *metadata,
+                       void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
+                                    uint16_t store),
+                       void *context)
+{
+    MR_LIST_FOR_EACH(node, &metadata->tombstones)
+    {
+        const struct metadata_tombstone *tombstone =
+            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
+
+        each(context, &tombstone->id, tombstone->partition, tombstone->store);
+    }
+}
+
+_Static_assert(offsetof(struct metadata_topic, view) == 0, "snapshots cast between topic and view");
