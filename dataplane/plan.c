@@ -368,6 +368,17 @@ share(int64_t limit, unsigned store_count)
     return even > 0 ? (uint32_t)even : 1;
 }
 
+/* A partition is placed on the store that has fewest: none gets more than the even share, but for
+ * what is being deleted. */
+static uint32_t
+logs_share(int64_t limit, unsigned store_count)
+{
+    int64_t even = limit / store_count + 1;
+
+    even += even / 8 + 64;
+    return (uint32_t)(even < limit ? even : limit > 0 ? limit : 1);
+}
+
 static void
 plan_limits(const struct mr_config *config, struct mr_plan *plan)
 {
@@ -391,7 +402,7 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     server->retention_check_ns =
         (uint64_t)mr_config_long(config, "log.retention.check.interval.ms") * MR_NS_PER_MS;
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
-    plan->store.logs_max = share(mr_config_long(config, "partitions.max"), plan->store_count);
+    plan->store.logs_max = logs_share(mr_config_long(config, "partitions.max"), plan->store_count);
     plan->store.producers_max =
         share(mr_config_long(config, "producer.entries.max"), plan->store_count);
     plan->store.direct_run_bytes = (uint32_t)mr_config_long(config, "store.direct.run.bytes");
