@@ -379,6 +379,15 @@ logs_share(int64_t limit, unsigned store_count)
     return (uint32_t)(even < limit ? even : limit > 0 ? limit : 1);
 }
 
+/* As a whole number; a default beyond what any device gives means no limit. */
+static uint64_t
+cleaner_rate(const struct mr_config *config)
+{
+    double rate = strtod(mr_config_get(config, "log.cleaner.io.max.bytes.per.second"), NULL);
+
+    return rate > 0 && rate < 1e15 ? (uint64_t)rate + 1 : 0;
+}
+
 static void
 plan_limits(const struct mr_config *config, struct mr_plan *plan)
 {
@@ -401,6 +410,11 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
     server->retention_check_ns =
         (uint64_t)mr_config_long(config, "log.retention.check.interval.ms") * MR_NS_PER_MS;
+    server->cleaner_backoff_ns =
+        mr_config_bool(config, "log.cleaner.enable")
+            ? (uint64_t)mr_config_long(config, "log.cleaner.backoff.ms") * MR_NS_PER_MS + 1
+            : 0;
+    server->cleaner_bytes_per_s = cleaner_rate(config);
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
     plan->store.logs_max = logs_share(mr_config_long(config, "partitions.max"), plan->store_count);
     plan->store.producers_max =

@@ -19,10 +19,10 @@
 #include "storage/keymap.h"
 
 #define READ_BYTES    262144u
-#define BUFFER_ORDER  6u /* blocks of a write: 2^6 */
+#define BUFFER_ORDER  4u /* blocks of a write: 2^4 */
 #define BUFFERS       2u
-#define MAP_PART      32u /* of the arena, for the key map */
-#define MAP_BYTES_MIN (256u * 1024)
+#define MAP_PART      64u /* of the arena, for the key map */
+#define MAP_BYTES_MIN (64u * 1024)
 #define MAP_BYTES_MAX (64u * 1024 * 1024)
 
 enum compact_phase {

@@ -24,8 +24,8 @@
 #define WRITES_MAX    32u /* write-behind operations in flight */
 #define WRITE_SLICES  16u /* chunks of one write or load */
 #define RUN_SLICES    64u /* slices of one direct write */
-#define READS_MAX     4096u
-#define READ_SLICES   32u
+#define READS_MAX     3072u
+#define READ_SLICES   24u
 #define HINTS         2u
 #define SHUNNED_MAX   64u
 

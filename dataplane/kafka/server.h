@@ -46,9 +46,11 @@ struct mr_server_config {
     size_t response_heap_bytes_max; /* for what one response needs beyond its context */
     uint32_t fetch_bytes_max;       /* records in one Fetch answer */
     uint32_t fetches_parked_max;
-    uint64_t idle_ns;            /* connections.max.idle.ms */
-    uint64_t retention_check_ns; /* log.retention.check.interval.ms */
-    bool auto_create_topics;     /* auto.create.topics.enable */
+    uint64_t idle_ns;             /* connections.max.idle.ms */
+    uint64_t retention_check_ns;  /* log.retention.check.interval.ms */
+    uint64_t cleaner_backoff_ns;  /* log.cleaner.backoff.ms; 0: no compaction */
+    uint64_t cleaner_bytes_per_s; /* log.cleaner.io.max.bytes.per.second; 0: any */
+    bool auto_create_topics;      /* auto.create.topics.enable */
 };
 
 struct mr_server_store {
