@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/net/dpdk_port.h"
 
 #define MIB                 (1024ull * 1024)
 
@@ -276,6 +277,28 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
     return 0;
 }
 
+/* Which transport carries the connections. */
+static int
+plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    const char *transport = mr_config_get(config, "transport");
+    int64_t packets = mr_config_long(config, "dpdk.packets");
+
+    plan->dpdk = strcmp(transport, "dpdk") == 0;
+    if (!plan->dpdk && strcmp(transport, "kernel") != 0) {
+        snprintf(error, error_size, "transport=%s: kernel or dpdk", transport);
+        return -EINVAL;
+    }
+    if (packets < 1024 || packets > 1000000) {
+        snprintf(error, error_size, "dpdk.packets=%lld: between 1024 and 1000000",
+                 (long long)packets);
+        return -EINVAL;
+    }
+    plan->dpdk_packets = (uint32_t)packets;
+    plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
+    return 0;
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -353,6 +376,7 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     plan->eal_bytes =
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
+        (plan->dpdk ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets) : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
 }
@@ -433,6 +457,7 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     result = result ? result : plan_dirs(config, plan, error, error_size);
     result = result ? result : plan_stores(config, plan, error, error_size);
     result = result ? result : plan_addresses(config, plan, error, error_size);
+    result = result ? result : plan_transport(config, plan, error, error_size);
     if (result) {
         return result;
     }
