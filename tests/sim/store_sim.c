@@ -12,6 +12,10 @@
 
 #include "tests/sim/sim_run.h"
 
+#ifdef MR_MUTANTS
+int mr_mutant; /* enum mr_mutant of storage/internal.h: the rule that is broken */
+#endif
+
 /* With fewer seeds an event may be missing by chance. */
 #define SEEDS_FOR_COUNTERS 300u
 
@@ -69,6 +73,10 @@ main(int argc, char **argv)
             first = number(argc, argv, ++i);
         } else if (strcmp(argv[i], "--operations") == 0) {
             operations = number(argc, argv, ++i);
+#ifdef MR_MUTANTS
+        } else if (strcmp(argv[i], "--mutant") == 0) {
+            mr_mutant = (int)number(argc, argv, ++i);
+#endif
         } else if (strcmp(argv[i], "--trace") == 0) {
             trace = true;
         } else {
