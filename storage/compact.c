@@ -727,6 +727,10 @@ step_drain(struct compact *compact)
         return false;
     }
     out_shrink(compact);
+    if (MUTANT(SWAP_BEFORE_FLUSH)) {
+        compact->phase = PHASE_READY;
+        return true;
+    }
     compact->phase = PHASE_FLUSH;
     compact->flush.done = flush_done;
     compact->in_flight++;
@@ -876,7 +880,7 @@ compact_step(struct mr_store *store)
     }
     if (compact->phase < PHASE_QUEUED &&
         (store->failed || compact->log->failed || compact->log->deleted ||
-         compact->log->moves != compact->moves)) {
+         (compact->log->moves != compact->moves && !MUTANT(SWAP_AFTER_TRIM)))) {
         compact_abort(compact, compact->log->deleted ? MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION
                                : store->failed || compact->log->failed
                                    ? MR_KAFKA_KAFKA_STORAGE_ERROR

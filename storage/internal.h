@@ -16,6 +16,34 @@
 #include "storage/log.h"
 #include "storage/store.h"
 
+/* Rules broken on purpose, one at a time, in the simulator's build only: the simulator must notice
+ * each (tests/sim/mutants.sh). */
+enum mr_mutant {
+    MUTANT_NONE,
+    MUTANT_ACK_BEFORE_FLUSH,
+    MUTANT_ACK_BESIDE_FAILED_WRITE,
+    MUTANT_NO_TAIL_IMAGE,
+    MUTANT_PLACE_BEFORE_SET_DURABLE,
+    MUTANT_TWO_WRITES_TO_ONE_BLOCK,
+    MUTANT_REUSE_BEFORE_TRIM_DURABLE,
+    MUTANT_NO_OPEN_SET,
+    MUTANT_NO_OPEN_FLUSH,
+    MUTANT_NO_VOID,
+    MUTANT_ROOT_STARTS_LATE,
+    MUTANT_SWAP_BEFORE_FLUSH,
+    MUTANT_FORGOTTEN_CARRY,
+    MUTANT_TRUNCATE_REUSES_BLOCK,
+    MUTANT_SWAP_AFTER_TRIM,
+    MUTANTS,
+};
+
+#ifdef MR_MUTANTS
+extern int mr_mutant;
+#define MUTANT(name) (mr_mutant == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif
+
 #define BLOCK         MR_DEV_BLOCK
 #define NO_POSITION   UINT64_MAX
 #define CHUNK_BYTES   65536u

@@ -238,7 +238,8 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
         return 0;
     case MR_REC_TRUNCATE:
         if (rec->u.truncate.position > log->end_position ||
-            rec->u.truncate.next_block * BLOCK < log->end_position) {
+            (rec->u.truncate.next_block * BLOCK < log->end_position &&
+             !MUTANT(TRUNCATE_REUSES_BLOCK))) {
             return -EUCLEAN;
         }
         truncate_apply(log, &rec->u.truncate);

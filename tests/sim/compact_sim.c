@@ -26,6 +26,10 @@
 #define SEGMENT_BYTES 20000u
 #define PRODUCERS     2
 
+#ifdef MR_MUTANTS
+int mr_mutant; /* enum mr_mutant of storage/internal.h: the rule that is broken */
+#endif
+
 enum certainty { UNSENT, MAYBE, SURE };
 
 struct sent_record {
@@ -677,6 +681,12 @@ main(int argc, char **argv)
     for (int i = 1; i + 1 < argc; i += 2) {
         uint64_t value = strtoull(argv[i + 1], NULL, 10);
 
+#ifdef MR_MUTANTS
+        if (strcmp(argv[i], "--mutant") == 0) {
+            mr_mutant = (int)value;
+            continue;
+        }
+#endif
         if (strcmp(argv[i], "--seeds") == 0) {
             seeds = value;
         } else {
