@@ -621,6 +621,9 @@ void checkpoint_log_gone(struct mr_log *log);
 void checkpoint_log_failed(struct mr_log *log);
 
 /* read.c, find.c */
+/* Copies bytes [at, at + size) of a slice list. */
+void iov_copy(const struct iovec *iov, unsigned count, size_t at, uint8_t *out, size_t size);
+
 void read_run_ready(struct mr_store *store);
 int read_load(struct mr_log *log, uint64_t position, uint64_t size);
 void read_deinit(struct mr_store *store);
