@@ -94,6 +94,7 @@ tcp_conn_new(struct mr_tcp *tcp, uint64_t now_ns)
         return NULL;
     }
     node = mr_list_pop_front(&tcp->free_conns);
+    MR_ASSERT(node != NULL);
     conn = MR_CONTAINER_OF(node, struct mr_tcp_conn, hash_node);
     id = conn->id;
     memset(conn, 0, sizeof(*conn));
