@@ -10,4 +10,4 @@ build_in build
 if [ $# -eq 0 ]; then
     set -- -LE long
 fi
-exec ctest --test-dir build --output-on-failure --no-tests=error "$@"
+exec ctest --test-dir build --output-on-failure --no-tests=error --parallel 2 "$@"

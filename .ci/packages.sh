@@ -3,8 +3,9 @@
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config python3 libdpdk-dev liburing-dev
     libisal-dev libuv1-dev liblz4-dev libzstd-dev libsnappy-dev libinih-dev librdkafka-dev
     libjansson-dev libmicrohttpd-dev)
-# Go, Java and Maven are used as they are where they are there and new enough.
-TEST_PACKAGES=(clang clang-format libclang-rt-14-dev kcat golang-go default-jdk-headless maven)
+# Go, Java, Maven, Node and Python are used as they are where they are there and new enough.
+TEST_PACKAGES=(clang clang-format libclang-rt-14-dev kcat curl golang-go default-jdk-headless maven
+    python3-venv npm iproute2 ethtool iputils-ping)
 
 # The Sarama test needs a Go that can fetch the newer one which its go.mod names: 1.21 or later.
 go_is_new_enough() {
@@ -39,6 +40,8 @@ install_packages() {
             ;;
         default-jdk-headless) command -v javac >/dev/null && continue ;;
         maven) command -v mvn >/dev/null && continue ;;
+        npm) command -v npm >/dev/null && continue ;;
+        python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null && continue ;;
         esac
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
             missing+=("$package")

@@ -33,6 +33,7 @@ struct mr_admin {
     struct mr_ctl_metrics **shards; /* [shard_count] */
     unsigned asked;                 /* shards asked in this round */
     unsigned left;                  /* of them not replied; 0: no round is under way */
+    struct mr_lag lag;              /* of the round */
 };
 
 /* ---- a round of figures ---------------------------------------------------------------------- */
@@ -55,6 +56,7 @@ static void
 round_begin(struct mr_admin *admin)
 {
     if (admin->left == 0) {
+        mr_lag_collect(admin->control, &admin->lag, admin->shards);
         admin->asked = 0;
         admin->left = admin->control->config.shard_count;
         ask_shards(admin);
@@ -69,10 +71,12 @@ round_end(struct mr_admin *admin)
     while ((node = mr_list_pop_front(&admin->waiting))) {
         struct scrape *scrape = MR_CONTAINER_OF(node, struct scrape, node);
 
-        scrape->text = mr_metrics_render(admin->control, admin->shards,
-                                         admin->control->config.shard_count, &scrape->size);
+        scrape->text =
+            mr_metrics_render(admin->control, admin->shards, admin->control->config.shard_count,
+                              &admin->lag, &scrape->size);
         MHD_resume_connection(scrape->connection);
     }
+    mr_lag_free(&admin->lag);
     MHD_run(admin->daemon);
 }
 
@@ -316,6 +320,7 @@ mr_admin_destroy(struct mr_admin *admin)
     for (unsigned i = 0; admin->shards && i < admin->control->config.shard_count; i++) {
         free(admin->shards[i]);
     }
+    mr_lag_free(&admin->lag);
     free(admin->shards);
     free(admin);
 }

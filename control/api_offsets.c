@@ -11,10 +11,11 @@
 
 static const struct mr_uuid no_id;
 
-/* A topic as a request names it. NONE, or what its partitions are answered. */
+/* A topic as a request names it: by name, or `by_id`; what the request left out is filled in. NONE,
+ * or what its partitions are answered. */
 static enum mr_kafka_err
-resolve(const struct mr_snapshot *snapshot, bool by_id, struct mr_str *name,
-        const struct mr_uuid *id, int32_t *partition_count)
+resolve(const struct mr_snapshot *snapshot, bool by_id, struct mr_str *name, struct mr_uuid *id,
+        int32_t *partition_count)
 {
     const struct mr_snapshot_topic *topic;
 
@@ -29,6 +30,7 @@ resolve(const struct mr_snapshot *snapshot, bool by_id, struct mr_str *name,
     if (!topic) {
         return by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
+    *id = topic->id;
     if (by_id) {
         *name = (struct mr_str){topic->name, (int32_t)topic->name_size};
     }
@@ -89,8 +91,9 @@ fill_commit_topic(struct mr_ctl_request *request, const struct mr_snapshot *snap
     struct mr_offset_commit_response_topic *out = &response->topics[t];
     bool by_id = request->api_version >= COMMIT_VERSION_TOPIC_ID;
     struct mr_str name = in->name;
+    struct mr_uuid id = by_id ? in->topic_id : no_id;
     int32_t partition_count;
-    enum mr_kafka_err error = resolve(snapshot, by_id, &name, &in->topic_id, &partition_count);
+    enum mr_kafka_err error = resolve(snapshot, by_id, &name, &id, &partition_count);
 
     if (by_id) {
         name = mr_group_text(request, name); /* the snapshot's text may be gone before the answer */
@@ -108,7 +111,7 @@ fill_commit_topic(struct mr_ctl_request *request, const struct mr_snapshot *snap
         out->partitions[p].partition_index = one->partition_index;
         offsets[(*at)++] = (struct mr_group_offset){
             .topic = name,
-            .topic_id = by_id ? in->topic_id : no_id,
+            .topic_id = id,
             .partition = one->partition_index,
             .leader_epoch = one->committed_leader_epoch,
             .offset = one->committed_offset,
@@ -223,12 +226,13 @@ fetch_topic(struct fetch *fetch, struct mr_str name, const struct mr_uuid *id,
     bool by_id = fetch->request->api_version >= FETCH_VERSION_TOPIC_ID;
     struct mr_offset_fetch_response_group_topic *out =
         &fetch->out->topics[fetch->out->topics_count++];
-    struct mr_str found = name;
+    struct mr_str found_name = name;
+    struct mr_uuid found_id = *id;
     int32_t partition_count;
     enum mr_kafka_err error = group_error;
 
     if (!error && by_id) {
-        error = resolve(fetch->snapshot, true, &found, id, &partition_count);
+        error = resolve(fetch->snapshot, true, &found_name, &found_id, &partition_count);
     }
     out->name = name;
     out->topic_id = *id;
@@ -239,7 +243,7 @@ fetch_topic(struct fetch *fetch, struct mr_str name, const struct mr_uuid *id,
     out->partitions_count = count > 0 ? count : 0;
     for (int32_t p = 0; p < out->partitions_count; p++) {
         struct mr_group_offset offset = {
-            .topic = found, .topic_id = by_id ? *id : no_id, .partition = partitions[p]};
+            .topic = found_name, .topic_id = *id, .partition = partitions[p]};
 
         fetch_partition(fetch, &offset, error, &out->partitions[p]);
     }
@@ -505,8 +509,9 @@ fill_deletes(struct mr_ctl_request *request, const struct mr_snapshot *snapshot,
         const struct mr_offset_delete_request_topic *in = &body->topics[t];
         struct mr_offset_delete_response_topic *out = &response->topics[t];
         struct mr_str name = in->name;
+        struct mr_uuid id = no_id;
         int32_t partition_count;
-        enum mr_kafka_err error = resolve(snapshot, false, &name, &no_id, &partition_count);
+        enum mr_kafka_err error = resolve(snapshot, false, &name, &id, &partition_count);
 
         out->name = in->name;
         out->partitions = mr_ctl_array(request, in->partitions_count, sizeof(*out->partitions));

@@ -253,6 +253,9 @@ mr_coordinator_turn(struct mr_coordinator *coordinator, bool current)
     struct mr_control *control = coordinator->control;
     struct mr_group_time now = mr_coordinator_now(coordinator);
 
+    if (control->stopping) {
+        return; /* what shards are told to stop for is not followed by more work */
+    }
     if (current) {
         const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
 

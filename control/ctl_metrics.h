@@ -25,7 +25,21 @@ struct mr_ctl_metrics_store {
     struct mr_store_stats stats;
 };
 
+/* A partition whose end is wanted: a group has committed an offset there. */
+struct mr_ctl_metrics_end {
+    struct mr_uuid topic_id;
+    int32_t partition;
+    uint16_t store;
+    int64_t end; /* out: high watermark; -1: the log is not there */
+
+    int64_t committed; /* control's */
+    uint32_t group;
+};
+
 struct mr_ctl_metrics {
+    struct mr_ctl_metrics_end *ends; /* in: of this shard's stores */
+    uint32_t end_count;
+
     uint64_t requests[MR_CTL_METRICS_APIS];
     struct mr_buckets latency[MR_CTL_METRICS_APIS]; /* arrival of the frame to the answer */
     uint64_t produce_bytes;

@@ -559,8 +559,7 @@ on_prepare(uv_prepare_t *prepare)
         if (!control->stopping) {
             mr_tombstones_go(control);
         }
-        mr_coordinator_turn(control->coordinator,
-                            !control->stopping && mr_publish_current(control));
+        mr_coordinator_turn(control->coordinator, mr_publish_current(control));
         if (control->admin) {
             mr_admin_turn(control->admin);
         }

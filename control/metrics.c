@@ -345,7 +345,7 @@ write_metadata(const struct page *page, const struct mr_snapshot *snapshot)
 
 char *
 mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shards,
-                  unsigned shard_count, size_t *size)
+                  unsigned shard_count, const struct mr_lag *lag, size_t *size)
 {
     char *text = NULL;
     struct page page = {open_memstream(&text, size), control, shards, shard_count};
@@ -359,6 +359,7 @@ mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shar
         write_stores(&page);
         write_topics(&page, snapshot);
         write_groups(&page);
+        mr_lag_write(lag, snapshot, page.file);
         write_metadata(&page, snapshot);
     }
     if (snapshot) {

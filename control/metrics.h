@@ -4,10 +4,11 @@
 #define MR_CONTROL_METRICS_H
 
 #include "control/ctl_metrics.h"
+#include "control/lag.h"
 #include "control/loop.h"
 
 /* The text of all figures, of `size` bytes; free() it. NULL without memory. */
 char *mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shards,
-                        unsigned shard_count, size_t *size);
+                        unsigned shard_count, const struct mr_lag *lag, size_t *size);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "dataplane/base/assert.h"
 #include "dataplane/base/log.h"
+#include "dataplane/net/net_dpdk.h"
 
 #define STOP_PATIENCE_NS (5 * MR_NS_PER_S)
 #define DRAIN_TURNS_MAX  10000u
@@ -207,7 +208,9 @@ static bool
 on_commit(void *context)
 {
     struct running *running = context;
-    bool worked = running->server_steps.commit(running->server_steps.context);
+    bool worked = running->plan->dpdk_port && mr_net_dpdk_poll(running->net, running->shard.now_ns);
+
+    worked |= running->server_steps.commit(running->server_steps.context);
 
     if (running->stopping && !running->quiet && mr_server_idle(running->server)) {
         running->quiet = true;
@@ -244,6 +247,13 @@ deadline_ns(void *context)
     struct running *running = context;
     uint64_t deadline = running->server_steps.deadline_ns(running->server_steps.context);
 
+    if (running->plan->dpdk_port) { /* nothing wakes it when a packet arrives */
+        uint64_t of_net = mr_net_dpdk_deadline(running->net);
+        uint64_t poll = running->shard.now_ns + running->plan->dpdk_poll_ns;
+
+        of_net = poll < of_net ? poll : of_net;
+        deadline = of_net < deadline ? of_net : deadline;
+    }
     if (running->stopping && running->stop_deadline_ns < deadline) {
         return running->stop_deadline_ns;
     }
@@ -269,18 +279,34 @@ on_first_snapshot(void *context)
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static int
-create_server(struct running *running)
+create_net(struct running *running)
 {
     struct mr_launch *plan = running->plan;
-    struct mr_server_store *stores = calloc(plan->store_count + 1, sizeof(*stores));
-    struct mr_net_uring_config net = {
+    struct mr_net_events events = mr_server_net_events(running->server);
+    struct mr_net_uring_config kernel = {
         .uring = &running->shard.uring,
         .arena = plan->receive_arena,
         .buffer_count = plan->receive_buffers,
         .buffer_size = plan->receive_buffer_size,
         .connections_max = plan->server.connections_max,
     };
-    struct mr_net_events events;
+    struct mr_net_dpdk_config dpdk = {
+        .port = plan->dpdk_port,
+        .queue = (uint16_t)plan->shard,
+        .clock = plan->clock,
+        .connections_max = plan->server.connections_max,
+        .sends_max = plan->server.requests_max,
+    };
+
+    return plan->dpdk_port ? mr_net_dpdk_create(&dpdk, &events, &running->net)
+                           : mr_net_uring_create(&kernel, &events, &running->net);
+}
+
+static int
+create_server(struct running *running)
+{
+    struct mr_launch *plan = running->plan;
+    struct mr_server_store *stores = calloc(plan->store_count + 1, sizeof(*stores));
     int error = -ENOMEM;
 
     for (unsigned i = 0; stores && i < plan->store_count; i++) {
@@ -291,11 +317,9 @@ create_server(struct running *running)
                                  &running->server);
     }
     free(stores);
-    if (error) {
-        return error;
+    if (!error) {
+        error = create_net(running);
     }
-    events = mr_server_net_events(running->server);
-    error = mr_net_uring_create(&net, &events, &running->net);
     if (!error) {
         mr_server_net_set(running->server, running->net);
     }
@@ -356,6 +380,9 @@ drain(struct running *running)
     for (unsigned i = 0; i < DRAIN_TURNS_MAX && running->net->connections > 0; i++) {
         mr_uring_wait(&running->shard.uring, MR_NS_PER_MS);
         mr_uring_reap(&running->shard.uring, UINT32_MAX);
+        if (running->plan->dpdk_port) {
+            mr_net_dpdk_poll(running->net, mr_clock_now_ns(running->plan->clock));
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "control/control.h"
 #include "dataplane/kafka/server.h"
+#include "dataplane/net/dpdk_port.h"
 
 struct mr_launch_store {
     uint16_t index;
@@ -30,6 +31,8 @@ struct mr_launch {
     uint8_t *receive_arena;
     uint32_t receive_buffers;
     uint32_t receive_buffer_size;
+    const struct mr_dpdk_port *dpdk_port; /* NULL: kernel sockets */
+    uint64_t dpdk_poll_ns;
     char listen_host[MR_SERVER_HOST_SIZE];
     uint16_t listen_port;
     bool dev_volatile;

@@ -43,6 +43,7 @@
 struct broker {
     struct mr_config *config;
     struct mr_plan plan;
+    struct mr_dpdk_port dpdk_port;
     struct mr_control *control;
     struct mr_mesh *mesh;
     struct mr_launch *launches;
@@ -400,19 +401,28 @@ lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
 }
 
 static int
-start_eal(const struct mr_plan *plan, char *error, size_t error_size)
+start_eal(const struct mr_plan *plan, const char *device, char *error, size_t error_size)
 {
     char lcores[4096];
     char megabytes[16];
     bool huge = free_hugepage_bytes() >= plan->eal_bytes;
-    const char *arguments[20];
+    const char *arguments[24];
     int count = 0;
 
     lcore_map(plan, lcores, sizeof(lcores));
     snprintf(megabytes, sizeof(megabytes), "%llu",
              (unsigned long long)((plan->eal_bytes >> 20) + 1));
     arguments[count++] = "millraced";
-    arguments[count++] = "--no-pci";
+    if (plan->dpdk && strncmp(device, "net_", 4) != 0) {
+        arguments[count++] = "-a"; /* a PCI address */
+        arguments[count++] = device;
+    } else {
+        arguments[count++] = "--no-pci";
+    }
+    if (plan->dpdk && strncmp(device, "net_", 4) == 0) {
+        arguments[count++] = "--vdev";
+        arguments[count++] = device;
+    }
     arguments[count++] = "--no-telemetry";
     arguments[count++] = "--log-level";
     arguments[count++] = "error";
@@ -457,6 +467,8 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .stores = stores,
         .receive_buffers = plan->receive_buffers,
         .receive_buffer_size = plan->receive_buffer_size,
+        .dpdk_port = plan->dpdk ? &broker->dpdk_port : NULL,
+        .dpdk_poll_ns = plan->dpdk_poll_ns,
         .listen_port = plan->listen_port,
         .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
         .cluster_id = mr_control_cluster_id(broker->control),
@@ -523,7 +535,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
     int result = mr_plan_make(broker->config, plan, error, error_size);
 
     result = result ? result : lock_dirs(broker, error, error_size);
-    result = result ? result : check_port(plan, error, error_size);
+    result = result || plan->dpdk ? result : check_port(plan, error, error_size);
     if (result) {
         return result;
     }
@@ -538,7 +550,14 @@ prepare(struct broker *broker, char *error, size_t error_size)
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
     result = result ? result : make_stores(broker, error, error_size);
-    result = result ? result : start_eal(plan, error, error_size);
+    result = result
+                 ? result
+                 : start_eal(plan, mr_config_get(broker->config, "dpdk.device"), error, error_size);
+    if (!result && plan->dpdk) {
+        result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
+                                   (uint16_t)plan->shard_count, plan->dpdk_packets,
+                                   &broker->dpdk_port, error, error_size);
+    }
     return result ? result : plan_launches(broker, error, error_size);
 }
 
@@ -555,6 +574,9 @@ run(struct broker *broker)
     }
     status = mr_control_run(broker->control, on_ready, broker);
     rte_eal_mp_wait_lcore();
+    if (plan->dpdk) {
+        mr_dpdk_port_close(&broker->dpdk_port);
+    }
     return status;
 }
 

@@ -11,12 +11,13 @@
 #include <unistd.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/net/dpdk_port.h"
 
 #define MIB                 (1024ull * 1024)
 
 #define RECEIVE_BUFFER_SIZE 65536u
 #define RECEIVE_BUFFERS     256u
-#define REQUESTS_MAX        1024u
+#define REQUESTS_MIN        1024u
 #define CONTROL_BYTES       (24 * MIB) /* metadata, libuv, the EAL itself */
 #define EAL_SLACK_BYTES     (16 * MIB) /* rte_timer, ring headers, alignment */
 #define CONNECTION_BYTES    (8 * MIB)
@@ -276,6 +277,28 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
     return 0;
 }
 
+/* Which transport carries the connections. */
+static int
+plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    const char *transport = mr_config_get(config, "transport");
+    int64_t packets = mr_config_long(config, "dpdk.packets");
+
+    plan->dpdk = strcmp(transport, "dpdk") == 0;
+    if (!plan->dpdk && strcmp(transport, "kernel") != 0) {
+        snprintf(error, error_size, "transport=%s: kernel or dpdk", transport);
+        return -EINVAL;
+    }
+    if (packets < 1024 || packets > 1000000) {
+        snprintf(error, error_size, "dpdk.packets=%lld: between 1024 and 1000000",
+                 (long long)packets);
+        return -EINVAL;
+    }
+    plan->dpdk_packets = (uint32_t)packets;
+    plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
+    return 0;
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -318,7 +341,11 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
 
     plan->receive_buffer_size = RECEIVE_BUFFER_SIZE;
     plan->receive_buffers = RECEIVE_BUFFERS;
-    plan->server.requests_max = REQUESTS_MAX;
+    /* Each connection's may wait: a fetch for data, a JoinGroup for other members. */
+    plan->server.requests_max = plan->server.connections_max + plan->server.connections_max / 4;
+    if (plan->server.requests_max < REQUESTS_MIN) {
+        plan->server.requests_max = REQUESTS_MIN;
+    }
     while (plan->shard_count * per_shard_bytes(plan) > plan->memory_bytes / 4 &&
            plan->receive_buffers > 64) {
         plan->receive_buffers /= 2;
@@ -349,6 +376,7 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     plan->eal_bytes =
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
+        (plan->dpdk ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets) : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
 }
@@ -362,6 +390,26 @@ share(int64_t limit, unsigned store_count)
 
     even = even * 2 < limit ? even * 2 : limit;
     return even > 0 ? (uint32_t)even : 1;
+}
+
+/* A partition is placed on the store that has fewest: none gets more than the even share, but for
+ * what is being deleted. */
+static uint32_t
+logs_share(int64_t limit, unsigned store_count)
+{
+    int64_t even = limit / store_count + 1;
+
+    even += even / 8 + 64;
+    return (uint32_t)(even < limit ? even : limit > 0 ? limit : 1);
+}
+
+/* As a whole number; a default beyond what any device gives means no limit. */
+static uint64_t
+cleaner_rate(const struct mr_config *config)
+{
+    double rate = strtod(mr_config_get(config, "log.cleaner.io.max.bytes.per.second"), NULL);
+
+    return rate > 0 && rate < 1e15 ? (uint64_t)rate + 1 : 0;
 }
 
 static void
@@ -386,8 +434,13 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
     server->retention_check_ns =
         (uint64_t)mr_config_long(config, "log.retention.check.interval.ms") * MR_NS_PER_MS;
+    server->cleaner_backoff_ns =
+        mr_config_bool(config, "log.cleaner.enable")
+            ? (uint64_t)mr_config_long(config, "log.cleaner.backoff.ms") * MR_NS_PER_MS + 1
+            : 0;
+    server->cleaner_bytes_per_s = cleaner_rate(config);
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
-    plan->store.logs_max = share(mr_config_long(config, "partitions.max"), plan->store_count);
+    plan->store.logs_max = logs_share(mr_config_long(config, "partitions.max"), plan->store_count);
     plan->store.producers_max =
         share(mr_config_long(config, "producer.entries.max"), plan->store_count);
     plan->store.direct_run_bytes = (uint32_t)mr_config_long(config, "store.direct.run.bytes");
@@ -404,6 +457,7 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     result = result ? result : plan_dirs(config, plan, error, error_size);
     result = result ? result : plan_stores(config, plan, error, error_size);
     result = result ? result : plan_addresses(config, plan, error, error_size);
+    result = result ? result : plan_transport(config, plan, error, error_size);
     if (result) {
         return result;
     }

@@ -29,6 +29,9 @@ struct mr_plan {
     uint32_t credits[MR_MESH_CLASSES];
     struct mr_server_config server;
     struct mr_store_config store; /* limits, and arena_bytes of one store */
+    bool dpdk;                    /* transport=dpdk: a DPDK device and our own TCP */
+    uint32_t dpdk_packets;
+    uint64_t dpdk_poll_ns; /* how long a packet may wait for an idle shard */
     uint32_t receive_buffers;
     uint32_t receive_buffer_size;
     uint64_t store_bytes;

@@ -312,6 +312,9 @@ cut_blocks(struct mr_log *log, size_t *size)
                 continue;
             }
             cache_need(chunk, i, 0);
+            if (MUTANT(FORGOTTEN_CARRY)) {
+                continue;
+            }
             if (state->carry_to == 0 ||
                 state->carry_to < store->usable[store->usable_count - 1].generation) {
                 state->carry_from = generation;
@@ -612,6 +615,11 @@ checkpoint_step(struct mr_store *store)
             return did;
         }
         ck->tail = NULL; /* the last segment is complete, too */
+        if (MUTANT(ROOT_STARTS_LATE)) {
+            ck->root.start_sequence = store->durable_sequence + 1;
+            ck->root.start_position = store->durable_position;
+            ck->root.previous_crc = store->durable_crc;
+        }
         ck->phase = CK_CHAIN;
         chain_pump(store);
         return true;

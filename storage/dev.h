@@ -155,6 +155,11 @@ void mr_dev_sim_rot(struct mr_dev_sim *sim, uint64_t offset);
 /* From now on writes that touch the block at `offset` fail (or stop failing). */
 void mr_dev_sim_bad_block(struct mr_dev_sim *sim, uint64_t offset, bool bad);
 
+/* The Nth later operation of a kind fails with EIO: 'r', 'w' or 'f'. 0 disarms. */
+void mr_dev_sim_fail_nth(struct mr_dev_sim *sim, char kind, uint64_t n);
+/* Whether it has come so far. */
+bool mr_dev_sim_failed_nth(const struct mr_dev_sim *sim);
+
 /* No operation completes until it is released again: a stalled drive. */
 void mr_dev_sim_stall(struct mr_dev_sim *sim, bool stalled);
 

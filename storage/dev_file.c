@@ -126,7 +126,10 @@ mr_dev_file_prepare(const char *path, uint64_t size_bytes, uint64_t bytes_per_s)
     if (!error && fsync(fd) != 0) {
         error = -errno;
     }
+    /* The zeros are not left in the page cache: each O_DIRECT write would first have to throw its
+     * pages out, for which io_uring needs a worker thread. */
     if (!error) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         error = sync_directory(path);
     }
     /* Also gives back what was reserved beyond the end. */

@@ -63,6 +63,8 @@ struct mr_dev_sim {
     uint64_t *bad;
     size_t bad_count;
     uint64_t seq;
+    char fail_kind; /* the operation of this kind that brings fail_left to 0 fails */
+    uint64_t fail_left;
     uint64_t cut_after;
     bool cut_is_kill;
     bool connected;
@@ -91,6 +93,25 @@ static bool
 chance(struct mr_dev_sim *sim, double probability)
 {
     return probability > 0 && mr_rng_unit(&sim->rng) < probability;
+}
+
+static bool
+is_the_nth(struct mr_dev_sim *sim, char kind)
+{
+    return sim->fail_left > 0 && sim->fail_kind == kind && --sim->fail_left == 0;
+}
+
+bool
+mr_dev_sim_failed_nth(const struct mr_dev_sim *sim)
+{
+    return sim->fail_left == 0;
+}
+
+void
+mr_dev_sim_fail_nth(struct mr_dev_sim *sim, char kind, uint64_t n)
+{
+    sim->fail_kind = kind;
+    sim->fail_left = n;
 }
 
 /* ---- pages ----------------------------------------------------------------------------------- */
@@ -364,7 +385,7 @@ read_complete(struct mr_dev_sim *sim, struct mr_dev_io *io)
 {
     struct walk walk = {.io = io};
 
-    if (chance(sim, sim->config.read_fail)) {
+    if (is_the_nth(sim, 'r') || chance(sim, sim->config.read_fail)) {
         return -EIO;
     }
     while (walk_next(&walk)) {
@@ -404,7 +425,7 @@ write_complete(struct mr_dev_sim *sim, struct mr_dev_io *io)
     struct walk walk = {.io = io};
 
     sim->seq++;
-    if (is_bad(sim, io) || chance(sim, sim->config.write_fail)) {
+    if (is_the_nth(sim, 'w') || is_bad(sim, io) || chance(sim, sim->config.write_fail)) {
         write_failed(sim, io);
         return -EIO;
     }
@@ -417,7 +438,7 @@ write_complete(struct mr_dev_sim *sim, struct mr_dev_io *io)
 static int
 flush_complete(struct mr_dev_sim *sim, uint64_t seq)
 {
-    if (chance(sim, sim->config.flush_fail)) {
+    if (is_the_nth(sim, 'f') || chance(sim, sim->config.flush_fail)) {
         sim_flush_failed(sim, seq);
         return -EIO;
     }

@@ -88,7 +88,7 @@ batch_search(struct find_state *state, const uint8_t *batch, const struct mr_bat
     return error < 0 ? error : 0;
 }
 
-static void
+void
 iov_copy(const struct iovec *iov, unsigned count, size_t at, uint8_t *out, size_t size)
 {
     for (unsigned i = 0; i < count && size > 0; i++) {

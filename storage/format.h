@@ -192,11 +192,10 @@ struct mr_rec_truncate {
     const uint8_t *producers; /* walk with a cursor */
 };
 
-/* The segments that start below `offset`, and the extents wholly below `below_block`, are replaced.
- */
+/* Everything below `position` is replaced by what the extents hold; `offset` starts there. */
 struct mr_rec_swap {
-    int64_t offset; /* clean up to here: first offset of the first segment that stays */
-    uint64_t below_block;
+    int64_t offset; /* clean up to here: of the first batch that stays where it is */
+    uint64_t position;
     int64_t horizon; /* when tombstones that were kept may go; INT64_MAX: none were */
     uint32_t extent_count;
     uint32_t segment_count;

@@ -118,7 +118,7 @@ static void
 swap_encode(const struct mr_rec_swap *swap, uint8_t *out, size_t size)
 {
     mr_le64_put(out + 16, (uint64_t)swap->offset);
-    mr_le64_put(out + 24, swap->below_block);
+    mr_le64_put(out + 24, swap->position);
     mr_le64_put(out + 32, (uint64_t)swap->horizon);
     mr_le32_put(out + 40, swap->extent_count);
     mr_le32_put(out + 44, swap->segment_count);
@@ -294,13 +294,13 @@ swap_decode(const uint8_t *at, size_t size, struct mr_rec_swap *out)
         return -EBADMSG;
     }
     out->offset = (int64_t)mr_le64_get(at + 16);
-    out->below_block = mr_le64_get(at + 24);
+    out->position = mr_le64_get(at + 24);
     out->horizon = (int64_t)mr_le64_get(at + 32);
     out->extent_count = mr_le32_get(at + 40);
     out->segment_count = mr_le32_get(at + 44);
     out->extents = at + MR_REC_SWAP_SIZE;
     out->extents_size = size - MR_REC_SWAP_SIZE;
-    if (out->offset < 0 || out->below_block > LOGICAL_MAX ||
+    if (out->offset < 0 || out->position > POSITION_MAX ||
         out->extents_size != (uint64_t)out->extent_count * MR_ENTRY_EXTENT_SIZE +
                                  (uint64_t)out->segment_count * MR_ENTRY_SEGMENT_SIZE) {
         return -EBADMSG;

@@ -16,6 +16,34 @@
 #include "storage/log.h"
 #include "storage/store.h"
 
+/* Rules broken on purpose, one at a time, in the simulator's build only: the simulator must notice
+ * each (tests/sim/mutants.sh). */
+enum mr_mutant {
+    MUTANT_NONE,
+    MUTANT_ACK_BEFORE_FLUSH,
+    MUTANT_ACK_BESIDE_FAILED_WRITE,
+    MUTANT_NO_TAIL_IMAGE,
+    MUTANT_PLACE_BEFORE_SET_DURABLE,
+    MUTANT_TWO_WRITES_TO_ONE_BLOCK,
+    MUTANT_REUSE_BEFORE_TRIM_DURABLE,
+    MUTANT_NO_OPEN_SET,
+    MUTANT_NO_OPEN_FLUSH,
+    MUTANT_NO_VOID,
+    MUTANT_ROOT_STARTS_LATE,
+    MUTANT_SWAP_BEFORE_FLUSH,
+    MUTANT_FORGOTTEN_CARRY,
+    MUTANT_TRUNCATE_REUSES_BLOCK,
+    MUTANT_SWAP_AFTER_TRIM,
+    MUTANTS,
+};
+
+#ifdef MR_MUTANTS
+extern int mr_mutant;
+#define MUTANT(name) (mr_mutant == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif
+
 #define BLOCK         MR_DEV_BLOCK
 #define NO_POSITION   UINT64_MAX
 #define CHUNK_BYTES   65536u
@@ -24,8 +52,8 @@
 #define WRITES_MAX    32u /* write-behind operations in flight */
 #define WRITE_SLICES  16u /* chunks of one write or load */
 #define RUN_SLICES    64u /* slices of one direct write */
-#define READS_MAX     4096u
-#define READ_SLICES   32u
+#define READS_MAX     3072u
+#define READ_SLICES   24u
 #define HINTS         2u
 #define SHUNNED_MAX   64u
 
@@ -135,7 +163,8 @@ struct mr_log {
 
     int64_t start, durable, set_end, end;
     uint64_t durable_position, set_position, end_position; /* set: behind what is in a set */
-    uint64_t first_block;                                  /* below it everything is trimmed */
+    uint64_t first_block; /* below it everything is trimmed or was never used */
+    uint64_t floor_block; /* no block from here on up was unused so far: cleaned ones go below */
 
     struct extent **extents;
     uint32_t extent_count, extent_capacity;
@@ -407,6 +436,8 @@ struct mr_store {
     /* what is owed to callers */
     struct mr_list answers, trims_done, deletes_done, fired, truncates_done;
     struct mr_list truncates; /* in progress */
+    struct mr_list compacts_done;
+    struct compact *compact; /* in progress */
 };
 
 /* store.c */
@@ -477,6 +508,13 @@ bool truncate_step(struct mr_store *store);
 void truncate_deinit(struct mr_store *store);
 void truncate_apply(struct mr_log *log, const struct mr_rec_truncate *rec);
 
+/* compact.c, swap.c */
+bool compact_step(struct mr_store *store);
+uint64_t compact_deadline_ns(const struct mr_store *store);
+size_t compact_bytes(const struct mr_store_config *config);
+void compact_deinit(struct mr_store *store);
+int swap_apply(struct mr_log *log, const struct mr_rec_swap *rec);
+
 /* segment.c */
 int segment_reserve(struct mr_log *log, uint32_t count);
 bool segment_rolls(const struct mr_log *log, uint32_t size, int64_t max_timestamp,
@@ -540,6 +578,7 @@ enum producer_verdict producer_check(struct mr_log *log, const struct mr_batch_h
                                      int64_t *original, enum mr_kafka_err *error);
 bool producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t offset);
 void producer_durable(struct mr_log *log, int64_t id);
+bool producer_is_last(struct mr_log *log, int64_t id, int64_t offset);
 void producer_rollback(struct mr_log *log);
 void producer_cut(struct mr_log *log, int64_t end);
 void producer_replace(struct mr_log *log, int64_t id, int64_t first_offset,
@@ -582,6 +621,9 @@ void checkpoint_log_gone(struct mr_log *log);
 void checkpoint_log_failed(struct mr_log *log);
 
 /* read.c, find.c */
+/* Copies bytes [at, at + size) of a slice list. */
+void iov_copy(const struct iovec *iov, unsigned count, size_t at, uint8_t *out, size_t size);
+
 void read_run_ready(struct mr_store *store);
 int read_load(struct mr_log *log, uint64_t position, uint64_t size);
 void read_deinit(struct mr_store *store);

@@ -238,7 +238,7 @@ put_image(struct encoder *encoder, struct mr_log *log)
     struct cache_block *state = chunk_state(chunk, block);
     struct mr_rec rec = {.type = MR_REC_IMAGE, .log = log->number};
 
-    if (state->image > log->cut_last) {
+    if (state->image > log->cut_last || MUTANT(NO_TAIL_IMAGE)) {
         return;
     }
     rec.u.image.block = block;
@@ -371,7 +371,7 @@ put_moves(struct encoder *encoder, struct group *from, struct group *to)
         struct log_move *move = MR_CONTAINER_OF(node, struct log_move, node);
 
         from->estimate -= (uint32_t)mr_rec_size(&move->rec);
-        if (move->moves != move->log->moves) {
+        if (move->moves != move->log->moves && !MUTANT(SWAP_AFTER_TRIM)) {
             move->decided(move, -ESTALE);
             continue;
         }
@@ -404,6 +404,9 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         rec.u.trim.offset = trim->offset;
         rec.u.trim.first_block = trim->first_block;
         put_record(encoder, &rec);
+        if (MUTANT(REUSE_BEFORE_TRIM_DURABLE)) {
+            extent_release_below(trim->log, trim->first_block);
+        }
         mr_list_push_back(&to->trims, node);
     }
     while (!mr_list_empty(&from->deletes) && end - encoder->at > 2 * (int)MR_REC_SMALL_SIZE) {
@@ -513,7 +516,7 @@ run_done(struct mr_dev_io *io, int result)
 
     store->in_flight--;
     store->flying.in_flight--;
-    if (result) {
+    if (result && !MUTANT(ACK_BESIDE_FAILED_WRITE)) {
         log->run_failed = true;
         store->flying.any_failed = true;
     }
@@ -757,7 +760,9 @@ void_submit(struct mr_store *store)
         if (log->run_failed) {
             log_void(log);
             rec.u.voided.sequence = store->flying.sequence;
-            put_record(&encoder, &rec);
+            if (!MUTANT(NO_VOID)) {
+                put_record(&encoder, &rec);
+            }
         }
     }
     store->state = GROUP_VOIDING;
@@ -803,7 +808,7 @@ group_written(struct mr_store *store)
     }
     if (store->flying.journal_failed) {
         store_fail(store);
-    } else if (store->flying.has_runs) {
+    } else if (store->flying.has_runs && !MUTANT(ACK_BEFORE_FLUSH)) {
         if (store->state == GROUP_WRITING) {
             store->state = GROUP_FLUSHING;
         }
@@ -832,6 +837,9 @@ journal_open_set(struct mr_store *store)
 
     if (!journal_room(store, 1, store->ring_blocks)) {
         return -ENOSPC;
+    }
+    if (MUTANT(NO_OPEN_SET)) {
+        return 0;
     }
     store->record_count = 0;
     rec.u.epoch.incarnation = store->super.incarnation;

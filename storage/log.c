@@ -87,7 +87,7 @@ log_new(struct mr_store *store, const struct mr_log_id *id, uint64_t number)
     log->store = store;
     log->id = *id;
     log->number = number;
-    log->first_block = MR_FORMAT_LOG_BLOCK;
+    log->first_block = log->floor_block = MR_FORMAT_LOG_BLOCK;
     log->durable_position = log->set_position = log->end_position = log->first_block * BLOCK;
     log->horizon = INT64_MAX;
     log->rolled_ms = mr_clock_wall_ms(store->config.clock);

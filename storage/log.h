@@ -192,6 +192,47 @@ struct mr_log_truncate {
  * when the cut is durable. 0, or -EAGAIN: one is in progress, or no memory; `done` never runs. */
 int mr_log_truncate(struct mr_log *log, struct mr_log_truncate *truncate);
 
+/* ---- compaction ------------------------------------------------------------------------------ */
+
+/* What a topic's configuration says. */
+struct mr_compact_limits {
+    int64_t lag_min_ms;          /* min.compaction.lag.ms */
+    int64_t lag_max_ms;          /* max.compaction.lag.ms */
+    int64_t delete_retention_ms; /* delete.retention.ms */
+    double ratio;                /* min.cleanable.dirty.ratio */
+    uint32_t segment_bytes;      /* of the segments that are made */
+};
+
+/* Whether compaction is worth it now, and the part of the bytes that is dirty: at least `ratio`,
+ * or a dirty segment that began longer than lag_max_ms ago, or tombstones whose time has come. The
+ * last segment, and segments with records younger than lag_min_ms, are not looked at. */
+bool mr_log_compact_due(const struct mr_log *log, const struct mr_compact_limits *limits,
+                        int64_t now_ms, double *dirty_out);
+
+/* The caller's; lent from mr_log_compact() until `done`. */
+struct mr_log_compact {
+    void (*done)(struct mr_log_compact *compact, enum mr_kafka_err error);
+    struct mr_compact_limits limits;
+    uint64_t bytes_per_s; /* of reads; 0: as fast as turns allow */
+
+    /* Out. */
+    bool changed; /* false: nothing could be done, or the log was trimmed or cut meanwhile */
+    uint64_t bytes_before, bytes_after;
+    int64_t clean_offset; /* below it every key occurs once */
+
+    /* Private. */
+    struct mr_list node;
+    struct mr_log *log;
+    enum mr_kafka_err error;
+};
+
+/* Rewrites the log below its last segments so that of every key the last record stays, with its
+ * offset; records without key go, tombstones after their time, control and transactional batches
+ * stay as they are, and so does the last batch of every producer, if need be without records. One
+ * at a time in a store. 0: `done` runs once, later; -EAGAIN: another one is in progress, or no
+ * memory. On an error or a crash the log is as it was. */
+int mr_log_compact(struct mr_log *log, struct mr_log_compact *compact);
+
 /* ---- retention ------------------------------------------------------------------------------- */
 
 /* How far retention moves the log start, by Kafka's rules: whole segments from the oldest on, while

@@ -205,6 +205,7 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
     }
     log->first_block =
         log->extent_count ? log->extents[0]->first_block : entry->end_position / BLOCK;
+    log->floor_block = log->first_block;
     for (uint32_t i = 0; i < entry->segment_count; i++) {
         struct mr_entry_segment in;
 
@@ -688,7 +689,7 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
     struct open_run run = {.store = store, .reason = reason, .reason_size = reason_size};
     bool read_only = store->config.read_only;
     unsigned newest = 0;
-    int error = read_only ? 0 : store_sync(store->dev, 'f', NULL, 0, 0);
+    int error = read_only || MUTANT(NO_OPEN_FLUSH) ? 0 : store_sync(store->dev, 'f', NULL, 0, 0);
 
     if (!error) {
         error = open_super(store->dev, &store->super, &newest);

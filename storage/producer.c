@@ -253,6 +253,17 @@ producer_durable(struct mr_log *log, int64_t id)
     producer->count = (uint8_t)(producer->count - drop);
 }
 
+/* Whether the batch at `offset` is the last that is known of the producer: it shows where the
+ * sequence stands. */
+bool
+producer_is_last(struct mr_log *log, int64_t id, int64_t offset)
+{
+    const struct producer *producer = producer_find(log, id);
+
+    return producer && producer->count > 0 &&
+           producer->windows[producer->count - 1].offset == offset;
+}
+
 /* What is not durable never was. */
 void
 producer_rollback(struct mr_log *log)

@@ -476,7 +476,9 @@ read_step(struct read_state *state)
     if (read->offset == log->durable) {
         return read_answer(state, MR_KAFKA_NONE, 0);
     }
-    if (state->generation != log->generation) { /* what lay there lies elsewhere now */
+    /* What lay there lies elsewhere now, or is trimmed and its holes are known no more. */
+    if (state->generation != log->generation ||
+        (log->segment_count > 0 && state->position < log->segments[0].position)) {
         if (!locate(log, read->offset, &state->offset, &state->position)) {
             return read_answer(state, MR_KAFKA_NONE, 0);
         }

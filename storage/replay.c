@@ -238,7 +238,8 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
         return 0;
     case MR_REC_TRUNCATE:
         if (rec->u.truncate.position > log->end_position ||
-            rec->u.truncate.next_block * BLOCK < log->end_position) {
+            (rec->u.truncate.next_block * BLOCK < log->end_position &&
+             !MUTANT(TRUNCATE_REUSES_BLOCK))) {
             return -EUCLEAN;
         }
         truncate_apply(log, &rec->u.truncate);
@@ -246,7 +247,9 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
     case MR_REC_DELETE:
         log_drop_unserved(log);
         return 0;
+    case MR_REC_SWAP:
+        return swap_apply(log, &rec->u.swap);
     default:
-        return -EPROTONOSUPPORT; /* swap: written by later versions */
+        return -EUCLEAN;
     }
 }

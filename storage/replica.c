@@ -7,24 +7,6 @@
 
 #define CRC_BEGIN 21u
 
-static void
-iov_copy(const struct iovec *iov, unsigned count, size_t at, uint8_t *out, size_t size)
-{
-    for (unsigned i = 0; i < count && size > 0; i++) {
-        size_t n;
-
-        if (at >= iov[i].iov_len) {
-            at -= iov[i].iov_len;
-            continue;
-        }
-        n = iov[i].iov_len - at < size ? iov[i].iov_len - at : size;
-        memcpy(out, (const uint8_t *)iov[i].iov_base + at, n);
-        out += n;
-        size -= n;
-        at = 0;
-    }
-}
-
 /* Judges all batches before anything is taken; counts them, and the leader epochs that they begin.
  */
 static enum mr_kafka_err

@@ -159,6 +159,7 @@ lists_init(struct mr_store *store)
         &store->filling.deletes, &store->flying.deletes,
         &store->filling.moves,   &store->flying.moves,
         &store->truncates,       &store->truncates_done,
+        &store->compacts_done,
     };
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -196,6 +197,7 @@ store_free(struct mr_store *store)
     struct mr_list *node;
 
     truncate_deinit(store);
+    compact_deinit(store);
     read_forget_loads(store);
     while ((node = mr_list_pop_front(&store->run_busy))) {
         free(MR_CONTAINER_OF(node, struct run_io, node));
@@ -376,6 +378,10 @@ store_drain(struct mr_store *store)
             struct mr_log_truncate *truncate = MR_CONTAINER_OF(node, struct mr_log_truncate, node);
 
             truncate->done(truncate, truncate->error);
+        } else if ((node = mr_list_pop_front(&store->compacts_done))) {
+            struct mr_log_compact *compact = MR_CONTAINER_OF(node, struct mr_log_compact, node);
+
+            compact->done(compact, compact->error);
         } else if ((node = mr_list_pop_front(&store->fired))) {
             struct mr_log_watch *watch = MR_CONTAINER_OF(node, struct mr_log_watch, node);
 
@@ -500,6 +506,7 @@ mr_store_tick(struct mr_store *store)
     }
     did |= find_step(store);
     did |= truncate_step(store);
+    did |= compact_step(store);
     tick_callbacks(store);
     store_drain(store);
     return did;
@@ -513,6 +520,7 @@ mr_store_deadline_ns(const struct mr_store *store)
     if (store->failed || store->config.read_only) {
         return deadline;
     }
+    deadline = compact_deadline_ns(store);
     if (!store->confirmed && store->state == GROUP_NONE &&
         journal_used(store) < store->ring_blocks / 8 * 7) {
         deadline = store->idle_since_ns + MR_NS_PER_S;
@@ -574,5 +582,6 @@ mr_store_budget(const struct mr_store_config *config,
     line(context, "producer entries", producer_bytes(config->producers_max));
     line(context, "sparse indexes", config->index_bytes_max);
     line(context, "journal set", SET_BYTES_MAX);
+    line(context, "compaction: key map and buffers", compact_bytes(config));
     line(context, "read states", READS_MAX * sizeof(struct read_state));
 }

@@ -111,6 +111,7 @@ struct mr_store_stats {
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
     uint64_t checkpoints, checkpoint_bytes, voids, tail_images, carried_blocks;
+    uint64_t compactions, compacted_bytes; /* done; written by them */
     uint64_t reads_hot, reads_cold, read_errors;
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;

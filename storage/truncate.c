@@ -293,6 +293,9 @@ record_make(struct truncate_state *state)
     rec->start = state->whole ? state->end : log->start;
     rec->position = state->position;
     rec->next_block = (log->end_position + BLOCK - 1) / BLOCK;
+    if (MUTANT(TRUNCATE_REUSES_BLOCK)) {
+        rec->next_block = (rec->position + BLOCK - 1) / BLOCK;
+    }
     rec->producers = state->record;
     for (uint32_t i = 0; i < state->cut_count; i++) {
         struct producer_cut *cut = &state->cuts[i];

@@ -80,7 +80,8 @@ block_held(const struct mr_log *log, const struct cache_block *state, uint64_t g
     uint64_t cut;
 
     log_has_cut(log, generation, &cut);
-    return (state->image > cut && state->image <= log->store->durable_sequence) ||
+    return (state->image > cut &&
+            (state->image <= log->store->durable_sequence || MUTANT(PLACE_BEFORE_SET_DURABLE))) ||
            (state->carry_from > 0 && state->carry_from <= generation &&
             generation <= state->carry_to);
 }
@@ -91,7 +92,8 @@ can_place(const struct mr_log *log, const struct cache_block *state, uint64_t bl
     const struct mr_store *store = log->store;
     uint64_t generation = store->ck.root.generation, cut;
 
-    if (state->fill <= state->placed || state->writing || log->failed || block < log->first_block) {
+    if (state->fill <= state->placed || (state->writing && !MUTANT(TWO_WRITES_TO_ONE_BLOCK)) ||
+        log->failed || block < log->first_block) {
         return false;
     }
     for (unsigned i = 0; i < store->usable_count; i++) {

@@ -9,7 +9,7 @@ endfunction()
 
 # Unit tests, seeds of the crash simulator, and the real broker under power cuts and hostile clients.
 mr_nested(asan_ubsan unit 600 "-DMR_SANITIZE=address,undefined" ""
-  -R "_test$|^store_sim_[0-9]|^power_cut_1_shard$|^compat_hostile" -E "^saturate_test$")
+  -R "_test$|^group_sim$|^store_sim_[0-9]|^power_cut_1_shard$|^compat_hostile" -E "^saturate_test$")
 mr_nested(tsan unit 600 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
   -R "^mesh_test$|^saturate_test$")
 mr_nested(fuzz fuzz 600

@@ -1,8 +1,8 @@
 /* control/cli/consume.c: `millrace consume`: prints the records of a topic.
  *
- * Reads through librdkafka's queue interface, not its group consumer: that one asks for a
- * coordinator even where partitions are assigned by hand, which creates the offsets topic on a
- * fresh broker. */
+ * Without --group it reads through librdkafka's queue interface, not its group consumer: that one
+ * asks for a coordinator even where partitions are assigned by hand, which creates the offsets
+ * topic on a fresh broker. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +19,11 @@ static const struct cli_option options[] = {
      .help = "start at the oldest record (default: only records that arrive from now on)",
      .kind = CLI_FLAG,
      .offset = offsetof(struct cli_args, from_beginning)},
+    {.name = "--group",
+     .value = "NAME",
+     .help = "read as a member of this consumer group, and commit what was printed",
+     .kind = CLI_TEXT,
+     .offset = offsetof(struct cli_args, group)},
     {.name = "--partition",
      .value = "N",
      .help = "read this partition only (default: all)",
@@ -148,17 +153,26 @@ finished(const struct consume *consume)
            (args->max_messages > 0 && consume->printed == args->max_messages);
 }
 
+static rd_kafka_message_t *
+next_message(struct consume *consume, int timeout_ms)
+{
+    if (consume->args->group) {
+        return rd_kafka_consumer_poll(consume->kafka, timeout_ms);
+    }
+    rd_kafka_poll(consume->kafka, 0);
+    return rd_kafka_consume_queue(consume->queue, timeout_ms);
+}
+
 /* Flushes when nothing is left to read, so that a pipe sees records as they come. */
 static void
 read_all(struct consume *consume)
 {
     while (!finished(consume)) {
-        rd_kafka_message_t *message = rd_kafka_consume_queue(consume->queue, 0);
+        rd_kafka_message_t *message = next_message(consume, 0);
 
         if (!message) {
             fflush(stdout);
-            rd_kafka_poll(consume->kafka, 0);
-            message = rd_kafka_consume_queue(consume->queue, POLL_MS);
+            message = next_message(consume, POLL_MS);
         }
         if (message) {
             on_message(consume, message);
@@ -232,6 +246,55 @@ consume_from(struct consume *consume, int64_t offset)
     return consume->failed ? CLI_EXIT_FAILED : CLI_EXIT_OK;
 }
 
+/* ---- as a member of a group ---- */
+
+/* Whatever is assigned is read to its end again. */
+static void
+on_rebalance(rd_kafka_t *kafka, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list,
+             void *context)
+{
+    struct consume *consume = context;
+
+    if (error != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_commit(kafka, NULL, 0);
+        rd_kafka_assign(kafka, NULL);
+        return;
+    }
+    rd_kafka_assign(kafka, list);
+    consume->open_count = list->cnt;
+    for (int32_t i = 0; i < consume->count; i++) {
+        consume->at_end[i] = !rd_kafka_topic_partition_list_find(list, consume->args->operands[0],
+                                                                 consume->partitions[i]);
+    }
+}
+
+static int
+consume_in_group(struct consume *consume)
+{
+    const struct cli_args *args = consume->args;
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+
+    cli_rdkafka_set(conf, "enable.partition.eof", "true");
+    cli_rdkafka_set(conf, "auto.offset.reset", args->from_beginning ? "earliest" : "latest");
+    cli_rdkafka_set(conf, "group.id", args->group);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_opaque(conf, consume);
+    rd_kafka_topic_partition_list_add(topics, args->operands[0], RD_KAFKA_PARTITION_UA);
+    consume->open_count = 1; /* until something is assigned */
+    consume->kafka = cli_rdkafka(RD_KAFKA_CONSUMER, args, conf);
+    if (consume->kafka) {
+        rd_kafka_poll_set_consumer(consume->kafka);
+        rd_kafka_subscribe(consume->kafka, topics);
+        read_all(consume);
+        rd_kafka_consumer_close(consume->kafka); /* commits, and leaves the group */
+        rd_kafka_destroy(consume->kafka);
+    }
+    rd_kafka_topic_partition_list_destroy(topics);
+    return consume->failed || !consume->kafka ? CLI_EXIT_FAILED : CLI_EXIT_OK;
+}
+
 /* Fills which partitions are read. */
 static int
 choose_partitions(struct consume *consume)
@@ -274,6 +337,9 @@ run_consume(const struct cli_args *args)
     if (wrong) {
         return cli_misused("--format does not know \"%.2s\"; see millrace consume --help", wrong);
     }
+    if (args->group && (args->partition >= 0 || args->offset)) {
+        return cli_misused("--group excludes --partition and --offset: the group has its own");
+    }
     status = start_offset(args, &offset);
     if (status != CLI_EXIT_OK) {
         return status;
@@ -282,7 +348,7 @@ run_consume(const struct cli_args *args)
     sigaction(SIGTERM, &action, NULL);
     status = choose_partitions(&consume);
     if (status == CLI_EXIT_OK) {
-        status = consume_from(&consume, offset);
+        status = args->group ? consume_in_group(&consume) : consume_from(&consume, offset);
     }
     free(consume.partitions);
     free(consume.at_end);
@@ -294,7 +360,8 @@ const struct cli_command cli_consume = {
     .operands = "TOPIC",
     .summary = "Prints the records of a topic",
     .details = "Without --max-messages or --exit-at-end it goes on until it is interrupted.\n"
-               "No consumer group is joined and no offset is committed.\n"
+               "Without --group no consumer group is joined and no offset is committed; with it,\n"
+               "--from-beginning counts where the group has committed nothing yet.\n"
                "\nIn --format: %t topic, %p partition, %o offset, %k key, %v value, %T timestamp\n"
                "in milliseconds, %h headers, %% a percent sign, \\n and \\t. With --json each\n"
                "record is one line of JSON.\n"

@@ -35,8 +35,18 @@ work_begin(struct mr_server *server, unsigned from)
         work->server = server;
         work->from = from;
         mr_list_init(&work->node);
+        server->control_works++;
     }
     return work;
+}
+
+static void
+work_end(struct work *work)
+{
+    if (work) {
+        work->server->control_works--;
+        free(work);
+    }
 }
 
 static void
@@ -55,7 +65,7 @@ on_deleted(struct mr_log_delete *request, enum mr_kafka_err error)
 
     work->ask.log->error = error;
     reply(work->server, work->from, MR_MSG_LOG_DELETE_REPLY, work->ask.log);
-    free(work);
+    work_end(work);
 }
 
 void
@@ -68,7 +78,7 @@ mr_ctl_log_delete(struct mr_server *server, struct mr_ctl_log *log, unsigned fro
     if (!store || !work) {
         log->error = MR_KAFKA_KAFKA_STORAGE_ERROR; /* the tombstone stays and is tried again */
         reply(server, from, MR_MSG_LOG_DELETE_REPLY, log);
-        free(work);
+        work_end(work);
         return;
     }
     work->ask.log = log;
@@ -84,7 +94,7 @@ append_end(struct work *work, enum mr_kafka_err error)
     work->ask.append->error = error;
     work->ask.append->base_offset = work->request.append.base_offset;
     reply(work->server, work->from, MR_MSG_LOG_APPEND_REPLY, work->ask.append);
-    free(work);
+    work_end(work);
 }
 
 static void
@@ -201,7 +211,7 @@ on_read(struct mr_read *read)
     read_end(work);
     mr_log_read_release(store, read);
     reply(work->server, work->from, MR_MSG_LOG_READ_REPLY, work->ask.read);
-    free(work);
+    work_end(work);
 }
 
 void
@@ -235,7 +245,7 @@ mr_ctl_log_read(struct mr_server *server, struct mr_ctl_read *ask, unsigned from
     if (result == -EAGAIN) {
         ask->error = MR_KAFKA_REQUEST_TIMED_OUT;
         reply(server, from, MR_MSG_LOG_READ_REPLY, ask);
-        free(work);
+        work_end(work);
     } else if (result == 1) {
         on_read(&work->request.read);
     }

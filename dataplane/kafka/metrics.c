@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dataplane/kafka/topic_stats.h"
+#include "storage/log.h"
 
 static uint64_t
 credits_used(const struct mr_mesh_port *port)
@@ -28,6 +29,23 @@ connections_open(struct mr_server *server)
         count++;
     }
     return count;
+}
+
+static void
+find_ends(const struct mr_server *server, struct mr_ctl_metrics *out)
+{
+    for (uint32_t i = 0; i < out->end_count; i++) {
+        struct mr_ctl_metrics_end *end = &out->ends[i];
+        struct mr_log_id id = {end->topic_id, end->partition};
+        struct mr_store *store = mr_server_store(server, end->store);
+        struct mr_log *log = store ? mr_store_log_find(store, &id) : NULL;
+        struct mr_log_offsets offsets = {.high_watermark = store ? 0 : -1};
+
+        if (log) {
+            mr_log_offsets(log, &offsets);
+        }
+        end->end = offsets.high_watermark;
+    }
 }
 
 void
@@ -61,5 +79,6 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
         mr_store_stats(server->stores[i].store, &out->stores[i].stats);
         out->store_count++;
     }
+    find_ends(server, out);
     out->topic_count = mr_topic_stats_copy(server->topic_stats, out->topics);
 }

@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "dataplane/kafka/server.h"
+#include "dataplane/kafka/topics.h"
 #include "storage/log.h"
 
 #define PARTITIONS_PER_STEP 64u
 #define TRIMS_MAX           32u
 #define CHECK_NS_MIN        (100 * MR_NS_PER_MS)
+#define CLEANER_BYTES_PER_S (64u << 20) /* so that produce latency holds */
 
 struct retention_trim {
     struct mr_log_trim trim;
@@ -27,6 +29,13 @@ struct mr_retention {
     struct mr_uuid topic; /* topics may come and go: it goes on behind this id */
     int32_t partition;
     uint64_t next_ns;
+    bool trims_due; /* this walk is one of retention, too */
+    uint64_t trims_ns;
+    struct mr_log_compact compact;
+    bool compacting;
+    bool found; /* the log that is worth it most, so far */
+    double dirty;
+    struct mr_log_id worth;
 };
 
 struct mr_retention *
@@ -55,7 +64,7 @@ mr_retention_destroy(struct mr_retention *retention)
 bool
 mr_retention_idle(const struct mr_retention *retention)
 {
-    return retention->in_flight == 0;
+    return retention->in_flight == 0 && !retention->compacting;
 }
 
 static void
@@ -66,6 +75,71 @@ on_trimmed(struct mr_log_trim *trim, enum mr_kafka_err error)
     (void)error; /* what failed is looked at again by the next walk */
     own->retention->in_flight--;
     mr_list_push_back(&own->retention->free, &own->node);
+}
+
+static void
+on_compacted(struct mr_log_compact *compact, enum mr_kafka_err error)
+{
+    struct mr_retention *retention = MR_CONTAINER_OF(compact, struct mr_retention, compact);
+
+    retention->compacting = false;
+    if (error == MR_KAFKA_NONE && compact->changed) {
+        retention->next_ns = 0; /* there may be another one */
+    }
+}
+
+static void
+compact_limits(const struct mr_topic_limits *limits, struct mr_compact_limits *out)
+{
+    *out = (struct mr_compact_limits){
+        .lag_min_ms = limits->compaction_lag_min_ms,
+        .lag_max_ms = limits->compaction_lag_max_ms,
+        .delete_retention_ms = limits->delete_retention_ms,
+        .ratio = limits->cleanable_ratio,
+        .segment_bytes = (uint32_t)limits->segment_bytes,
+    };
+}
+
+/* Notes the log if it is worth more than those before. */
+static void
+check_compaction(struct mr_retention *retention, const struct mr_topic_limits *limits,
+                 struct mr_log *log, int64_t now_ms)
+{
+    struct mr_compact_limits rules;
+    double dirty;
+
+    if (!limits->compact || retention->compacting ||
+        retention->server->config.cleaner_backoff_ns == 0) {
+        return;
+    }
+    compact_limits(limits, &rules);
+    if (mr_log_compact_due(log, &rules, now_ms, &dirty) &&
+        (!retention->found || dirty > retention->dirty)) {
+        retention->found = true;
+        retention->dirty = dirty;
+        retention->worth = *mr_log_id(log);
+    }
+}
+
+static void
+compact_best(struct mr_retention *retention)
+{
+    const struct mr_server *server = retention->server;
+    const struct mr_snapshot_topic *topic;
+    struct mr_store *store =
+        retention->found ? mr_topic_store(server, &retention->worth, &topic) : NULL;
+    struct mr_log *log = store ? mr_store_log_find(store, &retention->worth) : NULL;
+    uint64_t rate = server->config.cleaner_bytes_per_s;
+
+    retention->found = false;
+    if (!log) {
+        return;
+    }
+    retention->compact.done = on_compacted;
+    retention->compact.bytes_per_s =
+        rate > 0 && rate < CLEANER_BYTES_PER_S ? rate : CLEANER_BYTES_PER_S;
+    compact_limits(&topic->limits, &retention->compact.limits);
+    retention->compacting = mr_log_compact(log, &retention->compact) == 0;
 }
 
 static void
@@ -81,6 +155,10 @@ check_partition(struct mr_retention *retention, const struct mr_snapshot_topic *
     int64_t offset;
 
     if (!log) {
+        return;
+    }
+    check_compaction(retention, limits, log, now_ms);
+    if (!retention->trims_due) {
         return;
     }
     mr_log_roll_idle(log, limits->segment_ms, now_ms);
@@ -141,12 +219,29 @@ walk_next(struct mr_retention *retention, const struct mr_snapshot_topic **topic
     return false;
 }
 
+static void
+walk_ended(struct mr_retention *retention, uint64_t now_ns)
+{
+    const struct mr_server_config *config = &retention->server->config;
+    uint64_t backoff = config->cleaner_backoff_ns ? config->cleaner_backoff_ns : UINT64_MAX / 2;
+
+    if (retention->trims_due) {
+        retention->trims_ns =
+            now_ns +
+            (config->retention_check_ns < CHECK_NS_MIN ? CHECK_NS_MIN : config->retention_check_ns);
+    }
+    retention->next_ns = now_ns + (backoff < CHECK_NS_MIN ? CHECK_NS_MIN : backoff);
+    if (retention->trims_ns < retention->next_ns) {
+        retention->next_ns = retention->trims_ns;
+    }
+    compact_best(retention);
+}
+
 bool
 mr_retention_step(struct mr_retention *retention)
 {
     struct mr_server *server = retention->server;
     uint64_t now_ns = mr_clock_now_ns(server->shard->clock);
-    uint64_t period = server->config.retention_check_ns;
     int64_t now_ms = mr_clock_wall_ms(server->shard->clock);
     const struct mr_snapshot_topic *topic;
 
@@ -160,6 +255,7 @@ mr_retention_step(struct mr_retention *retention)
         }
         retention->walking = true;
         retention->begun = false;
+        retention->trims_due = now_ns >= retention->trims_ns;
     }
     for (unsigned n = 0; n < PARTITIONS_PER_STEP; n++) {
         if (mr_list_empty(&retention->free)) {
@@ -167,7 +263,7 @@ mr_retention_step(struct mr_retention *retention)
         }
         if (!walk_next(retention, &topic)) {
             retention->walking = false;
-            retention->next_ns = now_ns + (period < CHECK_NS_MIN ? CHECK_NS_MIN : period);
+            walk_ended(retention, now_ns);
             return false;
         }
         check_partition(retention, topic, retention->partition, now_ms);

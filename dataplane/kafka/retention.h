@@ -1,5 +1,8 @@
 /* kafka/retention.h: what topics' limits do to the logs of one shard over time.
  *
+ * Where cleanup.policy has `compact`, a walk every log.cleaner.backoff.ms finds the log that is
+ * worth it most; one log of the shard is compacted at a time, throttled.
+ *
  * A walk over the shard's partitions, begun every log.retention.check.interval.ms: it moves the
  * start of logs whose cleanup.policy has `delete` (retention.ms, retention.bytes) and starts new
  * segments in idle logs (segment.ms). A turn of the shard looks at a bounded number of partitions,

@@ -46,9 +46,11 @@ struct mr_server_config {
     size_t response_heap_bytes_max; /* for what one response needs beyond its context */
     uint32_t fetch_bytes_max;       /* records in one Fetch answer */
     uint32_t fetches_parked_max;
-    uint64_t idle_ns;            /* connections.max.idle.ms */
-    uint64_t retention_check_ns; /* log.retention.check.interval.ms */
-    bool auto_create_topics;     /* auto.create.topics.enable */
+    uint64_t idle_ns;             /* connections.max.idle.ms */
+    uint64_t retention_check_ns;  /* log.retention.check.interval.ms */
+    uint64_t cleaner_backoff_ns;  /* log.cleaner.backoff.ms; 0: no compaction */
+    uint64_t cleaner_bytes_per_s; /* log.cleaner.io.max.bytes.per.second; 0: any */
+    bool auto_create_topics;      /* auto.create.topics.enable */
 };
 
 struct mr_server_store {
@@ -94,6 +96,7 @@ struct mr_server {
     struct mr_list appends_waiting; /* produce parts that met a full store, in order */
     struct mr_list reads_waiting;   /* fetch and offsets parts that met no free read buffer */
     struct mr_list control_waiting; /* the control thread's appends, likewise (ctl_log.c) */
+    uint32_t control_works;         /* the control thread's messages not replied to (ctl_log.c) */
     bool room;                      /* a store has said that there is room again */
     uint32_t fetches_parked;
     bool retry_conns; /* something was freed that a waiting connection may use */

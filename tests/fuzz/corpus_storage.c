@@ -88,7 +88,7 @@ write_records(void)
          .log = 1,
          .u.truncate = {.end = 4, .position = 100, .next_block = 1}},
         {.type = MR_REC_EPOCH, .u.epoch = {.incarnation = 2}},
-        {.type = MR_REC_SWAP, .log = 1, .u.swap = {.offset = 4, .below_block = 1}},
+        {.type = MR_REC_SWAP, .log = 1, .u.swap = {.offset = 4}},
         {.type = MR_REC_VOID, .u.voided = {.sequence = 3}},
         {.type = MR_REC_GROWTH, .u.growth = {.size_blocks = 8192}},
         {.type = MR_REC_DELETE, .log = 1},

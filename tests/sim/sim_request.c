@@ -423,7 +423,6 @@ replica_done(struct mr_append *append)
             run->counters->acknowledged++;
         }
         if (producer) {
-            batch->refs++;
             producer_acked(producer, batch);
         }
     }

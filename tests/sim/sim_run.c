@@ -9,6 +9,7 @@
 
 #define MIB          (UINT64_C(1) << 20)
 #define ARENA_BYTES  (12 * MIB)
+#define ARENA_MIN    MR_STORE_ARENA_MIN
 #define BUFFER_BYTES (8 * MIB)
 #define IDLE_TURNS   400000u
 #define OPENS_MAX    60u
@@ -317,7 +318,9 @@ open_store(struct sim_run *run, bool clean)
     run->failed_since = 0;
     bad_blocks_set(run);
     run->life_operations = 0;
-    run->life_length = 150 + mr_rng_below(&run->rng, 700);
+    /* Some die again before anything has flushed what the life before left in the drive's cache. */
+    run->life_length = mr_rng_below(&run->rng, 4) ? 150 + mr_rng_below(&run->rng, 700)
+                                                  : mr_rng_below(&run->rng, 6);
 }
 
 /* ---- a life ---------------------------------------------------------------------------------- */
@@ -577,7 +580,7 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.buffer = malloc(BUFFER_BYTES);
     run.config = (struct mr_store_config){.clock = &run.clock.clock,
                                           .arena = aligned_alloc(MR_DEV_BLOCK, ARENA_BYTES),
-                                          .arena_bytes = ARENA_BYTES,
+                                          .arena_bytes = seed % 2 ? ARENA_BYTES : ARENA_MIN,
                                           .logs_max = 64,
                                           .producers_max = 4096,
                                           .direct_run_bytes = direct[mr_rng_below(&run.rng, 4)],

@@ -16,7 +16,8 @@ ALLOWED = {
     'dataplane/base': ['dataplane/base'],
     'dataplane/kafka/wire': ['dataplane/base', 'dataplane/kafka/wire'],
     'dataplane/shard': ['dataplane/base', 'dataplane/shard'],
-    'dataplane/net': ['dataplane/base', 'dataplane/net'],
+    'dataplane/net': ['dataplane/base', 'dataplane/net', 'dataplane/tcp/tcp.h'],
+    'dataplane/tcp': ['dataplane/base', 'dataplane/tcp'],
     'dataplane/kafka': ['dataplane', 'storage', 'control/ctl_msg.h', 'control/ctl_metrics.h'],
     'dataplane': ['dataplane', 'storage', 'control'],  # main.c, launch.c and plan.c
     'storage': ['dataplane/base', 'storage'],

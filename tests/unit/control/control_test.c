@@ -421,7 +421,7 @@ shards_turn(struct world *world)
         struct shard *shard = &world->shards[s];
 
         mr_mesh_poll(shard->port, 16, on_message, shard);
-        if (shard->offered && mr_rng_below(&world->rng, 4) == 0) {
+        if (shard->offered && !shard->stopped && mr_rng_below(&world->rng, 4) == 0) {
             acknowledge(shard);
         }
         mr_mesh_flush(shard->port);

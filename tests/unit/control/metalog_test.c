@@ -6,7 +6,7 @@
 #include "control/metalog_local.h"
 #include "tests/mr_test.h"
 
-#define SCHEDULES     400u
+#define SCHEDULES     500u
 #define DEVICE_BYTES  (512u * 1024)
 #define SPACE_BYTES   ((DEVICE_BYTES - 2 * MR_DEV_BLOCK) / 4 / MR_DEV_BLOCK * MR_DEV_BLOCK)
 #define COMMANDS_MAX  4096u

@@ -1,0 +1,152 @@
+/* net/dpdk_port.c: queues, RSS and packet pools of one device. */
+#include "dataplane/net/dpdk_port.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/base/log.h"
+
+#define DESCRIPTORS   512u
+#define POOL_CACHE    64u
+#define PACKET_BYTES  4096u              /* with its headers: pools lay none across two pages */
+#define QUEUE_BYTES   (2u * 1024 * 1024) /* descriptors, pools' own memory */
+#define RSS_KEY_BYTES 40u
+
+/* Repeating two bytes makes both directions of a connection hash alike (Woo and Park, 2012). */
+static void
+symmetric_key(uint8_t key[RSS_KEY_BYTES])
+{
+    for (unsigned i = 0; i < RSS_KEY_BYTES; i += 2) {
+        key[i] = 0x6d;
+        key[i + 1] = 0x5a;
+    }
+}
+
+static struct rte_mempool *
+create_pool(const char *what, unsigned queue, uint32_t packets, uint16_t private_size)
+{
+    char name[RTE_MEMPOOL_NAMESIZE];
+
+    snprintf(name, sizeof(name), "%s%u", what, queue);
+    return rte_pktmbuf_pool_create(name, packets + DESCRIPTORS, POOL_CACHE, private_size,
+                                   MR_DPDK_DATA_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+}
+
+size_t
+mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets)
+{
+    return queue_count * (2 * (size_t)(packets + DESCRIPTORS) * PACKET_BYTES + QUEUE_BYTES);
+}
+
+static int
+configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
+{
+    uint8_t key[RSS_KEY_BYTES];
+    struct rte_eth_conf conf = {0};
+    uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+
+    symmetric_key(key);
+    if (port->queue_count > 1 && (info->flow_type_rss_offloads & wanted)) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & wanted;
+        if (info->hash_key_size == RSS_KEY_BYTES) {
+            conf.rx_adv_conf.rss_conf.rss_key = key;
+            conf.rx_adv_conf.rss_conf.rss_key_len = RSS_KEY_BYTES;
+        }
+    }
+    conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    return rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
+}
+
+static int
+set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
+{
+    int error;
+
+    port->receive_pools[queue] = create_pool("receive", queue, port->packets, MR_DPDK_PRIVATE_SIZE);
+    port->transmit_pools[queue] = create_pool("transmit", queue, port->packets, 0);
+    if (!port->receive_pools[queue] || !port->transmit_pools[queue]) {
+        return -ENOMEM;
+    }
+    error = rte_eth_rx_queue_setup(port->id, queue, DESCRIPTORS, SOCKET_ID_ANY, NULL,
+                                   port->receive_pools[queue]);
+    return error ? error
+                 : rte_eth_tx_queue_setup(port->id, queue, DESCRIPTORS, SOCKET_ID_ANY, NULL);
+}
+
+static int
+start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
+{
+    struct rte_ether_addr mac;
+    int error = configure(port, info);
+
+    for (uint16_t i = 0; i < port->queue_count && !error; i++) {
+        error = set_up_queue(port, i);
+    }
+    if (!error) {
+        error = rte_eth_dev_start(port->id);
+    }
+    if (!error) {
+        error = rte_eth_macaddr_get(port->id, &mac);
+    }
+    if (!error) {
+        memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
+        rte_eth_promiscuous_disable(port->id); /* not every device can be told */
+        error = rte_eth_dev_get_mtu(port->id, &port->mtu);
+    }
+    return error;
+}
+
+int
+mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
+                  struct mr_dpdk_port *port, char *error, size_t error_size)
+{
+    struct rte_eth_dev_info info;
+    struct in_addr parsed;
+    int result;
+
+    memset(port, 0, sizeof(*port));
+    port->queue_count = queue_count;
+    port->packets = packets;
+    if (inet_pton(AF_INET, address, &parsed) != 1 || parsed.s_addr == 0) {
+        snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port", address);
+        return -EINVAL;
+    }
+    port->address = ntohl(parsed.s_addr);
+    if (rte_eth_dev_count_avail() == 0) {
+        snprintf(error, error_size,
+                 "no DPDK device; name one with dpdk.device, such as "
+                 "net_af_packet0,iface=eth1");
+        return -ENODEV;
+    }
+    port->id = (uint16_t)rte_eth_find_next(0);
+    result = rte_eth_dev_info_get(port->id, &info);
+    if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
+        snprintf(error, error_size,
+                 "%u shards need as many queues, but the device has %u; set "
+                 "shards, or give the device more",
+                 queue_count, info.max_rx_queues);
+        return -ENOTSUP;
+    }
+    result = result ? result : start(port, &info);
+    if (result) {
+        snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
+        return result;
+    }
+    MR_LOG_INFO("net", "DPDK port %u, %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x", port->id,
+                queue_count, queue_count == 1 ? "" : "s", port->mtu, port->mac[0], port->mac[1],
+                port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    return 0;
+}
+
+void
+mr_dpdk_port_close(const struct mr_dpdk_port *port)
+{
+    rte_eth_dev_stop(port->id);
+    rte_eth_dev_close(port->id);
+}

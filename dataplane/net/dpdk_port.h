@@ -1,0 +1,40 @@
+/* net/dpdk_port.h: one ethdev port with a pair of queues for each shard.
+ *
+ * Thread: main, after the EAL is up and before the shards start; afterwards each queue and its
+ * pools belong to one shard. Lifecycle: open -> (shards run) -> close. Source: DPDK programmer's
+ * guide, ethdev. */
+#ifndef MR_NET_DPDK_PORT_H
+#define MR_NET_DPDK_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MR_DPDK_QUEUES_MAX   128u
+#define MR_DPDK_DATA_ROOM    2048u /* of a packet, beyond DPDK's headroom */
+#define MR_DPDK_PRIVATE_SIZE 192u  /* of a received packet, for the transport */
+
+struct rte_mempool;
+
+struct mr_dpdk_port {
+    uint16_t id;
+    uint16_t queue_count;
+    uint16_t mtu;
+    uint8_t mac[6];
+    uint32_t address; /* IPv4, host byte order */
+    uint32_t packets; /* in each pool */
+    struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
+    struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
+};
+
+/* Configures and starts the first device that the EAL has found. `packets` for each queue and
+ * direction. -ENODEV, -ENOTSUP (too few queues), -EINVAL (no IPv4 address), -ENOMEM, or what the
+ * device says, with one sentence in `error`. */
+int mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
+                      struct mr_dpdk_port *port, char *error, size_t error_size);
+
+void mr_dpdk_port_close(const struct mr_dpdk_port *port);
+
+/* Bytes of EAL memory that mr_dpdk_port_open() takes. */
+size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets);
+
+#endif

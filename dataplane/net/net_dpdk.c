@@ -1,0 +1,494 @@
+/* net/net_dpdk.c: packets of one queue through ether.h and tcp.h to the users of net.h. */
+#include "dataplane/net/net_dpdk.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/base/log.h"
+#include "dataplane/net/ether.h"
+#include "dataplane/tcp/tcp.h"
+
+#define BURST           64u
+#define CONNS_PER_POLL  256u
+#define SEGMENTS_FACTOR 4u /* segments in flight for each packet buffer */
+#define ARP_GAP_NS      (100 * MR_NS_PER_MS)
+#define HOST_SIZE       INET_ADDRSTRLEN
+
+/* In a received packet's private area. */
+struct packet {
+    struct mr_tcp_packet tcp;
+    struct mr_net_buf buf;
+    struct rte_mbuf *mbuf;
+};
+
+_Static_assert(sizeof(struct packet) <= MR_DPDK_PRIVATE_SIZE, "a packet's private area");
+
+struct dpdk_conn {
+    struct mr_net_conn conn;
+    struct mr_list node; /* in free */
+    struct mr_tcp_conn *tcp;
+    bool closing;
+};
+
+/* A send under way: the contract's beside TCP's. */
+struct dpdk_send {
+    struct mr_tcp_send tcp;
+    struct mr_list node; /* in sends_free */
+    struct dpdk_conn *conn;
+    struct mr_net_send *send;
+    uint64_t bytes;
+};
+
+struct net_dpdk {
+    struct mr_net net;
+    struct mr_net_dpdk_config config;
+    struct rte_mempool *transmit_pool;
+    struct mr_ether ether;
+    struct mr_tcp *tcp;
+    uint16_t listen_port;
+    uint64_t now_ns;
+    uint64_t arp_after_ns;
+    struct dpdk_conn *conns;
+    struct mr_list conns_free;
+    struct dpdk_send *sends;
+    struct mr_list sends_free;
+    struct rte_mbuf *out[BURST];
+    uint16_t out_count;
+};
+
+static struct net_dpdk *
+net_dpdk(const struct mr_net *net)
+{
+    return MR_CONTAINER_OF((struct mr_net *)(uintptr_t)net, struct net_dpdk, net);
+}
+
+/* ---- frames out ------------------------------------------------------------------------------ */
+
+/* What the device does not take stays in order for the next time. */
+static void
+out_flush(struct net_dpdk *net)
+{
+    uint16_t sent;
+
+    if (net->out_count == 0) {
+        return;
+    }
+    sent = rte_eth_tx_burst(net->config.port->id, net->config.queue, net->out, net->out_count);
+    memmove(net->out, net->out + sent, (net->out_count - sent) * sizeof(net->out[0]));
+    net->out_count = (uint16_t)(net->out_count - sent);
+}
+
+/* A packet of `size` bytes at the end of the burst; NULL: the device is full. */
+static uint8_t *
+out_begin(struct net_dpdk *net, uint32_t size)
+{
+    struct rte_mbuf *mbuf;
+
+    if (net->out_count == BURST) {
+        out_flush(net);
+    }
+    if (net->out_count == BURST || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
+        return NULL;
+    }
+    net->out[net->out_count++] = mbuf;
+    return (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
+}
+
+/* The device's copy of a frame that was received and turned into its answer. */
+static void
+out_answer(struct net_dpdk *net, const uint8_t *frame, uint32_t size)
+{
+    uint8_t *to = out_begin(net, size);
+
+    if (to) {
+        memcpy(to, frame, size); /* rare: ARP and echoes */
+    }
+}
+
+static void
+out_arp(struct net_dpdk *net, uint32_t address)
+{
+    uint8_t *frame;
+
+    if (net->now_ns < net->arp_after_ns) {
+        return;
+    }
+    net->arp_after_ns = net->now_ns + ARP_GAP_NS;
+    frame = out_begin(net, MR_ETHER_ARP_SIZE);
+    if (frame) {
+        mr_ether_arp_request(&net->ether, address, frame);
+    }
+}
+
+static bool
+on_output(void *context, const struct mr_tcp_frame *frame)
+{
+    struct net_dpdk *net = context;
+    uint8_t header[MR_ETHER_HEADER_SIZE];
+    uint8_t *to;
+
+    if (!mr_ether_header(&net->ether, frame->destination, header)) {
+        out_arp(net, frame->destination);
+        return true; /* lost: TCP sends it again, and by then the address may be known */
+    }
+    to = out_begin(net, MR_ETHER_HEADER_SIZE + frame->header_size + frame->payload_size);
+    if (!to) {
+        return false;
+    }
+    memcpy(to, header, sizeof(header));
+    to += sizeof(header);
+    memcpy(to, frame->header, frame->header_size);
+    to += frame->header_size;
+    for (unsigned i = 0; i < frame->slice_count; i++) {
+        memcpy(to, frame->slices[i].data, frame->slices[i].size); /* external buffers: not yet */
+        to += frame->slices[i].size;
+    }
+    return true;
+}
+
+/* ---- frames in ------------------------------------------------------------------------------- */
+
+static void
+on_packet_free(void *context, struct mr_tcp_packet *tcp)
+{
+    struct net_dpdk *net = context;
+    struct packet *packet = MR_CONTAINER_OF(tcp, struct packet, tcp);
+
+    net->net.buffers_free++;
+    rte_pktmbuf_free(packet->mbuf);
+}
+
+static void
+input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_packet *from)
+{
+    struct packet *packet = rte_mbuf_to_priv(mbuf);
+
+    *packet = (struct packet){
+        .tcp = {.segment = from->segment,
+                .size = from->size,
+                .source = from->source,
+                .destination = from->destination,
+                .ecn = from->ecn,
+                .checksum_good =
+                    (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD},
+        .mbuf = mbuf,
+    };
+    net->net.buffers_free--;
+    mr_tcp_input(net->tcp, &packet->tcp, net->now_ns);
+}
+
+static void
+input(struct net_dpdk *net, struct rte_mbuf *mbuf)
+{
+    struct mr_ether_packet packet;
+    uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+
+    if (mbuf->nb_segs == 1) {
+        switch (mr_ether_input(&net->ether, frame, rte_pktmbuf_data_len(mbuf), &packet)) {
+        case MR_ETHER_TCP:
+            input_tcp(net, mbuf, &packet);
+            return;
+        case MR_ETHER_ANSWER:
+            out_answer(net, frame, packet.size);
+            break;
+        case MR_ETHER_PATH_MTU:
+            mr_tcp_path_mtu(net->tcp, packet.destination, packet.local_port, packet.source,
+                            packet.remote_port, packet.seq, packet.mtu, net->now_ns);
+            break;
+        case MR_ETHER_NOTHING:
+            break;
+        }
+    }
+    rte_pktmbuf_free(mbuf);
+}
+
+bool
+mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
+{
+    struct net_dpdk *net = net_dpdk(base);
+    struct rte_mbuf *burst[BURST];
+    uint16_t count =
+        rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, (uint16_t)BURST);
+    unsigned served;
+
+    net->now_ns = now_ns;
+    for (uint16_t i = 0; i < count; i++) {
+        input(net, burst[i]);
+    }
+    mr_tcp_tick(net->tcp, now_ns);
+    served = mr_tcp_dispatch(net->tcp, CONNS_PER_POLL, now_ns);
+    served += mr_tcp_flush(net->tcp, CONNS_PER_POLL, now_ns);
+    out_flush(net);
+    return count > 0 || served > 0 || net->out_count > 0;
+}
+
+uint64_t
+mr_net_dpdk_deadline(const struct mr_net *base)
+{
+    return mr_tcp_deadline(net_dpdk(base)->tcp);
+}
+
+/* ---- events of TCP --------------------------------------------------------------------------- */
+
+static void *
+on_accepted(void *context, struct mr_tcp_conn *tcp, uint32_t remote, uint16_t port)
+{
+    struct net_dpdk *net = context;
+    struct mr_list *node = mr_list_pop_front(&net->conns_free);
+    struct in_addr address = {htonl(remote)};
+    char host[HOST_SIZE];
+    struct dpdk_conn *conn;
+
+    (void)port;
+    if (!node) {
+        net->net.refused++;
+        return NULL;
+    }
+    conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+    *conn = (struct dpdk_conn){.conn = {.net = &net->net}, .tcp = tcp};
+    inet_ntop(AF_INET, &address, host, sizeof(host));
+    conn->conn.user = net->net.events.accepted(net->net.events.context, &conn->conn, host);
+    if (!conn->conn.user) {
+        mr_list_push_back(&net->conns_free, &conn->node);
+        net->net.refused++;
+        return NULL;
+    }
+    net->net.connections++;
+    return conn;
+}
+
+static void
+on_received(void *user, struct mr_tcp_packet *tcp, const uint8_t *data, uint32_t size)
+{
+    struct dpdk_conn *conn = user;
+    struct packet *packet = MR_CONTAINER_OF(tcp, struct packet, tcp);
+
+    MR_ASSERT(packet->buf.references == 0); /* a packet's bytes come at once */
+    packet->buf = (struct mr_net_buf){
+        .net = conn->conn.net,
+        .data = packet->mbuf->buf_addr,
+        .size = packet->mbuf->buf_len,
+        .references = 1,
+    };
+    conn->conn.net->bytes_received += size;
+    conn->conn.net->events.received(conn->conn.user, &packet->buf, data, size);
+}
+
+/* A peer that has half-closed is done with us, as with the kernel's transport: what it had asked
+ * before has been read. */
+static void
+on_ended(void *user)
+{
+    struct dpdk_conn *conn = user;
+
+    conn->closing = true;
+    mr_tcp_close(conn->tcp, net_dpdk(conn->conn.net)->now_ns);
+}
+
+static void
+on_closed(void *user, int reason)
+{
+    struct dpdk_conn *conn = user;
+    struct net_dpdk *net = net_dpdk(conn->conn.net);
+
+    net->net.connections--;
+    net->net.events.closed(conn->conn.user, conn->closing ? 0 : reason);
+    mr_list_push_back(&net->conns_free, &conn->node);
+}
+
+/* ---- the contract ---------------------------------------------------------------------------- */
+
+static int
+dpdk_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port_out)
+{
+    struct net_dpdk *net = net_dpdk(base);
+    struct in_addr address;
+
+    if (inet_pton(AF_INET, host, &address) != 1 ||
+        (address.s_addr != 0 && ntohl(address.s_addr) != net->config.port->address)) {
+        return -EADDRNOTAVAIL;
+    }
+    net->listen_port = port;
+    *port_out = port;
+    out_arp(net, net->config.port->address); /* gratuitous: others forget who had the address */
+    return mr_tcp_listen(net->tcp, 0, port);
+}
+
+static void
+dpdk_listen_stop(struct mr_net *base)
+{
+    struct net_dpdk *net = net_dpdk(base);
+
+    mr_tcp_listen_stop(net->tcp, 0, net->listen_port);
+}
+
+static void
+on_sent(struct mr_tcp_send *tcp, int result)
+{
+    struct dpdk_send *under_way = MR_CONTAINER_OF(tcp, struct dpdk_send, tcp);
+    struct mr_net_send *send = under_way->send;
+
+    if (result == 0) {
+        under_way->conn->conn.bytes_sent += under_way->bytes;
+        under_way->conn->conn.net->bytes_sent += under_way->bytes;
+    }
+    mr_list_push_back(&net_dpdk(under_way->conn->conn.net)->sends_free, &under_way->node);
+    send->done(send, result);
+}
+
+/* There is a dpdk_send for every request context that may be sending. */
+static void
+dpdk_send(struct mr_net_conn *base, struct mr_net_send *send)
+{
+    struct dpdk_conn *conn = MR_CONTAINER_OF(base, struct dpdk_conn, conn);
+    struct net_dpdk *net = net_dpdk(base->net);
+    struct mr_list *node = mr_list_pop_front(&net->sends_free);
+    struct dpdk_send *under_way;
+
+    MR_ASSERT(node);
+    under_way = MR_CONTAINER_OF(node, struct dpdk_send, node);
+    under_way->conn = conn;
+    under_way->send = send;
+    under_way->bytes = 0;
+    for (unsigned i = 0; i < send->iov_count; i++) {
+        under_way->bytes += send->iov[i].iov_len;
+    }
+    under_way->tcp =
+        (struct mr_tcp_send){.done = on_sent, .iov = send->iov, .iov_count = send->iov_count};
+    mr_tcp_send(conn->tcp, &under_way->tcp);
+}
+
+static void
+dpdk_pause(struct mr_net_conn *base)
+{
+    mr_tcp_pause(MR_CONTAINER_OF(base, struct dpdk_conn, conn)->tcp);
+}
+
+static void
+dpdk_resume(struct mr_net_conn *base)
+{
+    mr_tcp_resume(MR_CONTAINER_OF(base, struct dpdk_conn, conn)->tcp);
+}
+
+static void
+dpdk_close(struct mr_net_conn *base)
+{
+    struct dpdk_conn *conn = MR_CONTAINER_OF(base, struct dpdk_conn, conn);
+
+    conn->closing = true;
+    mr_tcp_close(conn->tcp, net_dpdk(base->net)->now_ns);
+}
+
+static void
+dpdk_buf_free(struct mr_net *base, struct mr_net_buf *buf)
+{
+    (void)base;
+    mr_tcp_packet_release(&MR_CONTAINER_OF(buf, struct packet, buf)->tcp);
+}
+
+static void
+dpdk_destroy(struct mr_net *base)
+{
+    struct net_dpdk *net = net_dpdk(base);
+
+    if (net->tcp) {
+        mr_tcp_destroy(net->tcp);
+    }
+    for (uint16_t i = 0; i < net->out_count; i++) {
+        rte_pktmbuf_free(net->out[i]);
+    }
+    free(net->conns);
+    free(net->sends);
+    free(net);
+}
+
+static const struct mr_net_ops dpdk_ops = {
+    .listen = dpdk_listen,
+    .listen_stop = dpdk_listen_stop,
+    .send = dpdk_send,
+    .pause = dpdk_pause,
+    .resume = dpdk_resume,
+    .close = dpdk_close,
+    .buf_free = dpdk_buf_free,
+    .destroy = dpdk_destroy,
+};
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static int
+create_tcp(struct net_dpdk *net)
+{
+    const struct mr_tcp_ops ops = {
+        .context = net, .output = on_output, .packet_free = on_packet_free};
+    const struct mr_tcp_events events = {
+        .context = net,
+        .accepted = on_accepted,
+        .received = on_received,
+        .ended = on_ended,
+        .closed = on_closed,
+    };
+    struct mr_tcp_config config;
+
+    mr_tcp_config_init(&config);
+    config.addresses[0] = net->config.port->address;
+    config.address_count = 1;
+    config.mtu = net->config.port->mtu;
+    config.conns_max = net->config.connections_max + net->config.connections_max / 4;
+    config.segments_max = SEGMENTS_FACTOR * net->config.port->packets;
+    if (getrandom(config.secret, sizeof(config.secret), 0) != (ssize_t)sizeof(config.secret)) {
+        return -EIO;
+    }
+    return mr_tcp_create(&config, &ops, &events, mr_clock_now_ns(net->config.clock), &net->tcp);
+}
+
+static void
+fill_lists(struct net_dpdk *net)
+{
+    mr_list_init(&net->conns_free);
+    mr_list_init(&net->sends_free);
+    for (uint32_t i = 0; i < net->config.connections_max; i++) {
+        mr_list_push_back(&net->conns_free, &net->conns[i].node);
+    }
+    for (uint32_t i = 0; i < net->config.sends_max; i++) {
+        mr_list_push_back(&net->sends_free, &net->sends[i].node);
+    }
+}
+
+int
+mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_events *events,
+                   struct mr_net **out)
+{
+    struct net_dpdk *net = calloc(1, sizeof(*net));
+    int error = -ENOMEM;
+
+    if (!net) {
+        return error;
+    }
+    net->net.ops = &dpdk_ops;
+    net->net.events = *events;
+    net->net.connections_max = config->connections_max;
+    net->net.buffers_max = config->port->packets;
+    net->net.buffers_free = config->port->packets;
+    net->config = *config;
+    net->transmit_pool = config->port->transmit_pools[config->queue];
+    net->conns = calloc(config->connections_max, sizeof(*net->conns));
+    net->sends = calloc(config->sends_max, sizeof(*net->sends));
+    mr_ether_init(&net->ether, config->port->mac, config->port->address);
+    if (net->conns && net->sends) {
+        fill_lists(net);
+        error = create_tcp(net);
+    }
+    if (error) {
+        dpdk_destroy(&net->net);
+        return error;
+    }
+    *out = &net->net;
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* net/net_dpdk.h: the transport contract (net.h) over a queue of an ethdev port and our own TCP.
+ *
+ * The main thread opens the device (dpdk_port.h), with a receive and a transmit queue for each
+ * shard; each shard then makes its transport, which owns its queues, its packet memory and its TCP.
+ * Received packets are lent to the connections that read them, without a copy; what is sent is
+ * copied into packets.
+ *
+ * Nothing wakes a shard when a packet arrives: mr_net_dpdk_poll() is to be called in every turn,
+ * and the shard must not sleep for longer than the profile wants packets to wait.
+ *
+ * Source: DPDK programmer's guide, ethdev and mbuf libraries. */
+#ifndef MR_NET_NET_DPDK_H
+#define MR_NET_NET_DPDK_H
+
+#include "dataplane/base/clock.h"
+#include "dataplane/net/dpdk_port.h"
+#include "dataplane/net/net.h"
+
+struct mr_net_dpdk_config {
+    const struct mr_dpdk_port *port; /* borrowed */
+    uint16_t queue;
+    const struct mr_clock *clock; /* borrowed */
+    uint32_t connections_max;
+    uint32_t sends_max; /* under way at once; the users keep to it */
+};
+
+/* The shard's thread. 0, -ENOMEM, or -errno of the device. */
+int mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_events *events,
+                       struct mr_net **out);
+
+/* One bounded step: receives, runs what is due, tells the user, sends. True: there was work. */
+bool mr_net_dpdk_poll(struct mr_net *net, uint64_t now_ns);
+
+/* When the next poll is wanted although no packet arrives; UINT64_MAX: never. */
+uint64_t mr_net_dpdk_deadline(const struct mr_net *net);
+
+#endif

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Goal: /metrics is what Prometheus expects, and its counts are what was produced and fetched.
+# Method: a known number of records goes in and out, a group commits part of them; the page is
+# checked by Debian's promtool, which is unpacked and not installed: its package starts a service.
+. "$(dirname "$0")/lib.sh"
+need kcat curl python3 apt-get dpkg
+
+fetch_promtool() {
+    local at=$CACHE/prometheus
+    if [ -x "$at/usr/bin/promtool" ]; then
+        return
+    fi
+    rm -rf "$at"
+    mkdir -p "$at"
+    (cd "$at" && quiet apt-get download prometheus && quiet dpkg -x ./prometheus_*.deb "$at")
+}
+
+# value LINE-START: the figure of the only line that begins so.
+value() {
+    awk -v start="$1" 'index($0, start " ") == 1 { print $NF; n++ } END { exit n != 1 }' "$WORK/page" ||
+        fail "not one line '$1'"
+}
+
+scrape() {
+    curl -sf "http://$ADMIN/metrics" >"$WORK/page" || fail "/metrics does not answer"
+    "$CACHE/prometheus/usr/bin/promtool" check metrics <"$WORK/page" >"$WORK/promtool" 2>&1 ||
+        fail "promtool: $(cat "$WORK/promtool")"
+    same "what promtool says" "" "$(cat "$WORK/promtool")"
+}
+
+fetch_promtool
+ADMIN=127.0.0.1:$(free_port)
+broker_start --shards 2 --set admin.listen="$ADMIN"
+same "/healthz" ok "$(curl -s "http://$ADMIN/healthz")"
+same "/readyz" ready "$(curl -s "http://$ADMIN/readyz")"
+same "an unknown page" 404 "$(curl -s -o /dev/null -w '%{http_code}' "http://$ADMIN/nothing")"
+
+quiet "$MR_BUILD/millrace" topic create counted --partitions 4 --bootstrap-server "$BROKER"
+for partition in 0 1 2 3; do
+    seq 1000 | kcat -q -P -b "$BROKER" -t counted -p $partition
+done
+kcat -q -C -b "$BROKER" -t counted -o beginning -e >/dev/null
+quiet timeout 30 "$MR_BUILD/millrace" consume counted --group behind --from-beginning \
+    --exit-at-end --bootstrap-server "$BROKER"
+seq 7 | kcat -q -P -b "$BROKER" -t counted -p 2
+
+scrape
+same "records in" 4007 "$(value 'millrace_topic_records_in_total{topic="counted"}')"
+bytes_in=$(value 'millrace_topic_bytes_in_total{topic="counted"}')
+bytes_out=$(value 'millrace_topic_bytes_out_total{topic="counted"}')
+[ "$bytes_out" -ge "$bytes_in" ] || fail "fetched $bytes_out bytes of $bytes_in, twice over"
+same "bytes of all shards" "$bytes_in" "$(awk '/^millrace_produce_bytes_total/ { s += $NF } END { print s }' "$WORK/page")"
+same "lag of partition 2" 7 "$(value 'millrace_group_lag{group="behind",topic="counted",partition="2"}')"
+same "lag of partition 0" 0 "$(value 'millrace_group_lag{group="behind",topic="counted",partition="0"}')"
+same "groups" 1 "$(value 'millrace_groups{state="Empty"}')"
+same "failed stores" 0 "$(awk '/^millrace_store_failed/ { s += $NF } END { print s + 0 }' "$WORK/page")"
+counted=$(awk '/^millrace_requests_total.*api="Produce"/ { s += $NF } END { print s }' "$WORK/page")
+timed=$(awk '/^millrace_request_duration_seconds_count.*api="Produce"/ { s += $NF } END { print s }' "$WORK/page")
+same "Produce requests counted and timed" "$counted" "$timed"
+
+for _ in $(seq 20); do curl -sf "http://$ADMIN/metrics" >/dev/null & done
+wait $(jobs -p | grep -v "^$BROKER_PID$")
+scrape
+broker_stop
+pass
