@@ -2,23 +2,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/api.h"
 #include "control/coordinator.h"
-#include "control/loop.h"
 #include "control/placement.h"
 
 #define VERSION_CONFIGS_BACK 5 /* KIP-525: the answer has the topic's configuration */
 #define VERSION_TOPICS       6 /* DeleteTopics by name or id (KIP-516) */
 
-static const struct mr_snapshot_topic *
-find_topic(const struct mr_snapshot *snapshot, struct mr_str name)
+const struct mr_snapshot_topic *
+mr_topic_find(const struct mr_snapshot *snapshot, struct mr_str name)
 {
     return name.size > 0 ? mr_snapshot_topic_by_name(snapshot, name.data, (uint32_t)name.size)
                          : NULL;
 }
 
-/* Kafka's rules for a topic name, with the reason; NULL: valid. */
-static const char *
-name_fault(struct mr_str name)
+const char *
+mr_topic_name_fault(struct mr_str name)
 {
     if (name.size < 1) {
         return "a topic name must not be empty";
@@ -51,48 +50,17 @@ refuse(struct mr_create_topics_response_topic *answer, enum mr_kafka_err error,
 
 /* ---- judging a new topic --------------------------------------------------------------------- */
 
-struct named {
-    struct mr_str name;
-    int32_t at;
-};
-
-static int
-compare_named(const void *a, const void *b)
-{
-    const struct named *left = a;
-    const struct named *right = b;
-
-    if (left->name.size != right->name.size || left->name.size <= 0) {
-        return (left->name.size > right->name.size) - (left->name.size < right->name.size);
-    }
-    return memcmp(left->name.data, right->name.data, (size_t)left->name.size);
-}
-
-/* Which topics are named more than once, by index; NULL without memory. Sorts, because a request
- * may name hundreds of thousands and everybody waits for this thread. */
-static bool *
+/* Which topics are named more than once, by index; NULL without memory. */
+static uint8_t *
 find_named_twice(struct mr_ctl_request *request)
 {
     const struct mr_create_topics_request *body = request->request;
-    struct named *named = mr_ctl_array(request, body->topics_count, sizeof(*named));
-    bool *twice = mr_ctl_array(request, body->topics_count, sizeof(*twice));
+    struct mr_str *names = mr_ctl_array(request, body->topics_count, sizeof(*names));
 
-    if (!named || !twice) {
-        return NULL;
+    for (int32_t i = 0; names && i < body->topics_count; i++) {
+        names[i] = body->topics[i].name;
     }
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        named[i] = (struct named){body->topics[i].name, i};
-    }
-    if (body->topics_count > 0) {
-        qsort(named, (size_t)body->topics_count, sizeof(*named), compare_named);
-    }
-    for (int32_t i = 1; i < body->topics_count; i++) {
-        if (compare_named(&named[i - 1], &named[i]) == 0) {
-            twice[named[i - 1].at] = true;
-            twice[named[i].at] = true;
-        }
-    }
-    return twice;
+    return names ? mr_ctl_named_twice(request, names, body->topics_count) : NULL;
 }
 
 /* The number of partitions, or -1 with the answer refused. */
@@ -211,6 +179,8 @@ fill_configs(struct mr_control *control, struct mr_ctl_request *request,
              const char *const overrides[MR_TOPIC_KEYS],
              struct mr_create_topics_response_topic *answer)
 {
+    const struct mr_topic_defaults *defaults = mr_metadata_defaults(control->metadata);
+
     answer->configs = mr_ctl_array(request, MR_TOPIC_KEYS, sizeof(*answer->configs));
     if (!answer->configs) {
         answer->configs_count = -1; /* KIP-525 allows to leave them out */
@@ -222,10 +192,9 @@ fill_configs(struct mr_control *control, struct mr_ctl_request *request,
 
         answer->configs[i].name = mr_str_from_c(key->name);
         answer->configs[i].value =
-            mr_str_from_c(overrides[i] ? overrides[i] : control->defaults.values[i]);
+            mr_ctl_copy(request, overrides[i] ? overrides[i] : defaults->values[i]);
         answer->configs[i].config_source =
-            overrides[i] ? MR_CONFIG_SOURCE_TOPIC
-                         : mr_topic_default_source(control->config.config, key->synonym);
+            overrides[i] ? MR_CONFIG_SOURCE_TOPIC : mr_topic_default_source(control, key);
     }
 }
 
@@ -301,7 +270,7 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
     const struct mr_create_topics_request *body = request->request;
     const struct mr_create_topics_request_topic *topic = &body->topics[at];
     const char *overrides[MR_TOPIC_KEYS] = {NULL};
-    const char *fault = name_fault(topic->name);
+    const char *fault = mr_topic_name_fault(topic->name);
     enum mr_kafka_err error;
     int32_t partitions;
 
@@ -317,7 +286,7 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
         refuse(answer, MR_KAFKA_INVALID_TOPIC_EXCEPTION, mr_str_from_c(fault));
         return;
     }
-    if (find_topic(snapshot, topic->name)) {
+    if (mr_topic_find(snapshot, topic->name)) {
         refuse(answer, MR_KAFKA_TOPIC_ALREADY_EXISTS,
                mr_ctl_text(request, "Topic '%.*s' already exists.", (int)topic->name.size,
                            topic->name.data));
@@ -347,7 +316,7 @@ mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,
     const struct mr_create_topics_request *body = request->request;
     struct mr_create_topics_response *response = request->response;
     const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
-    bool *twice = find_named_twice(request);
+    uint8_t *twice = find_named_twice(request);
     struct mr_op *op;
 
     response->topics = mr_ctl_array(request, body->topics_count, sizeof(*response->topics));
@@ -362,7 +331,7 @@ mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,
     op = mr_op_begin(control, request, from);
     if (op) {
         for (int32_t i = 0; i < body->topics_count; i++) {
-            create_topic(op, snapshot, i, twice[i], &response->topics[i]);
+            create_topic(op, snapshot, i, twice[i] != 0, &response->topics[i]);
         }
         mr_op_go(op);
     }
@@ -390,7 +359,7 @@ delete_topic(struct mr_op *op, const struct mr_snapshot *snapshot, struct mr_str
 {
     bool by_id = name.size < 0;
     const struct mr_snapshot_topic *topic =
-        by_id ? mr_snapshot_topic_by_id(snapshot, id) : find_topic(snapshot, name);
+        by_id ? mr_snapshot_topic_by_id(snapshot, id) : mr_topic_find(snapshot, name);
     uint8_t command[64];
     enum mr_kafka_err error = MR_KAFKA_NONE;
 

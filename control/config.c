@@ -74,6 +74,14 @@ find(const char *name)
     return key ? (int)(key - mr_config_keys) : -1;
 }
 
+const struct mr_config_key *
+mr_config_key_find(const char *name)
+{
+    int index = find(name);
+
+    return index < 0 ? NULL : &mr_config_keys[index];
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 bool

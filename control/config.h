@@ -68,6 +68,19 @@ void mr_config_warn(const struct mr_config *config);
 /* Iterates over the keys in the order of their names; NULL ends. */
 const struct mr_config_key *mr_config_key_at(unsigned index);
 
+/* The key, or NULL. */
+const struct mr_config_key *mr_config_key_find(const char *name);
+
+/* Kafka's update modes: when a change of a broker's key acts. */
+enum mr_config_mode {
+    MR_CONFIG_MODE_RESTART,  /* read-only for a running broker */
+    MR_CONFIG_MODE_CLUSTER,  /* for one broker or for all */
+    MR_CONFIG_MODE_BROKER,   /* for one broker only */
+    MR_CONFIG_MODE_LISTENER, /* for one listener of one broker */
+};
+
+enum mr_config_mode mr_config_mode(const char *name);
+
 /* Whether a text is a value of the type. Sizes such as "256m" are not: Kafka takes plain numbers.
  */
 bool mr_config_value_valid(enum mr_config_type type, const char *value);

@@ -40,6 +40,21 @@ struct mr_ctl_request {
     void *parked;       /* control's: what waits on the request's behalf */
 };
 
+/* What DescribeLogDirs asks the control thread, as mr_ctl_request.request: the shard has found the
+ * sizes, the control thread knows the folders. Partitions of one topic lie together. */
+struct mr_ctl_log_size {
+    const char *topic; /* not terminated */
+    int32_t topic_size;
+    int32_t partition;
+    uint16_t store;
+    int64_t size_bytes;
+};
+
+struct mr_ctl_log_sizes {
+    const struct mr_ctl_log_size *logs;
+    uint32_t count;
+};
+
 /* ---- snapshots: control -> shards ------------------------------------------------------------ */
 
 /* What the data path needs of a topic's configuration, defaults applied. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "control/admin.h"
+#include "control/api.h"
 #include "control/coordinator.h"
 #include "control/metalog_local.h"
 #include "control/statelog.h"
@@ -461,35 +462,13 @@ on_signal(uv_signal_t *signal, int number)
 /* ---- messages -------------------------------------------------------------------------------- */
 
 static void
-handle_request(struct mr_control *control, struct mr_ctl_request *request, unsigned from)
-{
-    switch (request->api_key) {
-    case MR_API_CREATE_TOPICS:
-        mr_api_create_topics(control, request, from);
-        break;
-    case MR_API_DELETE_TOPICS:
-        mr_api_delete_topics(control, request, from);
-        break;
-    case MR_API_DESCRIBE_CONFIGS:
-        mr_api_describe_configs(control, request, from);
-        break;
-    case MR_API_INIT_PRODUCER_ID:
-        mr_api_init_producer_id(control, request, from);
-        break;
-    default:
-        mr_api_groups(control, request, from);
-        break;
-    }
-}
-
-static void
 on_message(void *context, const struct mr_msg *message)
 {
     struct mr_control *control = context;
 
     switch ((enum mr_msg_type)message->type) {
     case MR_MSG_CTL_REQUEST:
-        handle_request(control, message->context, message->from);
+        mr_api_handle(control, message->context, message->from);
         break;
     case MR_MSG_CTL_CANCEL:
         mr_api_groups_cancel(control, message->context, message->from);

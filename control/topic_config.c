@@ -152,16 +152,6 @@ refuse(char *error, size_t error_size, int key, const char *value, const char *w
     return -EINVAL;
 }
 
-int8_t
-mr_topic_default_source(const struct mr_config *config, const char *synonym)
-{
-    if (synonym && strcmp(synonym, "min.insync.replicas") == 0) {
-        return MR_CONFIG_SOURCE_DYNAMIC_DEFAULT;
-    }
-    return synonym && mr_config_origin(config, synonym) ? MR_CONFIG_SOURCE_STATIC_BROKER
-                                                        : MR_CONFIG_SOURCE_DEFAULT;
-}
-
 int
 mr_topic_config_check(int key, const char *value, char *error, size_t error_size)
 {

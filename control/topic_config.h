@@ -38,14 +38,10 @@ void mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults 
 
 /* DescribeConfigs' ConfigSource codes. */
 #define MR_CONFIG_SOURCE_TOPIC           1
+#define MR_CONFIG_SOURCE_DYNAMIC_BROKER  2
 #define MR_CONFIG_SOURCE_DYNAMIC_DEFAULT 3
 #define MR_CONFIG_SOURCE_STATIC_BROKER   4
 #define MR_CONFIG_SOURCE_DEFAULT         5
-
-/* Where the value of a topic without an override comes from; `synonym` is its key's, or NULL.
- * Apache Kafka keeps min.insync.replicas as a dynamic default of the cluster, and its tools print
- * it for every topic because of that. */
-int8_t mr_topic_default_source(const struct mr_config *config, const char *synonym);
 
 /* Judges one override. 0, or -EINVAL with one sentence in `error`. */
 int mr_topic_config_check(int key, const char *value, char *error, size_t error_size);

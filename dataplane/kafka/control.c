@@ -8,16 +8,23 @@
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
 
-static int
-ask(struct mr_request *request, int16_t api_key, int16_t api_version, const void *body,
-    void *response, void (*on_control)(struct mr_request *request), enum mr_mesh_class class)
+static bool
+take_credit(struct mr_request *request, enum mr_mesh_class class)
 {
     struct mr_shard *shard = request->server->shard;
-    unsigned control = shard->shard_count; /* the endpoint behind the shards */
 
-    if (!mr_mesh_take(shard->port, control, class)) {
-        return -EAGAIN;
-    }
+    return mr_mesh_take(shard->port, shard->shard_count,
+                        class); /* the endpoint behind the shards */
+}
+
+/* The credit has been taken. */
+static void
+send_question(struct mr_request *request, int16_t api_key, int16_t api_version, const void *body,
+              void *response, void (*on_control)(struct mr_request *request),
+              enum mr_mesh_class class)
+{
+    struct mr_shard *shard = request->server->shard;
+
     request->ctl = (struct mr_ctl_request){
         .api_key = api_key,
         .api_version = api_version,
@@ -29,12 +36,46 @@ ask(struct mr_request *request, int16_t api_key, int16_t api_version, const void
         .ring_class = (uint8_t) class,
         .awaited = 1,
     };
-    snprintf(request->ctl.client_host, sizeof(request->ctl.client_host), "/%.46s",
-             request->conn->host);
+    if (request->conn) { /* else it has gone meanwhile */
+        snprintf(request->ctl.client_host, sizeof(request->ctl.client_host), "/%.46s",
+                 request->conn->host);
+    }
     request->on_control = on_control;
-    mr_mesh_send(shard->port, control,
+    mr_mesh_send(shard->port, shard->shard_count,
                  (struct mr_msg){.type = MR_MSG_CTL_REQUEST, .context = &request->ctl});
+}
+
+static int
+ask(struct mr_request *request, int16_t api_key, int16_t api_version, const void *body,
+    void *response, void (*on_control)(struct mr_request *request), enum mr_mesh_class class)
+{
+    if (!take_credit(request, class)) {
+        return -EAGAIN;
+    }
+    send_question(request, api_key, api_version, body, response, on_control, class);
     return 0;
+}
+
+bool
+mr_request_take_control(struct mr_request *request)
+{
+    return take_credit(request, MR_MESH_REQUEST);
+}
+
+void
+mr_request_give_control(struct mr_request *request)
+{
+    struct mr_shard *shard = request->server->shard;
+
+    mr_mesh_give(shard->port, shard->shard_count, MR_MESH_REQUEST);
+}
+
+void
+mr_request_ask_control_taken(struct mr_request *request, const void *body, void *response,
+                             void (*on_control)(struct mr_request *request))
+{
+    send_question(request, request->api->key, request->version, body, response, on_control,
+                  MR_MESH_REQUEST);
 }
 
 int

@@ -185,12 +185,57 @@ answer(struct mr_request *request)
     }
 }
 
-/* Puts the topics that are missing and may be created into metadata->create; -ENOMEM. */
+/* Remembers names: a table of places in the request, twice as large as it has topics. */
+struct name_set {
+    const struct mr_metadata_request_topic *topics;
+    int32_t *places; /* -1: free */
+    uint32_t mask;
+};
+
+static bool
+name_set_make(struct name_set *set, struct mr_request *request)
+{
+    const struct mr_metadata_request *body = request->body;
+    uint32_t size = 2;
+
+    while (size < 2 * (uint32_t)body->topics_count) {
+        size *= 2;
+    }
+    set->topics = body->topics;
+    set->mask = size - 1;
+    set->places = mr_request_alloc(request, size, sizeof(*set->places));
+    for (uint32_t i = 0; set->places && i < size; i++) {
+        set->places[i] = -1;
+    }
+    return set->places != NULL;
+}
+
+/* False where the name is there already. */
+static bool
+name_set_add(struct name_set *set, int32_t place)
+{
+    struct mr_str name = set->topics[place].name;
+    uint32_t hash = 2166136261u;
+
+    for (int32_t i = 0; i < name.size; i++) {
+        hash = (hash ^ (uint8_t)name.data[i]) * 16777619u;
+    }
+    for (hash &= set->mask; set->places[hash] >= 0; hash = (hash + 1) & set->mask) {
+        if (mr_str_equal(set->topics[set->places[hash]].name, name)) {
+            return false;
+        }
+    }
+    set->places[hash] = place;
+    return true;
+}
+
+/* Puts the topics that are missing and may be created into metadata->create, each once; -ENOMEM. */
 static int
 collect_missing(struct mr_request *request, struct metadata *metadata)
 {
     const struct mr_metadata_request *body = request->body;
     bool allowed = request->version < VERSION_ALLOW_AUTO_CREATE || body->allow_auto_topic_creation;
+    struct name_set names = {0};
 
     if (!allowed || !request->server->config.auto_create_topics || wants_all(request)) {
         return 0;
@@ -206,9 +251,12 @@ collect_missing(struct mr_request *request, struct metadata *metadata)
         if (!metadata->create.topics) {
             metadata->create.topics =
                 array(request, body->topics_count, sizeof(*metadata->create.topics));
-            if (!metadata->create.topics) {
+            if (!metadata->create.topics || !name_set_make(&names, request)) {
                 return -ENOMEM;
             }
+        }
+        if (!name_set_add(&names, i)) {
+            continue;
         }
         topic = &metadata->create.topics[metadata->create.topics_count++];
         topic->name = name;

@@ -12,6 +12,7 @@ enum mr_part_kind {
     MR_PART_PRODUCE,
     MR_PART_FETCH,
     MR_PART_OFFSETS,
+    MR_PART_LOGS,
 };
 
 struct mr_part {
@@ -76,6 +77,8 @@ void mr_fetch_watch_cancelled(struct mr_part *part);
 void mr_reads_run(struct mr_server *owner, struct mr_part *part, unsigned from);
 void mr_offsets_run(struct mr_server *owner, struct mr_part *part, unsigned from);
 void mr_offsets_replied(struct mr_part *part);
+void mr_logs_run(struct mr_server *owner, struct mr_part *part, unsigned from);
+void mr_logs_replied(struct mr_part *part);
 
 /* A parked fetch's connection has gone: it need not wait any longer. */
 void mr_fetch_abort(struct mr_request *request);

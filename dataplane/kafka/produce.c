@@ -13,6 +13,7 @@
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
 
+#define ADMIN_CLIENT_ID  "__admin_client"
 #define VERSION_TOPIC_ID 13 /* topics are named by id from here on */
 #define VERSION_ZSTD     7  /* KIP-110 */
 
@@ -240,6 +241,11 @@ resolve_item(struct mr_request *request, const struct mr_produce_request_topic *
     item->refusal.record_index = -1;
     item->append.error = ref.error;
     if (!ref.topic) {
+        return UINT16_MAX;
+    }
+    /* As in Kafka: tools that know what they do say so by their client id. */
+    if (ref.topic->internal && !mr_str_equal_c(request->client_id, ADMIN_CLIENT_ID)) {
+        item->append.error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
         return UINT16_MAX;
     }
     shard = mr_topic_shard(request->server, ref.topic, partition->index);

@@ -90,6 +90,13 @@ int mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t 
                            const void *body, void *response,
                            void (*on_control)(struct mr_request *request));
 
+/* The same in two steps, for who asks later: takes the credit (false: none is free), and asks with
+ * it or gives it back. The question is of the request's own API. */
+bool mr_request_take_control(struct mr_request *request);
+void mr_request_give_control(struct mr_request *request);
+void mr_request_ask_control_taken(struct mr_request *request, const void *body, void *response,
+                                  void (*on_control)(struct mr_request *request));
+
 /* A zeroed piece of the request's memory; NULL at its limit. */
 void *mr_request_alloc(struct mr_request *request, size_t count, size_t size);
 

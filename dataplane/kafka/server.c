@@ -99,6 +99,13 @@ on_message(void *context, const struct mr_msg *message)
         on_reply(server, message, MR_MESH_REQUEST);
         mr_offsets_replied(message->context);
         break;
+    case MR_MSG_LOGS:
+        mr_logs_run(server, message->context, message->from);
+        break;
+    case MR_MSG_LOGS_REPLY:
+        on_reply(server, message, MR_MESH_REQUEST);
+        mr_logs_replied(message->context);
+        break;
     case MR_MSG_CTL_REPLY:
         mr_control_replied(server, message->context, message->from);
         break;

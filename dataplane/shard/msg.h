@@ -28,6 +28,9 @@ enum mr_msg_type {
     /* shard -> shard; context: struct mr_offsets_part. Class REQUEST. */
     MR_MSG_OFFSETS,
     MR_MSG_OFFSETS_REPLY,
+    /* shard -> shard; context: struct mr_part. Class REQUEST. */
+    MR_MSG_LOGS,
+    MR_MSG_LOGS_REPLY,
 
     /* shard -> control; context: struct mr_ctl_request. Class REQUEST, or GROUP for a coordinator.
      * A cancel (GROUP only, at most one) is always answered, before or after the reply; it makes

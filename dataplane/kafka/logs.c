@@ -1,0 +1,454 @@
+/* kafka/logs.c: DeleteRecords (key 21) and DescribeLogDirs (key 35): what asks the owners of logs
+ * about their starts and sizes.
+ *
+ * DescribeLogDirs goes on to the control thread, which knows the folders that the stores lie in. */
+#include <errno.h>
+#include <string.h>
+
+#include "dataplane/kafka/api.h"
+#include "dataplane/kafka/part.h"
+#include "dataplane/kafka/topics.h"
+#include "storage/log.h"
+
+#define OFFSET_HIGH_WATERMARK (-1)
+
+/* One partition of the request; lent to its owner with the part. */
+struct logs_item {
+    struct mr_log_trim trim;
+    struct mr_part *part;
+    struct mr_log_id id;
+    uint16_t store;
+    bool remove; /* DeleteRecords */
+    int64_t offset;
+    enum mr_kafka_err error;
+    int64_t start_out;
+    int64_t size_out;
+    struct mr_str name; /* DescribeLogDirs */
+    struct mr_delete_records_response_partition *response;
+};
+
+struct logs {
+    struct mr_request *request;
+    void (*finish)(struct logs *logs);
+    void *response;
+    struct mr_ctl_log_sizes sizes; /* DescribeLogDirs */
+    bool asks_control;             /* in the end, with a credit that is taken at the start */
+    struct logs_item *items;
+    uint16_t *shard_of;
+    void **pointers;
+    unsigned item_count;
+    struct mr_part *parts;
+    unsigned part_count;
+    unsigned parts_left;
+};
+
+/* ---- on the owner ---------------------------------------------------------------------------- */
+
+static void
+part_check_done(struct mr_part *part)
+{
+    if (part->next < part->count || part->pending > 0) {
+        return;
+    }
+    if (part->remote) {
+        mr_part_reply(part->owner, part, part->from, MR_MSG_LOGS_REPLY);
+    } else {
+        mr_logs_replied(part);
+    }
+}
+
+static void
+on_trimmed(struct mr_log_trim *trim, enum mr_kafka_err error)
+{
+    struct logs_item *item = MR_CONTAINER_OF(trim, struct logs_item, trim);
+    struct mr_store *store = mr_topic_store(item->part->owner, &item->id, NULL);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_log_offsets offsets;
+
+    item->error = error;
+    item->start_out = item->offset;
+    if (log) { /* retention may have gone further meanwhile */
+        mr_log_offsets(log, &offsets);
+        item->start_out = offsets.start;
+    }
+    item->part->pending--;
+    part_check_done(item->part);
+}
+
+static void
+remove_records(struct mr_log *log, const struct mr_snapshot_topic *topic,
+               const struct mr_log_offsets *offsets, struct logs_item *item)
+{
+    if (topic->limits.compact && !topic->limits.delete_old) {
+        item->error = MR_KAFKA_POLICY_VIOLATION;
+        return;
+    }
+    if (item->offset == OFFSET_HIGH_WATERMARK) {
+        item->offset = offsets->high_watermark;
+    }
+    if (item->offset < 0 || item->offset > offsets->high_watermark) {
+        item->error = MR_KAFKA_OFFSET_OUT_OF_RANGE;
+        return;
+    }
+    item->start_out = offsets->start;
+    if (item->offset <= offsets->start) {
+        return;
+    }
+    item->trim.offset = item->offset;
+    item->trim.done = on_trimmed;
+    item->part->pending++;
+    mr_log_trim(log, &item->trim);
+}
+
+static void
+run_item(struct mr_server *owner, struct logs_item *item)
+{
+    const struct mr_snapshot_topic *topic = NULL;
+    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_log_offsets offsets = {0};
+
+    if (!store) {
+        item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        return;
+    }
+    if (log) { /* nobody has produced to it otherwise */
+        mr_log_offsets(log, &offsets);
+    }
+    item->size_out = (int64_t)offsets.size_bytes;
+    if (item->remove) {
+        remove_records(log, topic, &offsets, item);
+    }
+}
+
+void
+mr_logs_run(struct mr_server *owner, struct mr_part *part, unsigned from)
+{
+    part->owner = owner;
+    part->from = (uint16_t)from;
+    part->pending = 1; /* for this loop: a trim may end at once */
+    while (part->next < part->count) {
+        run_item(owner, part->items[part->next]);
+        part->next++;
+    }
+    part->pending--;
+    part_check_done(part);
+}
+
+/* ---- on the connection's shard --------------------------------------------------------------- */
+
+void
+mr_logs_replied(struct mr_part *part)
+{
+    struct logs *logs = part->request->state_of_handler;
+
+    logs->parts_left--;
+    if (logs->parts_left == 0) {
+        logs->finish(logs);
+    }
+}
+
+static struct logs *
+logs_alloc(struct mr_request *request, size_t item_count)
+{
+    struct logs *logs = mr_request_alloc(request, 1, sizeof(*logs));
+
+    if (!logs) {
+        return NULL;
+    }
+    logs->request = request;
+    logs->items = mr_request_alloc(request, item_count, sizeof(*logs->items));
+    logs->shard_of = mr_request_alloc(request, item_count, sizeof(*logs->shard_of));
+    logs->pointers = mr_request_alloc(request, item_count, sizeof(*logs->pointers));
+    return logs->items && logs->shard_of && logs->pointers ? logs : NULL;
+}
+
+/* The next item, which has an error where there is no such partition. */
+static struct logs_item *
+add_item(struct logs *logs, const struct mr_snapshot_topic *topic, int32_t partition)
+{
+    unsigned at = logs->item_count++;
+    struct logs_item *item = &logs->items[at];
+    uint16_t shard = topic ? mr_topic_shard(logs->request->server, topic, partition) : UINT16_MAX;
+
+    logs->pointers[at] = item;
+    logs->shard_of[at] = shard;
+    item->start_out = -1;
+    item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    if (shard != UINT16_MAX) {
+        item->error = MR_KAFKA_NONE;
+        item->id = (struct mr_log_id){topic->id, partition};
+        item->store = topic->partitions[partition].store;
+    }
+    return item;
+}
+
+static bool
+make_parts(struct logs *logs)
+{
+    logs->parts = mr_parts_make(logs->request, MR_PART_LOGS, logs->pointers, logs->shard_of,
+                                logs->item_count, &logs->part_count);
+    if (!logs->parts) {
+        return false;
+    }
+    for (unsigned i = 0; i < logs->part_count; i++) {
+        for (unsigned k = 0; k < logs->parts[i].count; k++) {
+            ((struct logs_item *)logs->parts[i].items[k])->part = &logs->parts[i];
+        }
+    }
+    return true;
+}
+
+static int
+start(struct mr_request *request, struct logs *(*begin)(struct mr_request *request))
+{
+    struct mr_server *server = request->server;
+    struct logs *logs = request->state_of_handler;
+
+    if (!logs) { /* else it is started again, for credits */
+        logs = begin(request);
+        request->state_of_handler = logs;
+    }
+    if (!logs) {
+        mr_request_fail(request);
+        return 0;
+    }
+    if (logs->asks_control && !mr_request_take_control(request)) {
+        return -EAGAIN;
+    }
+    if (!mr_parts_take(request, logs->parts, logs->part_count, 1u << MR_MESH_REQUEST)) {
+        if (logs->asks_control) {
+            mr_request_give_control(request);
+        }
+        return -EAGAIN;
+    }
+    logs->parts_left = logs->part_count + 1; /* one for this function */
+    for (unsigned i = 0; i < logs->part_count; i++) {
+        struct mr_part *part = &logs->parts[i];
+
+        if (part->remote) {
+            mr_part_send(server, part, MR_MSG_LOGS);
+        } else {
+            mr_logs_run(server, part, server->shard->index);
+        }
+    }
+    logs->parts_left--;
+    if (logs->parts_left == 0) {
+        logs->finish(logs);
+    }
+    return 0;
+}
+
+/* ---- DeleteRecords --------------------------------------------------------------------------- */
+
+static void
+delete_finish(struct logs *logs)
+{
+    for (unsigned i = 0; i < logs->item_count; i++) {
+        struct logs_item *item = &logs->items[i];
+
+        item->response->error_code = (int16_t)item->error;
+        item->response->low_watermark = item->error ? -1 : item->start_out;
+    }
+    mr_request_answer(logs->request, logs->response);
+}
+
+static size_t
+delete_count(const struct mr_delete_records_request *body)
+{
+    size_t count = 0;
+
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        count +=
+            (size_t)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+    }
+    return count;
+}
+
+static bool
+delete_topic(struct logs *logs, const struct mr_delete_records_request_topic *topic,
+             struct mr_delete_records_response_topic *out)
+{
+    struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, topic->name, NULL, false);
+
+    out->name = topic->name;
+    out->partitions_count = topic->partitions_count;
+    out->partitions = mr_request_alloc(
+        logs->request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
+        sizeof(*out->partitions));
+    for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
+        const struct mr_delete_records_request_partition *partition = &topic->partitions[p];
+        struct logs_item *item = add_item(logs, ref.topic, partition->partition_index);
+
+        out->partitions[p].partition_index = partition->partition_index;
+        item->remove = true;
+        item->offset = partition->offset;
+        item->response = &out->partitions[p];
+        if (!item->error && ref.topic->internal) {
+            item->error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
+            logs->shard_of[logs->item_count - 1] = UINT16_MAX;
+        }
+    }
+    return out->partitions != NULL;
+}
+
+static struct logs *
+delete_begin(struct mr_request *request)
+{
+    const struct mr_delete_records_request *body = request->body;
+    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
+    struct mr_delete_records_response *response = mr_request_alloc(request, 1, sizeof(*response));
+    struct logs *logs = logs_alloc(request, delete_count(body));
+
+    if (!response || !logs) {
+        return NULL;
+    }
+    logs->response = response;
+    logs->finish = delete_finish;
+    response->topics_count = body->topics_count;
+    response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
+    if (!response->topics) {
+        return NULL;
+    }
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        if (!delete_topic(logs, &body->topics[t], &response->topics[t])) {
+            return NULL;
+        }
+    }
+    return make_parts(logs) ? logs : NULL;
+}
+
+int
+mr_delete_records_start(struct mr_request *request)
+{
+    return start(request, delete_begin);
+}
+
+/* ---- DescribeLogDirs ------------------------------------------------------------------------- */
+
+static void
+on_described(struct mr_request *request)
+{
+    struct logs *logs = request->state_of_handler;
+
+    if (request->ctl.failed) {
+        mr_request_fail(request);
+    } else {
+        mr_request_answer(request, logs->response);
+    }
+}
+
+static void
+describe_finish(struct logs *logs)
+{
+    struct mr_ctl_log_size *sizes =
+        mr_request_alloc(logs->request, logs->item_count, sizeof(*sizes));
+
+    if (!sizes) {
+        mr_request_give_control(logs->request);
+        mr_request_fail(logs->request);
+        return;
+    }
+    for (unsigned i = 0; i < logs->item_count; i++) {
+        const struct logs_item *item = &logs->items[i];
+
+        if (!item->error) {
+            sizes[logs->sizes.count++] = (struct mr_ctl_log_size){
+                item->name.data, item->name.size, item->id.partition, item->store, item->size_out};
+        }
+    }
+    logs->sizes.logs = sizes;
+    mr_request_ask_control_taken(logs->request, &logs->sizes, logs->response, on_described);
+}
+
+/* The snapshot's text may be gone when the answer is encoded. */
+static struct mr_str
+keep_name(struct mr_request *request, const struct mr_snapshot_topic *topic)
+{
+    char *name = mr_request_alloc(request, topic->name_size + 1, 1);
+
+    if (!name) {
+        return mr_str_null();
+    }
+    memcpy(name, topic->name, topic->name_size);
+    return (struct mr_str){name, (int32_t)topic->name_size};
+}
+
+static bool
+describe_all(struct logs *logs)
+{
+    const struct mr_snapshot *snapshot = logs->request->server->snapshot;
+
+    for (uint32_t t = 0; t < snapshot->topic_count; t++) {
+        const struct mr_snapshot_topic *topic = snapshot->topics_by_name[t];
+        struct mr_str name = keep_name(logs->request, topic);
+
+        if (name.size < 0) {
+            return false;
+        }
+        for (int32_t p = 0; p < topic->partition_count; p++) {
+            add_item(logs, topic, p)->name = name;
+        }
+    }
+    return true;
+}
+
+static void
+describe_named(struct logs *logs)
+{
+    const struct mr_describe_log_dirs_request *body = logs->request->body;
+
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        const struct mr_describe_log_dirs_request_topic *in = &body->topics[t];
+        struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, in->topic, NULL, false);
+
+        for (int32_t p = 0; p < in->partitions_count; p++) {
+            add_item(logs, ref.topic, in->partitions[p])->name = in->topic;
+        }
+    }
+}
+
+static size_t
+describe_count(const struct mr_request *request)
+{
+    const struct mr_describe_log_dirs_request *body = request->body;
+    const struct mr_snapshot *snapshot = request->server->snapshot;
+    size_t count = 0;
+
+    for (uint32_t t = 0; body->topics_count < 0 && t < snapshot->topic_count; t++) {
+        count += (size_t)snapshot->topics_by_name[t]->partition_count;
+    }
+    for (int32_t t = 0; t < body->topics_count; t++) {
+        count +=
+            (size_t)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+    }
+    return count;
+}
+
+static struct logs *
+describe_begin(struct mr_request *request)
+{
+    const struct mr_describe_log_dirs_request *body = request->body;
+    struct logs *logs = logs_alloc(request, describe_count(request));
+    struct mr_describe_log_dirs_response *response =
+        mr_request_alloc(request, 1, sizeof(*response));
+
+    if (!logs || !response) {
+        return NULL;
+    }
+    logs->response = response;
+    logs->finish = describe_finish;
+    logs->asks_control = true;
+    if (body->topics_count >= 0) {
+        describe_named(logs);
+    } else if (!describe_all(logs)) {
+        return NULL;
+    }
+    return make_parts(logs) ? logs : NULL;
+}
+
+int
+mr_describe_log_dirs_start(struct mr_request *request)
+{
+    return start(request, describe_begin);
+}
