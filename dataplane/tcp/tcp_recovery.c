@@ -239,7 +239,7 @@ prr(struct mr_tcp_conn *conn, const struct tcp_acked *acked, uint32_t lost_befor
 void
 tcp_recovery_ecn(struct mr_tcp_conn *conn)
 {
-    if (conn->phase != TCP_OPEN || tcp_seq_lt(conn->una, conn->ecn_point)) {
+    if (conn->phase != TCP_OPEN || tcp_seq_le(conn->una, conn->ecn_point)) {
         return;
     }
     conn->tcp->stats.ecn_reductions++;

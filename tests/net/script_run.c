@@ -213,7 +213,8 @@ do_call(struct run *run, const struct script_event *event, uint64_t base_ns)
         return false;
     }
     run->deferred[run->deferred_count] = event;
-    run->deferred_ns[run->deferred_count++] = base_ns + event->call.end_ns;
+    run->deferred_ns[run->deferred_count++] =
+        base_ns + event->call.end_ns + run->script->tolerance_ns;
     return true;
 }
 
