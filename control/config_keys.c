@@ -177,7 +177,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"max.connections", MR_CONFIG_INT, "1000", true, false},
     {"max.connections.per.ip", MR_CONFIG_INT, "2147483647", false, false},
     {"max.connections.per.ip.overrides", MR_CONFIG_STRING, "", false, false},
-    {"max.incremental.fetch.session.cache.slots", MR_CONFIG_INT, "1000", false, false},
+    {"max.incremental.fetch.session.cache.slots", MR_CONFIG_INT, "1000", true, false},
     {"max.request.partition.size.limit", MR_CONFIG_INT, "2000", false, false},
     {"memory.bytes", MR_CONFIG_LONG, "536870912", true, true},
     {"message.max.bytes", MR_CONFIG_INT, "1048588", true, false},

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dataplane/base/log.h"
+#include "dataplane/kafka/fetch_session.h"
 #include "dataplane/net/dpdk_port.h"
 
 #define MIB                 (1024ull * 1024)
@@ -306,7 +307,8 @@ per_shard_bytes(const struct mr_plan *plan)
 {
     return (uint64_t)plan->receive_buffers * plan->receive_buffer_size +
            (uint64_t)plan->server.requests_max * 16384 + plan->server.frame_heap_bytes_max +
-           plan->server.connections_max * 1024ull;
+           plan->server.connections_max * 1024ull +
+           mr_fetch_sessions_bytes(plan->server.fetch_sessions_max);
 }
 
 static void
@@ -412,6 +414,15 @@ cleaner_rate(const struct mr_config *config)
     return rate > 0 && rate < 1e15 ? (uint64_t)rate + 1 : 0;
 }
 
+/* The share of one shard, rounded up. */
+static uint32_t
+fetch_sessions(const struct mr_config *config, unsigned shard_count)
+{
+    int64_t slots = mr_config_long(config, "max.incremental.fetch.session.cache.slots");
+
+    return slots > 0 ? (uint32_t)((slots + shard_count - 1) / shard_count) : 0;
+}
+
 static void
 plan_limits(const struct mr_config *config, struct mr_plan *plan)
 {
@@ -431,6 +442,7 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
         server->fetch_bytes_max = (uint32_t)mr_config_long(config, "fetch.max.bytes");
     }
     server->fetches_parked_max = server->connections_max;
+    server->fetch_sessions_max = fetch_sessions(config, plan->shard_count);
     server->idle_ns = (uint64_t)mr_config_long(config, "connections.max.idle.ms") * MR_NS_PER_MS;
     server->retention_check_ns =
         (uint64_t)mr_config_long(config, "log.retention.check.interval.ms") * MR_NS_PER_MS;

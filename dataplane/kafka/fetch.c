@@ -1,4 +1,4 @@
-/* kafka/fetch.c: Fetch (key 1), without sessions (KIP-227 allows a broker to answer session id 0).
+/* kafka/fetch.c: Fetch (key 1); its sessions are fetch_session.c's.
  *
  *            credits                all parts replied, enough bytes or a reason to answer
  *   START ----------> READING ----------------------------------------------------> ANSWERING
@@ -17,19 +17,18 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
+#include "dataplane/kafka/fetch_session.h"
 #include "dataplane/kafka/part.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "dataplane/shard/timer.h"
 #include "storage/log.h"
 
-#define VERSION_TOPIC_ID   13
-#define READ_COMMITTED     1
-#define SESSION_EPOCH_FULL 0
-#define SESSION_EPOCH_NONE (-1)
-#define STARVED_RETRY_NS   MR_NS_PER_MS
+#define VERSION_TOPIC_ID 13
+#define READ_COMMITTED   1
+#define STARVED_RETRY_NS MR_NS_PER_MS
 
-#define FETCH_CREDITS      ((1u << MR_MESH_REQUEST) | (1u << MR_MESH_RELEASE))
+#define FETCH_CREDITS    ((1u << MR_MESH_REQUEST) | (1u << MR_MESH_RELEASE))
 
 enum fetch_state {
     FETCH_START,
@@ -60,6 +59,8 @@ struct fetch_item {
 
 struct fetch {
     struct mr_request *request;
+    const struct mr_fetch_request *body; /* what is fetched: a session's, or the request's own */
+    struct mr_fetch_use session;
     enum fetch_state state;
     struct mr_fetch_response response;
     struct fetch_item *items;
@@ -332,11 +333,12 @@ fill_partition(const struct mr_request *request, struct fetch_item *item, bool w
 {
     const struct mr_fetch_request *body = request->body;
     struct mr_fetch_response_partition *out = item->response;
+    bool failed = item->error != MR_KAFKA_NONE; /* Kafka tells no offsets then */
 
     out->error_code = (int16_t)item->error;
-    out->high_watermark = item->read.offsets.high_watermark;
-    out->last_stable_offset = item->read.offsets.high_watermark; /* no transactions yet */
-    out->log_start_offset = item->read.offsets.start;
+    out->high_watermark = failed ? -1 : item->read.offsets.high_watermark;
+    out->last_stable_offset = out->high_watermark; /* no transactions yet */
+    out->log_start_offset = failed ? -1 : item->read.offsets.start;
     out->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
     if (item->diverged && item->error == MR_KAFKA_NONE) {
         out->diverging_epoch.epoch = item->diverging_epoch;
@@ -423,6 +425,10 @@ answer(struct fetch *fetch)
             left -= item->read.size < left ? item->read.size : left;
             count_item(request->server, item);
         }
+    }
+    if (!fetch->response.error_code) {
+        mr_fetch_session_end(request->server->fetch_sessions, &fetch->session, request, fetch->body,
+                             &fetch->response);
     }
     mr_request_answer(request, &fetch->response);
 }
@@ -660,7 +666,7 @@ count_partitions(const struct mr_fetch_request *body)
 static int
 prepare(struct mr_request *request, struct fetch *fetch, uint16_t **shard_of, void ***items)
 {
-    const struct mr_fetch_request *body = request->body;
+    const struct mr_fetch_request *body = fetch->body;
     unsigned count = count_partitions(body);
     unsigned at = 0;
 
@@ -701,20 +707,6 @@ prepare(struct mr_request *request, struct fetch *fetch, uint16_t **shard_of, vo
     return 0;
 }
 
-/* Sessions are not kept: a full fetch is answered with session id 0, anything else by an error
- * that makes the client begin again. */
-static enum mr_kafka_err
-session_error(const struct mr_fetch_request *body)
-{
-    if (body->session_id != 0) {
-        return MR_KAFKA_FETCH_SESSION_ID_NOT_FOUND;
-    }
-    if (body->session_epoch != SESSION_EPOCH_FULL && body->session_epoch != SESSION_EPOCH_NONE) {
-        return MR_KAFKA_INVALID_FETCH_SESSION_EPOCH;
-    }
-    return MR_KAFKA_NONE;
-}
-
 static void
 set_limits(struct fetch *fetch, const struct mr_fetch_request *body)
 {
@@ -743,7 +735,8 @@ begin(struct mr_request *request)
     fetch->request = request;
     mr_timer_init(&fetch->timer, on_timer);
     set_limits(fetch, request->body);
-    fetch->response.error_code = (int16_t)session_error(request->body);
+    fetch->response.error_code = (int16_t)mr_fetch_session_begin(
+        request->server->fetch_sessions, request, &fetch->body, &fetch->session);
     if (fetch->response.error_code) {
         return fetch; /* no partition is answered */
     }

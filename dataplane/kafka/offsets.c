@@ -93,6 +93,21 @@ answer_epoch(const struct mr_log *log, struct offsets_item *item,
     }
 }
 
+/* The epoch of the first batch there is; of the leader now where there is none. */
+static int32_t
+first_epoch(const struct mr_log *log, int32_t epoch_current)
+{
+    int32_t first = epoch_current;
+    int32_t epoch = epoch_current;
+    int64_t end;
+
+    while (log && epoch >= 0 && mr_log_epoch_end(log, epoch, &epoch, &end) == 0) {
+        first = epoch;
+        epoch--;
+    }
+    return first;
+}
+
 /* -EAGAIN: no read buffer is free. */
 static int
 answer_time(struct mr_log *log, struct offsets_item *item, const struct mr_log_offsets *offsets)
@@ -107,6 +122,7 @@ answer_time(struct mr_log *log, struct offsets_item *item, const struct mr_log_o
     case TIMESTAMP_EARLIEST:
     case TIMESTAMP_EARLIEST_LOCAL:
         item->offset_out = offsets->start;
+        item->epoch_out = first_epoch(log, item->epoch_current);
         return 0;
     case TIMESTAMP_LATEST_TIERED:
     case TIMESTAMP_PENDING_UPLOAD:

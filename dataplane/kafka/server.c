@@ -9,6 +9,7 @@
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
 #include "dataplane/kafka/ctl_log.h"
+#include "dataplane/kafka/fetch_session.h"
 #include "dataplane/kafka/metrics.h"
 #include "dataplane/kafka/part.h"
 #include "dataplane/kafka/retention.h"
@@ -23,6 +24,7 @@ mr_server_budget(const struct mr_server_config *config,
     line(context, "request contexts", (size_t)config->requests_max * MR_REQUEST_SIZE);
     line(context, "frames over 4 MiB, and stalled ones", config->frame_heap_bytes_max);
     line(context, "counters of topics", mr_topic_stats_bytes());
+    line(context, "fetch sessions", mr_fetch_sessions_bytes(config->fetch_sessions_max));
     line(context, "connections", config->connections_max * sizeof(struct mr_conn));
 }
 
@@ -294,8 +296,11 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     server->scratch = mr_batch_scratch_create();
     server->topic_stats = mr_topic_stats_create();
     server->retention = mr_retention_create(server);
-    if (!server->topic_stats || !server->retention || !server->stores || !server->conns ||
-        !server->requests || !server->scratch) {
+    server->fetch_sessions = mr_fetch_sessions_create(
+        config->fetch_sessions_max, (uint32_t)(mr_clock_wall_ms(shard->clock) / 1000), shard->index,
+        shard->shard_count);
+    if (!server->fetch_sessions || !server->topic_stats || !server->retention || !server->stores ||
+        !server->conns || !server->requests || !server->scratch) {
         mr_server_destroy(server);
         return -ENOMEM;
     }
@@ -356,6 +361,7 @@ mr_server_destroy(struct mr_server *server)
         return;
     }
     mr_retention_destroy(server->retention);
+    mr_fetch_sessions_destroy(server->fetch_sessions);
     mr_batch_scratch_destroy(server->scratch);
     mr_topic_stats_destroy(server->topic_stats);
     free(server->requests);

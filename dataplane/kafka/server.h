@@ -46,6 +46,7 @@ struct mr_server_config {
     size_t response_heap_bytes_max; /* for what one response needs beyond its context */
     uint32_t fetch_bytes_max;       /* records in one Fetch answer */
     uint32_t fetches_parked_max;
+    uint32_t fetch_sessions_max;  /* this shard's of max.incremental.fetch.session.cache.slots */
     uint64_t idle_ns;             /* connections.max.idle.ms */
     uint64_t retention_check_ns;  /* log.retention.check.interval.ms */
     uint64_t cleaner_backoff_ns;  /* log.cleaner.backoff.ms; 0: no compaction */
@@ -70,6 +71,7 @@ struct mr_server_stats {
 };
 
 struct mr_conn;
+struct mr_fetch_sessions;
 struct mr_request;
 struct mr_retention;
 struct mr_topic_stats;
@@ -83,6 +85,7 @@ struct mr_server {
     unsigned store_count;
     struct mr_batch_scratch *scratch;
     struct mr_retention *retention;
+    struct mr_fetch_sessions *fetch_sessions;
 
     struct mr_conn *conns;
     struct mr_list conns_free;

@@ -163,6 +163,7 @@ create_server(struct sim_server *sim, const struct sim_server_config *config)
         .response_heap_bytes_max = 8u * 1024 * 1024,
         .fetch_bytes_max = 1024 * 1024,
         .fetches_parked_max = 16,
+        .fetch_sessions_max = 8,
         .idle_ns = 600 * MR_NS_PER_S,
     };
     struct mr_net_sim_config net = {

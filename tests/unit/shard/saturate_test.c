@@ -169,6 +169,7 @@ build(struct test_shard *shard)
                                       .response_heap_bytes_max = 8u * 1024 * 1024,
                                       .fetch_bytes_max = 1024 * 1024,
                                       .fetches_parked_max = 64,
+                                      .fetch_sessions_max = 8,
                                       .idle_ns = 600 * MR_NS_PER_S};
     struct mr_server_store store = {.index = (uint16_t)shard->index};
     struct mr_net_uring_config net = {.uring = &shard->shard.uring,
