@@ -8,11 +8,11 @@ function(mr_nested name label timeout cmake_arguments targets)
 endfunction()
 
 # Unit tests, seeds of the crash simulator, and the real broker under power cuts and hostile clients.
-mr_nested(asan_ubsan unit 600 "-DMR_SANITIZE=address,undefined" ""
+mr_nested(asan_ubsan unit 1500 "-DMR_SANITIZE=address,undefined" ""
   -R "_test$|^group_sim$|^store_sim_[0-9]|^power_cut_1_shard$|^compat_hostile" -E "^saturate_test$")
-mr_nested(tsan unit 600 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
+mr_nested(tsan unit 900 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
   -R "^mesh_test$|^saturate_test$")
-mr_nested(fuzz fuzz 600
+mr_nested(fuzz fuzz 900
   "-DMR_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo"
   "fuzzers" -L "^fuzz$")
 mr_nested(fuzz_long long 1800
