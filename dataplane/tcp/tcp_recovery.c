@@ -328,14 +328,14 @@ mark_after_timeout(struct mr_tcp_conn *conn, bool all, uint64_t now_ns)
 static void
 suspect_path_mtu(struct mr_tcp_conn *conn, const struct tcp_seg *head)
 {
-    uint32_t floor = TCP_MSS_DEFAULT;
+    uint32_t floor = TCP_MSS_DEFAULT - (conn->flags & TCP_TS_ON ? TCP_TS_SIZE : 0);
 
     if (conn->retries < BLACK_HOLE_RTO || head->size <= floor || conn->mss <= floor ||
         conn->peer_window == 0) {
         return;
     }
     conn->tcp->stats.black_holes++;
-    conn->mss_path = tcp_max(conn->mss_path / 2, floor);
+    conn->mss_path = tcp_max(conn->mss_path / 2, TCP_MSS_DEFAULT);
     tcp_mss_update(conn);
 }
 
