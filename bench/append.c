@@ -59,12 +59,17 @@ on_appended(struct mr_append *append)
     bench.pending--;
 }
 
+/* As a shard that has nothing to do sleeps until its ring has something. */
 static void
 turn(void)
 {
-    mr_store_tick(bench.store);
+    bool worked = mr_store_tick(bench.store);
+
     mr_uring_submit(&bench.uring);
-    mr_uring_reap(&bench.uring, REAP_MAX);
+    worked |= mr_uring_reap(&bench.uring, REAP_MAX) > 0;
+    if (!worked) {
+        mr_uring_wait(&bench.uring, MR_NS_PER_MS);
+    }
 }
 
 static void

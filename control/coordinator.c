@@ -57,6 +57,9 @@ append(struct mr_coordinator *coordinator, struct mr_group_write *write)
     struct mr_statelog_record *records = few;
     enum mr_kafka_err error;
 
+    if (coordinator->control->stopping) {
+        return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
+    }
     if (write->record_count > RECORDS_AT_ONCE) {
         records = calloc(write->record_count, sizeof(*records));
     }
@@ -254,6 +257,7 @@ mr_coordinator_turn(struct mr_coordinator *coordinator, bool current)
     struct mr_group_time now = mr_coordinator_now(coordinator);
 
     if (control->stopping) {
+        drain_writes(coordinator); /* they fail: their requests hold up the shards' end */
         return; /* what shards are told to stop for is not followed by more work */
     }
     if (current) {

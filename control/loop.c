@@ -344,19 +344,24 @@ grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned fro
 
 /* ---- starting and stopping ------------------------------------------------------------------- */
 
+/* Coordinators' appends may have every credit of a shard: it is told in a later turn, when one has
+ * come back. */
+static void
+tell_shards(struct mr_control *control)
+{
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        if (!control->shards[i].told && mr_mesh_take(control->port, i, MR_MESH_REQUEST)) {
+            control->shards[i].told = true;
+            mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_STOP});
+        }
+    }
+}
+
 static void
 stop_shards(struct mr_control *control)
 {
-    if (control->stopping) {
-        return;
-    }
     control->stopping = true;
-    for (unsigned i = 0; i < control->config.shard_count; i++) {
-        bool taken = mr_mesh_take(control->port, i, MR_MESH_REQUEST);
-
-        MR_ASSERT(taken); /* the control thread has few requests under way */
-        mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_STOP});
-    }
+    tell_shards(control);
 }
 
 static void
@@ -554,6 +559,9 @@ on_prepare(uv_prepare_t *prepare)
 {
     struct mr_control *control = prepare->data;
 
+    if (control->stopping) {
+        tell_shards(control);
+    }
     if (control->serving) {
         mr_publish(control);
         if (!control->stopping) {

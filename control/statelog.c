@@ -234,6 +234,10 @@ static void
 load_more(struct mr_statelog *log)
 {
     for (unsigned i = 0; i < MR_STATELOG_LOADS_MAX; i++) {
+        if (log->loaders[i] && !log->loaders[i]->under_way &&
+            log->loaders[i]->instance != log->instance) {
+            loader_free(log->loaders[i]); /* the topic went between two of its reads */
+        }
         if (!log->loaders[i] && log->load_next < log->partition_count) {
             log->loaders[i] = loader_begin(log, log->load_next);
             log->load_next += log->loaders[i] != NULL;

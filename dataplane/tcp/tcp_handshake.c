@@ -158,7 +158,10 @@ tcp_listen_input(struct mr_tcp *tcp, const struct tcp_segment *segment, uint64_t
     }
     if (segment->flags & TCP_ACK) {
         if (segment->flags & TCP_SYN) {
-            tcp_output_reset(tcp, segment);
+            /* A RST would end a connection that so far only its cookie knows. */
+            if (!tcp->cookies_recent) {
+                tcp_output_reset(tcp, segment);
+            }
         } else {
             cookie_input(tcp, segment, now_ns);
         }

@@ -15,7 +15,9 @@ tcp_mark_lost(struct mr_tcp_conn *conn, struct tcp_seg *seg)
     seg->flags = (uint8_t)((seg->flags & ~TCP_SEG_RETRAN) | TCP_SEG_LOST);
     conn->lost += seg->end_seq - seg->seq;
     mr_list_remove(&seg->time_node);
-    if (!conn->retx_hint || tcp_seq_lt(seg->seq, conn->retx_hint->seq)) {
+    /* Without a hint other lost ones may lie anywhere: then the search begins at the front. */
+    if (conn->lost == seg->end_seq - seg->seq ||
+        (conn->retx_hint && tcp_seq_lt(seg->seq, conn->retx_hint->seq))) {
         conn->retx_hint = seg;
     }
 }
@@ -237,7 +239,7 @@ prr(struct mr_tcp_conn *conn, const struct tcp_acked *acked, uint32_t lost_befor
 void
 tcp_recovery_ecn(struct mr_tcp_conn *conn)
 {
-    if (conn->phase != TCP_OPEN || tcp_seq_lt(conn->una, conn->ecn_point)) {
+    if (conn->phase != TCP_OPEN || tcp_seq_le(conn->una, conn->ecn_point)) {
         return;
     }
     conn->tcp->stats.ecn_reductions++;

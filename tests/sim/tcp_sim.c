@@ -72,7 +72,7 @@ draw_link(struct app *app, struct world_link *link)
     if (below(app, 3) == 0) {
         link->ns_per_kib = 8000 + below(app, 400000);
         link->queue_ns = 2 * link->delay_ns + 30000 * 1000;
-        link->ce = below(app, 2) == 0;
+        link->ce = true;
     }
 }
 
@@ -98,7 +98,7 @@ draw_config(struct app *app, struct mr_tcp_config *config)
     config->window_scale = below(app, 4) != 0;
     config->rack = below(app, 3) != 0;
     config->hystart = below(app, 3) != 0;
-    config->ecn = below(app, 2) == 0;
+    config->ecn = below(app, 4) != 0;
     config->time_wait_ns = 60 * MR_NS_PER_S;
     config->retries_max = 40;
     config->synack_retries_max = 20;
