@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 
+import schema
 from ask import (create_topics, delete_topics, describe_cluster, describe_configs,
                  describe_topic_partitions, epoch_end, fetch, fetch_answer, fetch_body,
                  find_coordinator, init_producer_id, list_offsets, metadata, produce,
@@ -804,6 +805,64 @@ def check_find_coordinator_of_groups_and_transactions():
                 expected = ADDRESS if found[0] == NONE else (found[2], -1)
                 same("version %d, type %d" % (version, kind), expected, found[2:])
                 assert found[0] in (NONE, NO_COORDINATOR, refusal), found
+
+
+def check_a_missing_topic_named_twice_is_created_once():
+    with connect() as connection:
+        found = metadata(connection, ["twice-named", "twice-named"], create=True)
+        same("both", [NONE, NONE], [topic["error"] for topic in found["topics"]])
+
+
+def check_refused_topics_have_no_id():
+    with connect() as connection:
+        topic, _ = new_topic(connection)
+        for found in create_topics(connection, [{"name": topic}, {"name": "no good"}]):
+            same("id", bytes(16), found["id"])
+
+
+def check_internal_topics_take_records_of_the_admin_client_only():
+    with connect() as connection:
+        until("there is a coordinator", lambda: find_coordinator(
+            connection, "dialogue", 0, 3)[0] == NONE)
+        topic = "__consumer_offsets"
+        found = produce(connection, topic, batch([b"v"], key=b"k"), partition=1)
+        same("as anybody", INVALID_TOPIC, found["error"])
+
+
+def check_changed_limits_act_at_once():
+    """The next Produce and Fetch see what has been changed, through any connection."""
+    def alter(connection, kind, name, key, op, value=None):
+        found = schema.ask(connection, "IncrementalAlterConfigs", 1, resources=[
+            {"resource_type": kind, "resource_name": name,
+             "configs": [{"name": key, "config_operation": op, "value": value}]}])
+        same("altering", NONE, found["responses"][0]["error_code"])
+
+    with connect() as connection, connect() as other:
+        topic, _ = new_topic(connection)
+        node = str(metadata(connection, [])["brokers"][0]["id"])
+        large = batch([b"x" * 2000])
+        same("before", NONE, produce(other, topic, large)["error"])
+        alter(connection, 2, topic, "max.message.bytes", 0, "1000")
+        same("topic", TOO_LARGE, produce(other, topic, large)["error"])
+        alter(connection, 2, topic, "max.message.bytes", 1)
+        same("topic's default", NONE, produce(other, topic, large)["error"])
+        alter(connection, 4, node, "message.max.bytes", 0, "1000")
+        same("broker", TOO_LARGE, produce(other, topic, large)["error"])
+        alter(connection, 4, node, "message.max.bytes", 1)
+        same("broker's default", NONE, produce(other, topic, large)["error"])
+        alter(connection, 2, topic, "message.timestamp.type", 0, "LogAppendTime")
+        assert produce(other, topic, large)["time"] > 0, "LogAppendTime"
+
+
+def check_new_partitions_can_be_used_at_once():
+    with connect() as connection, connect() as other:
+        topic, _ = new_topic(connection)
+        found = schema.ask(connection, "CreatePartitions", 3, timeout_ms=10000, topics=[
+            {"name": topic, "count": 9, "assignments": None}])
+        same("error", NONE, found["results"][0]["error_code"])
+        for partition in range(9):
+            same("partition %d" % partition, NONE,
+                 produce(other, topic, batch([b"v"]), partition=partition)["error"])
 
 
 # ---- running ------------------------------------------------------------------------------------

@@ -70,9 +70,19 @@ commit_some(struct engine *engine)
 static void
 commit_of_another_broker(struct engine *engine)
 {
-    uint8_t command[16];
-    size_t size = mr_metadata_encode_producer_ids(command, sizeof(command), 50);
+    uint8_t command[128];
+    size_t size;
 
+    if (mr_rng_below(&engine->rng, 2)) {
+        size = mr_metadata_encode_producer_ids(command, sizeof(command), 50);
+    } else { /* changes every topic */
+        struct mr_metadata_change change = {.op = (enum mr_config_op)mr_rng_below(&engine->rng, 2),
+                                            .name = "log.retention.ms",
+                                            .value = "12345"};
+
+        size = mr_metadata_encode_settings(command, sizeof(command), MR_METADATA_BROKER, "", false,
+                                           &change, 1);
+    }
     commit(engine, command, size, 0);
 }
 
