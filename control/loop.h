@@ -36,7 +36,7 @@ struct mr_proposal {
 struct mr_control_shard {
     bool ready;
     bool quiet; /* stops, and has no request under way */
-    bool told;    /* has been sent MR_MSG_STOP */
+    bool told;  /* has been sent MR_MSG_STOP */
     bool stopped;
     const struct mr_snapshot *used; /* acknowledged; a reference is held */
     const struct mr_snapshot *sent; /* not acknowledged yet; NULL: none under way */
