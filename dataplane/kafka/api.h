@@ -45,6 +45,6 @@ void mr_group_abort(struct mr_request *request);
 
 /* Messages of the control thread about a request. */
 void mr_control_replied(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from);
-void mr_control_cancelled(struct mr_ctl_request *ctl);
+void mr_control_cancelled(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from);
 
 #endif

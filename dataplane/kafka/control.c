@@ -86,13 +86,18 @@ mr_request_ask_control(struct mr_request *request, int16_t api_key, int16_t api_
     return ask(request, api_key, api_version, body, response, on_control, MR_MESH_REQUEST);
 }
 
-/* The last message of a cancelled request frees its context. */
+/* The last message returns the credit, which has ring slots for a cancel as well, and frees the
+ * context of a cancelled request. */
 static void
-message_came(struct mr_ctl_request *ctl)
+message_came(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from)
 {
     struct mr_request *request = MR_CONTAINER_OF(ctl, struct mr_request, ctl);
 
     ctl->awaited--;
+    if (ctl->awaited == 0) {
+        mr_mesh_give(server->shard->port, from, ctl->ring_class);
+        server->retry_conns = true;
+    }
     if (ctl->awaited == 0 && ctl->cancelled) {
         mr_request_fail(request);
     } else if (ctl->awaited == 0) {
@@ -103,15 +108,13 @@ message_came(struct mr_ctl_request *ctl)
 void
 mr_control_replied(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from)
 {
-    mr_mesh_give(server->shard->port, from, ctl->ring_class);
-    server->retry_conns = true;
-    message_came(ctl);
+    message_came(server, ctl, from);
 }
 
 void
-mr_control_cancelled(struct mr_ctl_request *ctl)
+mr_control_cancelled(struct mr_server *server, struct mr_ctl_request *ctl, unsigned from)
 {
-    message_came(ctl);
+    message_came(server, ctl, from);
 }
 
 static void

@@ -112,7 +112,7 @@ on_message(void *context, const struct mr_msg *message)
         mr_control_replied(server, message->context, message->from);
         break;
     case MR_MSG_CTL_CANCELLED:
-        mr_control_cancelled(message->context);
+        mr_control_cancelled(server, message->context, message->from);
         break;
     case MR_MSG_SNAPSHOT:
         take_snapshot(server, message);
