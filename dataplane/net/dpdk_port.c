@@ -98,6 +98,9 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
         memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
         rte_eth_promiscuous_disable(port->id); /* not every device can be told */
         error = rte_eth_dev_get_mtu(port->id, &port->mtu);
+        if (port->mtu > MR_DPDK_DATA_ROOM - 64) {
+            port->mtu = MR_DPDK_DATA_ROOM - 64; /* a segment fits one packet */
+        }
     }
     return error;
 }

@@ -39,7 +39,7 @@ checksum(const uint8_t *bytes, size_t size)
 static unsigned
 slot_of(uint32_t address)
 {
-    return (address * 2654435761u) % MR_ETHER_NEIGHBOURS;
+    return (address * 2654435761u) >> 22; /* the high bits: 1,024 slots */
 }
 
 static void

@@ -16,7 +16,7 @@
 
 #define MR_ETHER_HEADER_SIZE 14u
 #define MR_ETHER_ARP_SIZE    42u
-#define MR_ETHER_NEIGHBOURS  1024u /* a power of two; the table overwrites */
+#define MR_ETHER_NEIGHBOURS  1024u /* slots; the table overwrites */
 
 struct mr_ether_neighbour {
     uint32_t address; /* 0: empty */
