@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "control/statelog.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/rng.h"
 
 #define RECORDS_AT_ONCE 64u
 
@@ -280,10 +280,8 @@ mr_coordinator_turn(struct mr_coordinator *coordinator, bool current)
 static void
 random_bytes(void *context, void *out, size_t size)
 {
-    ssize_t got = getrandom(out, size, 0);
-
     (void)context;
-    MR_ASSERT(got == (ssize_t)size); /* up to 256 bytes come whole */
+    mr_random_bytes(out, size);
 }
 
 static void

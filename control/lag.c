@@ -10,28 +10,11 @@ struct collect {
     struct mr_control *control;
     const struct mr_snapshot *snapshot;
     struct mr_lag *lag;
-    uint32_t capacity;
-    uint32_t group_capacity;
+    uint32_t capacity;       /* of entries */
+    uint32_t group_capacity; /* of groups: as many as there are */
 };
 
 /* ---- collecting ------------------------------------------------------------------------------ */
-
-static bool
-grow(void **array, uint32_t *capacity, uint32_t count, size_t size)
-{
-    uint32_t wanted = *capacity ? 2 * *capacity : 64;
-    void *grown;
-
-    if (count < *capacity) {
-        return true;
-    }
-    grown = realloc(*array, wanted * size);
-    if (grown) {
-        *array = grown;
-        *capacity = wanted;
-    }
-    return grown != NULL;
-}
 
 static void
 take_offset(void *context, const struct mr_group_offset *offset)
@@ -44,8 +27,7 @@ take_offset(void *context, const struct mr_group_offset *offset)
     if (!topic || offset->partition >= topic->partition_count) {
         return;
     }
-    if (lag->count == MR_LAG_ENTRIES_MAX ||
-        !grow((void **)&lag->entries, &collect->capacity, lag->count, sizeof(*lag->entries))) {
+    if (lag->count == collect->capacity) {
         lag->truncated = true;
         return;
     }
@@ -64,14 +46,10 @@ take_group(void *context, const struct mr_group_listing *listing)
 {
     struct collect *collect = context;
     struct mr_lag *lag = collect->lag;
-    char *name;
+    char *name = lag->group_count < collect->group_capacity && !lag->truncated
+                     ? strndup(listing->group_id.data, (size_t)listing->group_id.size)
+                     : NULL;
 
-    if (lag->truncated ||
-        !grow((void **)&lag->groups, &collect->group_capacity, lag->group_count, sizeof(char *))) {
-        lag->truncated = true;
-        return;
-    }
-    name = strndup(listing->group_id.data, (size_t)listing->group_id.size);
     if (!name) {
         lag->truncated = true;
         return;
@@ -105,6 +83,24 @@ share_out(const struct mr_control *control, struct mr_lag *lag,
     }
 }
 
+/* Room for what the coordinator says it holds, within the limit. */
+static void
+reserve(struct collect *collect)
+{
+    struct mr_groups_stats stats;
+
+    mr_groups_stats(mr_coordinator_groups(collect->control->coordinator), &stats);
+    for (unsigned i = 0; i < MR_GROUP_STATES; i++) {
+        collect->group_capacity += stats.groups[i];
+    }
+    collect->capacity = stats.offsets < MR_LAG_ENTRIES_MAX ? stats.offsets : MR_LAG_ENTRIES_MAX;
+    collect->lag->entries = calloc(collect->capacity + 1, sizeof(*collect->lag->entries));
+    collect->lag->groups = calloc(collect->group_capacity + 1, sizeof(char *));
+    if (!collect->lag->entries || !collect->lag->groups) {
+        collect->lag->truncated = true;
+    }
+}
+
 void
 mr_lag_collect(struct mr_control *control, struct mr_lag *lag, struct mr_ctl_metrics *const *shards)
 {
@@ -112,9 +108,12 @@ mr_lag_collect(struct mr_control *control, struct mr_lag *lag, struct mr_ctl_met
     struct collect collect = {.control = control, .snapshot = snapshot, .lag = lag};
 
     memset(lag, 0, sizeof(*lag));
-    if (snapshot) {
+    reserve(&collect);
+    if (snapshot && !lag->truncated) {
         mr_groups_list(mr_coordinator_groups(control->coordinator), NULL, 0, NULL, 0, take_group,
                        &collect);
+    }
+    if (snapshot) {
         mr_metadata_snapshot_release(snapshot);
     }
     share_out(control, lag, shards);

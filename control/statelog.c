@@ -14,8 +14,14 @@
 #define CRC_AT          17u
 #define VARINT_MAX      10u
 
+enum partition_state {
+    LOADING,
+    LOADED,
+    FAILED,
+};
+
 struct partition {
-    enum mr_statelog_state state;
+    enum partition_state state;
     uint16_t store;
 };
 
@@ -138,7 +144,7 @@ topic_came(struct mr_statelog *log, const struct mr_snapshot_topic *topic)
     log->partition_count = topic->partition_count;
     log->load_next = 0;
     for (int32_t i = 0; i < topic->partition_count; i++) {
-        partitions[i].state = MR_STATELOG_LOADING;
+        partitions[i].state = LOADING;
         partitions[i].store = topic->partitions[i].store;
     }
     log->events.partitions(log->events.context, topic->partition_count);
@@ -183,7 +189,7 @@ load_end(struct loader *loader, enum mr_kafka_err error)
     int32_t partition = loader->partition;
 
     loader_free(loader);
-    log->partitions[partition].state = error ? MR_STATELOG_FAILED : MR_STATELOG_LOADED;
+    log->partitions[partition].state = error ? FAILED : LOADED;
     if (error) {
         MR_LOG_ERROR("control", "%s-%d cannot be read: %s", log->topic, partition,
                      mr_kafka_err_text(error));
@@ -447,8 +453,7 @@ mr_statelog_append(struct mr_statelog *log, int32_t partition,
     size_t size = batch_size(records, count);
     struct append *append;
 
-    if (partition >= log->partition_count ||
-        log->partitions[partition].state != MR_STATELOG_LOADED) {
+    if (partition >= log->partition_count || log->partitions[partition].state != LOADED) {
         return MR_KAFKA_NOT_COORDINATOR;
     }
     if (size > MR_BATCH_SIZE_MAX) {

@@ -5,9 +5,9 @@
  * to. Both travel as messages to the shard that owns the log (ctl_msg.h), under the credits of the
  * mesh; nothing here waits.
  *
- *   ABSENT -> LOADING -> LOADED      the topic goes: ABSENT again
- *                 |
- *                 +-> FAILED         until the broker is started again
+ *   LOADING -> LOADED       each partition, from when the topic is there until it goes
+ *      |
+ *      +----> FAILED        until the broker is started again
  *
  * Thread: control. Limits: MR_STATELOG_LOADS_MAX partitions are read at once; appends are bounded
  * by their callers' requests. */
@@ -18,13 +18,6 @@
 #include "storage/batch.h"
 
 #define MR_STATELOG_LOADS_MAX 8u
-
-enum mr_statelog_state {
-    MR_STATELOG_ABSENT,
-    MR_STATELOG_LOADING,
-    MR_STATELOG_LOADED,
-    MR_STATELOG_FAILED,
-};
 
 struct mr_statelog_record {
     const uint8_t *key;

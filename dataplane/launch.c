@@ -230,7 +230,12 @@ on_transmit(void *context)
 {
     struct running *running = context;
 
-    return running->server_steps.transmit(running->server_steps.context);
+    bool worked = running->server_steps.transmit(running->server_steps.context);
+
+    if (running->plan->dpdk_port) {
+        worked |= mr_net_dpdk_flush(running->net, running->shard.now_ns);
+    }
+    return worked;
 }
 
 static void
@@ -382,6 +387,7 @@ drain(struct running *running)
         mr_uring_reap(&running->shard.uring, UINT32_MAX);
         if (running->plan->dpdk_port) {
             mr_net_dpdk_poll(running->net, mr_clock_now_ns(running->plan->clock));
+            mr_net_dpdk_flush(running->net, mr_clock_now_ns(running->plan->clock));
         }
     }
 }

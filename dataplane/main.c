@@ -418,10 +418,10 @@ start_eal(const struct mr_plan *plan, const char *device, char *error, size_t er
         arguments[count++] = device;
     } else {
         arguments[count++] = "--no-pci";
-    }
-    if (plan->dpdk && strncmp(device, "net_", 4) == 0) {
-        arguments[count++] = "--vdev";
-        arguments[count++] = device;
+        if (plan->dpdk) {
+            arguments[count++] = "--vdev";
+            arguments[count++] = device;
+        }
     }
     arguments[count++] = "--no-telemetry";
     arguments[count++] = "--log-level";

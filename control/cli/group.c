@@ -391,78 +391,60 @@ new_offsets(struct mr_client *client, const struct cli_args *args, const struct 
     return status;
 }
 
-/* One topic's partition at a time: a group's offsets are few. */
-static int
-commit_one(struct mr_client *client, const char *group, const struct cli_group_row *row,
-           const struct mr_uuid *id, int64_t offset)
+static bool
+all_committed(const struct mr_offset_commit_response *response, const char *group)
 {
-    struct mr_offset_commit_request_partition partition = {
-        .partition_index = row->partition,
-        .committed_offset = offset,
-        .committed_leader_epoch = -1,
-        .committed_metadata = mr_str_from_c(""),
-    };
-    struct mr_offset_commit_request_topic topic = {
-        .name = mr_str_from_c(row->topic),
-        .topic_id = *id,
-        .partitions = &partition,
-        .partitions_count = 1,
-    };
-    struct mr_offset_commit_request request;
-    const struct mr_offset_commit_response *response;
-    const void *answer;
-
-    mr_wire_init(&mr_offset_commit_request_message, &request);
-    request.group_id = mr_str_from_c(group);
-    request.generation_id_or_member_epoch = -1;
-    request.member_id = mr_str_from_c("");
-    request.topics = &topic;
-    request.topics_count = 1;
-    if (mr_client_call(client, MR_API_OFFSET_COMMIT, &request, &answer) != 0) {
-        return cli_failed("%s", mr_client_error(client));
-    }
-    response = answer;
-    if (response->topics_count == 1 && response->topics[0].partitions_count == 1 &&
-        response->topics[0].partitions[0].error_code) {
-        return cli_refused(group, response->topics[0].partitions[0].error_code, mr_str_null());
-    }
-    return CLI_EXIT_OK;
-}
-
-static int
-topic_id(struct mr_client *client, const char *name, struct mr_uuid *id)
-{
-    struct mr_metadata_request_topic topic = {.name = mr_str_from_c(name)};
-    struct mr_metadata_request request;
-    const struct mr_metadata_response *response;
-    const void *answer;
-
-    mr_wire_init(&mr_metadata_request_message, &request);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.allow_auto_topic_creation = false;
-    if (mr_client_call(client, MR_API_METADATA, &request, &answer) != 0) {
-        return cli_failed("%s", mr_client_error(client));
-    }
-    response = answer;
-    *id = response->topics_count == 1 ? response->topics[0].topic_id : (struct mr_uuid){{0}};
-    return CLI_EXIT_OK;
-}
-
-static int
-commit_rows(struct mr_client *client, const struct cli_args *args, const struct cli_group_row *rows,
-            size_t count, const int64_t *offsets)
-{
-    int status = CLI_EXIT_OK;
-
-    for (size_t i = 0; i < count && status == CLI_EXIT_OK; i++) {
-        struct mr_uuid id;
-
-        status = topic_id(client, rows[i].topic, &id);
-        if (status == CLI_EXIT_OK) {
-            status = commit_one(client, args->operands[0], &rows[i], &id, offsets[i]);
+    for (int32_t t = 0; t < response->topics_count; t++) {
+        for (int32_t p = 0; p < response->topics[t].partitions_count; p++) {
+            if (response->topics[t].partitions[p].error_code) {
+                cli_refused(group, response->topics[t].partitions[p].error_code, mr_str_null());
+                return false;
+            }
         }
     }
+    return true;
+}
+
+/* One request: all or, where the group has members, none. */
+static int
+commit_rows(struct mr_client *client, const struct cli_args *args, struct cli_group_row *rows,
+            size_t count, const int64_t *offsets)
+{
+    struct mr_offset_commit_request_topic *topics = calloc(count, sizeof(*topics));
+    struct mr_offset_commit_request_partition *partitions = calloc(count, sizeof(*partitions));
+    struct mr_offset_commit_request request;
+    const void *answer;
+    int status = cli_group_topic_ids(client, rows, count);
+
+    MR_ASSERT(topics && partitions);
+    for (size_t i = 0; i < count; i++) {
+        partitions[i] = (struct mr_offset_commit_request_partition){
+            .partition_index = rows[i].partition,
+            .committed_offset = offsets[i],
+            .committed_leader_epoch = -1,
+            .committed_metadata = mr_str_from_c(""),
+        };
+        topics[i] = (struct mr_offset_commit_request_topic){
+            .name = mr_str_from_c(rows[i].topic),
+            .topic_id = rows[i].topic_id,
+            .partitions = &partitions[i],
+            .partitions_count = 1,
+        };
+    }
+    mr_wire_init(&mr_offset_commit_request_message, &request);
+    request.group_id = mr_str_from_c(args->operands[0]);
+    request.generation_id_or_member_epoch = -1;
+    request.member_id = mr_str_from_c("");
+    request.topics = topics;
+    request.topics_count = (int32_t)count;
+    if (status == CLI_EXIT_OK &&
+        mr_client_call(client, MR_API_OFFSET_COMMIT, &request, &answer) != 0) {
+        status = cli_failed("%s", mr_client_error(client));
+    } else if (status == CLI_EXIT_OK && !all_committed(answer, args->operands[0])) {
+        status = CLI_EXIT_FAILED;
+    }
+    free(topics);
+    free(partitions);
     return status;
 }
 

@@ -257,6 +257,30 @@ read_offsets(struct mr_client *client, const char *name, const struct names *nam
     return CLI_EXIT_OK;
 }
 
+static void
+names_free(struct names *names)
+{
+    free(names->ids);
+    free(names->names);
+}
+
+int
+cli_group_topic_ids(struct mr_client *client, struct cli_group_row *rows, size_t row_count)
+{
+    struct names names = {0};
+    int status = read_names(client, &names);
+
+    for (size_t i = 0; i < row_count; i++) {
+        for (int32_t n = 0; n < names.count; n++) {
+            if (strcmp(rows[i].topic, names.names[n]) == 0) {
+                rows[i].topic_id = names.ids[n];
+            }
+        }
+    }
+    names_free(&names);
+    return status;
+}
+
 /* ---- positions in the logs ------------------------------------------------------------------- */
 
 static void
@@ -357,7 +381,6 @@ cli_group_read(struct mr_client *client, const char *name, struct cli_group *gro
         qsort(group->rows, group->row_count, sizeof(*group->rows), compare_rows);
         status = read_ends(client, group);
     }
-    free(names.ids);
-    free(names.names);
+    names_free(&names);
     return status;
 }

@@ -4,11 +4,13 @@
 #define MR_CONTROL_CLI_GROUP_ROWS_H
 
 #include "control/cli/cli.h"
+#include "dataplane/base/uuid.h"
 
 #define CLI_GROUP_TEXT_SIZE 256
 
 struct cli_group_row {
     char topic[CLI_GROUP_TEXT_SIZE];
+    struct mr_uuid topic_id; /* zero: there is no such topic any more */
     int32_t partition;
     int64_t committed;                /* -1: nothing */
     int64_t end;                      /* high watermark; -1: not known */
@@ -39,6 +41,9 @@ int cli_group_list_offsets(struct mr_client *client, const struct cli_group_row 
 /* The row of a partition, appended if there is none. */
 struct cli_group_row *cli_group_row(struct cli_group *group, struct mr_str topic,
                                     int32_t partition);
+
+/* Fills the rows' topic ids. CLI_EXIT_OK, or an exit code after the error was printed. */
+int cli_group_topic_ids(struct mr_client *client, struct cli_group_row *rows, size_t row_count);
 
 /* Waits until a coordinator serves the group; CLI_EXIT_OK, or an exit code after the error. */
 int cli_group_find(struct mr_client *client, const char *name, unsigned timeout_ms);

@@ -119,11 +119,7 @@ part_check_done(struct mr_part *part)
     if (part->size == 0) {
         release_items(part); /* nothing is pinned: no release message is needed */
     }
-    if (part->remote) {
-        mr_part_reply(part->owner, part, part->from, MR_MSG_FETCH_REPLY);
-    } else {
-        mr_fetch_replied(part);
-    }
+    mr_part_check_done(part, MR_MSG_FETCH_REPLY, mr_fetch_replied);
 }
 
 static void

@@ -47,14 +47,7 @@ struct logs {
 static void
 part_check_done(struct mr_part *part)
 {
-    if (part->next < part->count || part->pending > 0) {
-        return;
-    }
-    if (part->remote) {
-        mr_part_reply(part->owner, part, part->from, MR_MSG_LOGS_REPLY);
-    } else {
-        mr_logs_replied(part);
-    }
+    mr_part_check_done(part, MR_MSG_LOGS_REPLY, mr_logs_replied);
 }
 
 static void

@@ -53,14 +53,7 @@ struct offsets {
 static void
 part_check_done(struct mr_part *part)
 {
-    if (part->next < part->count || part->pending > 0) {
-        return;
-    }
-    if (part->remote) {
-        mr_part_reply(part->owner, part, part->from, MR_MSG_OFFSETS_REPLY);
-    } else {
-        mr_offsets_replied(part);
-    }
+    mr_part_check_done(part, MR_MSG_OFFSETS_REPLY, mr_offsets_replied);
 }
 
 static void

@@ -125,6 +125,20 @@ mr_reads_run(struct mr_server *owner, struct mr_part *part, unsigned from)
 }
 
 void
+mr_part_check_done(struct mr_part *part, enum mr_msg_type reply,
+                   void (*replied)(struct mr_part *part))
+{
+    if (part->next < part->count || part->pending > 0) {
+        return;
+    }
+    if (part->remote) {
+        mr_part_reply(part->owner, part, part->from, reply);
+    } else {
+        replied(part);
+    }
+}
+
+void
 mr_part_reply(struct mr_server *owner, struct mr_part *part, unsigned to, enum mr_msg_type type)
 {
     mr_mesh_send(owner->shard->port, to, (struct mr_msg){.type = (uint16_t)type, .context = part});

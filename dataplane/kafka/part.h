@@ -62,6 +62,11 @@ void mr_part_wait(struct mr_part *part, struct mr_list *list);
 void mr_part_reply(struct mr_server *owner, struct mr_part *part, unsigned to,
                    enum mr_msg_type type);
 
+/* The owner has finished if every item has: then `reply` goes to a remote part's shard, and a local
+ * one's `replied` runs. */
+void mr_part_check_done(struct mr_part *part, enum mr_msg_type reply,
+                        void (*replied)(struct mr_part *part));
+
 /* Entry points by message, called by server.c on the receiving shard. `from` is the sender. */
 void mr_produce_run(struct mr_server *owner, struct mr_part *part, unsigned from);
 void mr_produce_replied(struct mr_part *part);

@@ -128,14 +128,7 @@ mr_produce_replied(struct mr_part *part)
 static void
 part_check_done(struct mr_part *part)
 {
-    if (part->next < part->count || part->pending > 0) {
-        return;
-    }
-    if (part->remote) {
-        mr_part_reply(part->owner, part, part->from, MR_MSG_PRODUCE_REPLY);
-    } else {
-        mr_produce_replied(part);
-    }
+    mr_part_check_done(part, MR_MSG_PRODUCE_REPLY, mr_produce_replied);
 }
 
 static void

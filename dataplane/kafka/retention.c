@@ -241,9 +241,9 @@ bool
 mr_retention_step(struct mr_retention *retention)
 {
     struct mr_server *server = retention->server;
-    uint64_t now_ns = mr_clock_now_ns(server->shard->clock);
-    int64_t now_ms = mr_clock_wall_ms(server->shard->clock);
+    uint64_t now_ns = server->shard->now_ns;
     const struct mr_snapshot_topic *topic;
+    int64_t now_ms;
 
     if (!server->snapshot || server->stopping) {
         retention->walking = false;
@@ -257,6 +257,7 @@ mr_retention_step(struct mr_retention *retention)
         retention->begun = false;
         retention->trims_due = now_ns >= retention->trims_ns;
     }
+    now_ms = mr_clock_wall_ms(server->shard->clock);
     for (unsigned n = 0; n < PARTITIONS_PER_STEP; n++) {
         if (mr_list_empty(&retention->free)) {
             return false; /* goes on when a trim is durable */

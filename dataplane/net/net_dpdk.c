@@ -5,19 +5,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
 #include "dataplane/base/assert.h"
-#include "dataplane/base/log.h"
+#include "dataplane/base/rng.h"
 #include "dataplane/net/ether.h"
 #include "dataplane/tcp/tcp.h"
 
 #define BURST           64u
 #define CONNS_PER_POLL  256u
 #define SEGMENTS_FACTOR 4u /* segments in flight for each packet buffer */
+#define RESERVE_PART    8u /* of the receive packets, for segments without payload */
+#define TCP_HEADER_SIZE 20u
 #define ARP_GAP_NS      (100 * MR_NS_PER_MS)
 #define HOST_SIZE       INET_ADDRSTRLEN
 
@@ -61,6 +62,7 @@ struct net_dpdk {
     struct mr_list sends_free;
     struct rte_mbuf *out[BURST];
     uint16_t out_count;
+    uint64_t dropped; /* for want of packets */
 };
 
 static struct net_dpdk *
@@ -90,6 +92,7 @@ static uint8_t *
 out_begin(struct net_dpdk *net, uint32_t size)
 {
     struct rte_mbuf *mbuf;
+    uint8_t *frame;
 
     if (net->out_count == BURST) {
         out_flush(net);
@@ -97,8 +100,10 @@ out_begin(struct net_dpdk *net, uint32_t size)
     if (net->out_count == BURST || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
         return NULL;
     }
+    frame = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
+    MR_ASSERT(frame); /* the port's MTU fits a packet */
     net->out[net->out_count++] = mbuf;
-    return (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
+    return frame;
 }
 
 /* The device's copy of a frame that was received and turned into its answer. */
@@ -165,11 +170,26 @@ on_packet_free(void *context, struct mr_tcp_packet *tcp)
     rte_pktmbuf_free(packet->mbuf);
 }
 
+/* Connections that are not read must not hold all packets: the last ones are for segments without
+ * payload, whose acknowledgements let others go on. What is dropped is sent again. */
+static bool
+may_hold(const struct net_dpdk *net, const struct mr_ether_packet *from)
+{
+    bool payload = from->size >= TCP_HEADER_SIZE && from->size > from->segment[12] / 16 * 4u;
+
+    return !payload || net->net.buffers_free > net->net.buffers_max / RESERVE_PART;
+}
+
 static void
 input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_packet *from)
 {
     struct packet *packet = rte_mbuf_to_priv(mbuf);
 
+    if (!may_hold(net, from)) {
+        net->dropped++;
+        rte_pktmbuf_free(mbuf);
+        return;
+    }
     *packet = (struct packet){
         .tcp = {.segment = from->segment,
                 .size = from->size,
@@ -216,17 +236,23 @@ mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
     struct rte_mbuf *burst[BURST];
     uint16_t count =
         rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, (uint16_t)BURST);
-    unsigned served;
 
     net->now_ns = now_ns;
     for (uint16_t i = 0; i < count; i++) {
         input(net, burst[i]);
     }
     mr_tcp_tick(net->tcp, now_ns);
-    served = mr_tcp_dispatch(net->tcp, CONNS_PER_POLL, now_ns);
-    served += mr_tcp_flush(net->tcp, CONNS_PER_POLL, now_ns);
+    return mr_tcp_dispatch(net->tcp, CONNS_PER_POLL, now_ns) > 0 || count > 0;
+}
+
+bool
+mr_net_dpdk_flush(struct mr_net *base, uint64_t now_ns)
+{
+    struct net_dpdk *net = net_dpdk(base);
+    unsigned served = mr_tcp_flush(net->tcp, CONNS_PER_POLL, now_ns);
+
     out_flush(net);
-    return count > 0 || served > 0 || net->out_count > 0;
+    return served > 0 || net->out_count > 0;
 }
 
 uint64_t
@@ -290,6 +316,14 @@ on_ended(void *user)
 
     conn->closing = true;
     mr_tcp_close(conn->tcp, net_dpdk(conn->conn.net)->now_ns);
+}
+
+static void
+on_leaving(void *user)
+{
+    struct dpdk_conn *conn = user;
+
+    conn->conn.net->events.leaving(conn->conn.user);
 }
 
 static void
@@ -432,6 +466,7 @@ create_tcp(struct net_dpdk *net)
         .accepted = on_accepted,
         .received = on_received,
         .ended = on_ended,
+        .leaving = on_leaving,
         .closed = on_closed,
     };
     struct mr_tcp_config config;
@@ -442,9 +477,10 @@ create_tcp(struct net_dpdk *net)
     config.mtu = net->config.port->mtu;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
     config.segments_max = SEGMENTS_FACTOR * net->config.port->packets;
-    if (getrandom(config.secret, sizeof(config.secret), 0) != (ssize_t)sizeof(config.secret)) {
-        return -EIO;
-    }
+    /* No connection holds a large part of the packets, nor do all that came out of order. */
+    config.conn_queued_max = net->config.port->packets / RESERVE_PART;
+    config.reorder_max = net->config.port->packets / 4;
+    mr_random_bytes(config.secret, sizeof(config.secret));
     return mr_tcp_create(&config, &ops, &events, mr_clock_now_ns(net->config.clock), &net->tcp);
 }
 

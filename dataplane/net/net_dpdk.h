@@ -28,8 +28,13 @@ struct mr_net_dpdk_config {
 int mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_events *events,
                        struct mr_net **out);
 
-/* One bounded step: receives, runs what is due, tells the user, sends. True: there was work. */
+/* The receive step of a turn, bounded: receives, runs what is due, tells the user. True: there was
+ * work. */
 bool mr_net_dpdk_poll(struct mr_net *net, uint64_t now_ns);
+
+/* The transmit step, after all that may have answered, so that acknowledgements travel with
+ * answers: sends. True: there was work. */
+bool mr_net_dpdk_flush(struct mr_net *net, uint64_t now_ns);
 
 /* When the next poll is wanted although no packet arrives; UINT64_MAX: never. */
 uint64_t mr_net_dpdk_deadline(const struct mr_net *net);

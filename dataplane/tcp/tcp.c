@@ -380,6 +380,8 @@ void
 mr_tcp_pause(struct mr_tcp_conn *conn)
 {
     conn->flags |= TCP_PAUSED;
+    conn->flags &= ~(uint32_t)TCP_TOLD_LEAVING;
+    tcp_want_events(conn); /* the peer may have left already */
 }
 
 void

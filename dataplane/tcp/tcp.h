@@ -117,8 +117,11 @@ struct mr_tcp_events {
     void (*connected)(void *user, struct mr_tcp_conn *conn);
     /* `size` bytes at `data` inside the packet have arrived; one reference is the user's. */
     void (*received)(void *user, struct mr_tcp_packet *packet, const uint8_t *data, uint32_t size);
-    /* The peer sends no more. */
+    /* The peer sends no more, and everything before that has been received. */
     void (*ended)(void *user);
+    /* Optional: the peer sends no more, but what it sent before is unread, because the connection
+     * is paused. At most once a pause. */
+    void (*leaving)(void *user);
     /* The last event of a connection, after every send's `done`; the pointer is dead after it.
      * `reason`: 0 after an orderly end or mr_tcp_abort(), else -ECONNREFUSED, -ECONNRESET,
      * -ETIMEDOUT, -EHOSTUNREACH. */

@@ -75,6 +75,18 @@ tell_received(struct mr_tcp_conn *conn, uint64_t now_ns)
     }
 }
 
+static void
+tell_leaving(struct mr_tcp_conn *conn)
+{
+    const uint32_t wanted = TCP_TELL_ENDED | TCP_APP | TCP_PAUSED;
+
+    if ((conn->flags & (wanted | TCP_APP_CLOSED | TCP_TOLD_LEAVING)) == wanted &&
+        conn->tcp->events.leaving) {
+        conn->flags |= TCP_TOLD_LEAVING;
+        conn->tcp->events.leaving(conn->user);
+    }
+}
+
 /* Whether nothing can happen any more that the application would want to know. */
 static bool
 is_over(const struct mr_tcp_conn *conn)
@@ -101,6 +113,7 @@ dispatch_conn(struct mr_tcp_conn *conn, uint64_t now_ns)
     }
     tell_sends(conn);
     tell_received(conn, now_ns);
+    tell_leaving(conn);
     if ((conn->flags & TCP_APP) && is_over(conn)) {
         void *user = conn->user;
         int reason = conn->state == TCP_CLOSED ? conn->reason : 0;

@@ -257,32 +257,33 @@ struct tcp_rx {
     uint64_t rtt_from_ns;
 };
 
-#define TCP_DO_OUTPUT  0x01 /* in tcp->outputs */
-#define TCP_DO_EVENTS  0x02 /* in tcp->events_ready */
-#define TCP_ACK_NOW    0x04
-#define TCP_APP        0x08 /* the application has the pointer */
-#define TCP_APP_CLOSED 0x10 /* it wants no events but the last */
-#define TCP_ACTIVE     0x20 /* opened by us */
-#define TCP_FIN_WANTED 0x40
-#define TCP_FIN_SENT   0x80
-#define TCP_PAUSED     0x100
-#define TCP_STARVED    0x200 /* in tcp->starved */
-#define TCP_TELL_OPEN  0x400 /* accepted or connected is due */
-#define TCP_TELL_ENDED 0x800
-#define TCP_TOLD_ENDED 0x1000
-#define TCP_HALF_OPEN  0x2000 /* counted in tcp->stats.half_open */
-#define TCP_SEND_RST   0x4000
-#define TCP_SYN_DUE    0x8000
-#define TCP_SACK_ON    0x10000
-#define TCP_TS_ON      0x20000
-#define TCP_WSCALE_ON  0x40000
-#define TCP_ECN_ON     0x80000
-#define TCP_ECE_DUE    0x100000  /* tell the peer of congestion until it says CWR */
-#define TCP_CWR_DUE    0x200000  /* tell the peer that we have slowed down */
-#define TCP_PROBE_OUT  0x400000  /* a tail loss probe is not resolved */
-#define TCP_PROBE_RETX 0x800000  /* and was a retransmission */
-#define TCP_REORDERED  0x1000000 /* the path reorders */
-#define TCP_SYN_RETX   0x4000000 /* the SYN was sent again: no RTT from it */
+#define TCP_DO_OUTPUT    0x01 /* in tcp->outputs */
+#define TCP_DO_EVENTS    0x02 /* in tcp->events_ready */
+#define TCP_ACK_NOW      0x04
+#define TCP_APP          0x08 /* the application has the pointer */
+#define TCP_APP_CLOSED   0x10 /* it wants no events but the last */
+#define TCP_ACTIVE       0x20 /* opened by us */
+#define TCP_FIN_WANTED   0x40
+#define TCP_FIN_SENT     0x80
+#define TCP_PAUSED       0x100
+#define TCP_STARVED      0x200 /* in tcp->starved */
+#define TCP_TELL_OPEN    0x400 /* accepted or connected is due */
+#define TCP_TELL_ENDED   0x800
+#define TCP_TOLD_ENDED   0x1000
+#define TCP_HALF_OPEN    0x2000 /* counted in tcp->stats.half_open */
+#define TCP_SEND_RST     0x4000
+#define TCP_SYN_DUE      0x8000
+#define TCP_SACK_ON      0x10000
+#define TCP_TS_ON        0x20000
+#define TCP_WSCALE_ON    0x40000
+#define TCP_ECN_ON       0x80000
+#define TCP_ECE_DUE      0x100000  /* tell the peer of congestion until it says CWR */
+#define TCP_CWR_DUE      0x200000  /* tell the peer that we have slowed down */
+#define TCP_PROBE_OUT    0x400000  /* a tail loss probe is not resolved */
+#define TCP_PROBE_RETX   0x800000  /* and was a retransmission */
+#define TCP_REORDERED    0x1000000 /* the path reorders */
+#define TCP_TOLD_LEAVING 0x2000000 /* in this pause */
+#define TCP_SYN_RETX     0x4000000 /* the SYN was sent again: no RTT from it */
 
 struct mr_tcp_conn {
     struct mr_tcp *tcp;

@@ -53,3 +53,36 @@ END
     CHILDREN=($!)
 }
 
+
+# ---- the same command against both brokers -------------------------------------------------------
+
+# tool NAME VERSION CLASS ARGUMENTS...: standard output, as the test's normalise() leaves it, and
+# status go to $OUT/VERSION-NAME.
+tool() {
+    local name=$1 version=$2 class=$3 status=0
+    shift 3
+    timeout 60 "${JAVA[@]}" -cp "$CACHE/jars-$version/*" "$class" "$@" \
+        >"$OUT/raw" 2>"$OUT/$version-$name.stderr" || status=$?
+    { normalise <"$OUT/raw" && echo "status $status"; } >"$OUT/$version-$name"
+}
+
+# alike VERSION-NAME: whether both brokers gave the same output; else it shows how they differ.
+alike() {
+    cmp -s "$WORK/out-kafka/$1" "$WORK/out-millrace/$1" && return
+    echo "--- $1: Apache Kafka (-) and Millrace (+)"
+    diff -u "$WORK/out-kafka/$1" "$WORK/out-millrace/$1" | tail -n +3 | head -n 30 || true
+    head -n 5 "$WORK/out-millrace/$1.stderr"
+    return 1
+}
+
+# succeeded VERSION NAME...: equal output proves nothing where both brokers failed alike.
+succeeded() {
+    local version=$1 name
+    shift
+    for name in "$@"; do
+        grep -q '^status 0$' "$WORK/out-kafka/$version-$name" || {
+            cat "$WORK/out-kafka/$version-$name"{,.stderr} | head -n 20
+            fail "$version $name fails against Apache Kafka itself"
+        }
+    done
+}

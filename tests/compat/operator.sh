@@ -43,6 +43,20 @@ at="--bootstrap-server $BROKER"
     same "topics" "orders" "$("$millrace" topic list --json $at | python3 -c \
         'import json, sys; print(" ".join(t["name"] if isinstance(t, dict) else t for t in json.load(sys.stdin)))')"
     "$millrace" topic describe orders $at | grep -q orders || fail "describe shows no orders"
+    quiet "$millrace" consume orders --group billing --from-beginning --exit-at-end $at
+    same "groups" "billing" "$("$millrace" group list --json $at | python3 -c \
+        'import json, sys; print(" ".join(g["group"] for g in json.load(sys.stdin)))')"
+    lag() {
+        "$millrace" group describe billing --json $at | python3 -c \
+            'import json, sys; print(sum(p["lag"] for p in json.load(sys.stdin)["partitions"]))'
+    }
+    same "lag of a group that has read all" 0 "$(lag)"
+    quiet "$millrace" group reset-offsets billing --offset earliest $at
+    same "lag after offsets were only shown" 0 "$(lag)"
+    quiet "$millrace" group reset-offsets billing --topic orders --offset earliest --execute $at
+    same "lag after a reset" 3 "$(lag)"
+    quiet "$millrace" group delete billing $at
+    same "groups after the deletion" "[]" "$("$millrace" group list --json $at)"
     "$millrace" broker api-versions $at | grep -q Produce || fail "api-versions shows no Produce"
 }
 kill -TERM "$BROKER_PID"

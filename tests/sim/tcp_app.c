@@ -171,6 +171,15 @@ ended(void *user)
 }
 
 static void
+leaving(void *user)
+{
+    struct app_end *end = user;
+
+    MR_ASSERT(!end->ended);
+    end->leaving++;
+}
+
+static void
 closed(void *user, int reason)
 {
     struct app_end *end = user;
@@ -212,6 +221,7 @@ app_host(struct app *app, unsigned index, struct mr_tcp_config *config)
         .connected = connected,
         .received = received,
         .ended = ended,
+        .leaving = leaving,
         .closed = closed,
     };
 

@@ -25,6 +25,7 @@ struct app_end {
     bool lockstep;    /* sends only what it has received: request and response */
     bool shut;        /* mr_tcp_shutdown() called */
     bool ended;
+    unsigned leaving; /* how often it was told */
     bool closed;
     bool open;
     bool close_early; /* close as soon as all is queued */

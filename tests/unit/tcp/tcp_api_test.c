@@ -124,6 +124,40 @@ MR_TEST(a_held_send_is_not_done)
     hosts_stop();
 }
 
+/* Goal: a paused connection is told once a pause that its peer has left, and reads the rest when it
+ * goes on. */
+MR_TEST(a_paused_connection_learns_that_its_peer_leaves)
+{
+    static uint8_t bytes[100];
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct mr_tcp_send send = {.done = held_done, .iov = &iov, .iov_count = 1};
+    struct mr_tcp_config config;
+    struct app_end *end;
+
+    mr_tcp_config_init(&config);
+    hosts_start(&config);
+    end = app_connect(&app, 0, 1, 1);
+    end->send_total = end->peer->send_total = 1000; /* neither ends by itself */
+    end->pending_max = end->peer->pending_max = 0;
+    MR_CHECK(!app_run(&app, MR_NS_PER_S));
+    mr_tcp_pause(end->peer->conn);
+    mr_tcp_send(end->conn, &send);
+    mr_tcp_shutdown(end->conn);
+    MR_CHECK(!app_run(&app, MR_NS_PER_S));
+    MR_CHECK_EQ(end->peer->leaving, 1);
+    MR_CHECK(!end->peer->ended);
+    mr_tcp_pause(end->peer->conn);
+    MR_CHECK(!app_run(&app, MR_NS_PER_S));
+    MR_CHECK_EQ(end->peer->leaving, 2);
+    mr_tcp_resume(end->peer->conn);
+    MR_CHECK(!app_run(&app, MR_NS_PER_S));
+    MR_CHECK(end->peer->ended);
+    MR_CHECK_EQ(end->peer->received, 100);
+    mr_tcp_abort(end->conn);
+    app_run(&app, MR_NS_PER_S);
+    hosts_stop();
+}
+
 /* Goal: a flood of SYNs takes no memory and disturbs no connection. */
 MR_TEST(a_flood_of_syns_is_answered_with_cookies)
 {
@@ -162,4 +196,5 @@ MR_TEST(a_flood_of_syns_is_answered_with_cookies)
 
 MR_TEST_MAIN(MR_TEST_CASE(a_config_without_sense_is_refused), MR_TEST_CASE(listeners_have_a_limit),
              MR_TEST_CASE(connections_have_a_limit), MR_TEST_CASE(a_held_send_is_not_done),
+             MR_TEST_CASE(a_paused_connection_learns_that_its_peer_leaves),
              MR_TEST_CASE(a_flood_of_syns_is_answered_with_cookies))
