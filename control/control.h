@@ -18,6 +18,9 @@
 
 #define MR_CONTROL_PATH_SIZE 1024
 
+/* Consumer groups and their offsets take at most this part of memory.bytes, beside it. */
+#define MR_CONTROL_GROUPS_PART 8u
+
 /* What the control thread must know of a store's file. */
 struct mr_control_store {
     char path[MR_CONTROL_PATH_SIZE];

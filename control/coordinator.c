@@ -288,6 +288,7 @@ static void
 configure(const struct mr_config *config, struct mr_groups_config *out)
 {
     mr_groups_config_default(out);
+    out->bytes_max = (uint64_t)mr_config_long(config, "memory.bytes") / MR_CONTROL_GROUPS_PART;
     out->session_timeout_min_ms = (int32_t)mr_config_long(config, "group.min.session.timeout.ms");
     out->session_timeout_max_ms = (int32_t)mr_config_long(config, "group.max.session.timeout.ms");
     out->initial_rebalance_delay_ms =

@@ -503,6 +503,8 @@ mr_plan_print(const struct mr_plan *plan)
                 plan->shard_count == 1 ? "" : "s", plan->store_count,
                 plan->store_count == 1 ? "" : "s", (unsigned long long)(plan->memory_bytes / MIB));
     print_line(broker, "metadata, libuv, EAL", CONTROL_BYTES);
+    print_line(broker, "consumer groups at most, beside memory.bytes",
+               plan->memory_bytes / MR_CONTROL_GROUPS_PART);
     print_line(broker, "rings between threads", mr_mesh_bytes(plan->shard_count, plan->credits));
     print_line(shard, "receive buffers", (size_t)plan->receive_buffers * plan->receive_buffer_size);
     mr_server_budget(&plan->server, print_line, shard);
