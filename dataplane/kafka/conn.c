@@ -513,7 +513,7 @@ send_ready(struct mr_conn *conn)
         }
         request->state = MR_REQUEST_SENDING;
         if (conn->sending++ == 0) {
-            conn->sent_bytes = conn->net->bytes_sent;
+            conn->sent_bytes = mr_net_bytes_sent(conn->net);
             conn->sent_ns = conn->server->shard->now_ns;
         }
         request->send.done = on_answer_sent;
@@ -724,11 +724,14 @@ mid_frame(const struct mr_conn *conn)
 static bool
 send_stalled(struct mr_conn *conn, uint64_t now_ns)
 {
+    uint64_t sent_bytes;
+
     if (conn->sending == 0) {
         return false;
     }
-    if (conn->net->bytes_sent != conn->sent_bytes) {
-        conn->sent_bytes = conn->net->bytes_sent;
+    sent_bytes = mr_net_bytes_sent(conn->net);
+    if (sent_bytes != conn->sent_bytes) {
+        conn->sent_bytes = sent_bytes;
         conn->sent_ns = now_ns;
     }
     return now_ns - conn->sent_ns > SEND_TIMEOUT_NS;

@@ -392,7 +392,6 @@ mr_fetch_released(struct mr_part *part)
     }
 }
 
-/* Limits bind over all partitions in the order of the request; the first records go whole. */
 static void
 count_item(struct mr_server *server, const struct fetch_item *item)
 {
@@ -401,6 +400,7 @@ count_item(struct mr_server *server, const struct fetch_item *item)
         item->read.size;
 }
 
+/* Limits bind over all partitions in the order of the request; the first records go whole. */
 static void
 answer(struct fetch *fetch)
 {

@@ -36,6 +36,12 @@ mr_net_resume(struct mr_net_conn *conn)
     conn->net->ops->resume(conn);
 }
 
+uint64_t
+mr_net_bytes_sent(const struct mr_net_conn *conn)
+{
+    return conn->net->ops->bytes_sent ? conn->net->ops->bytes_sent(conn) : conn->bytes_sent;
+}
+
 void
 mr_net_close(struct mr_net_conn *conn)
 {

@@ -65,6 +65,7 @@ struct mr_net_ops {
     void (*pause)(struct mr_net_conn *conn);
     void (*resume)(struct mr_net_conn *conn);
     void (*close)(struct mr_net_conn *conn);
+    uint64_t (*bytes_sent)(const struct mr_net_conn *conn); /* NULL: the base's field */
     void (*buf_free)(struct mr_net *net, struct mr_net_buf *buf);
     void (*destroy)(struct mr_net *net);
 };
@@ -85,7 +86,7 @@ struct mr_net {
 struct mr_net_conn {
     struct mr_net *net;
     void *user;
-    uint64_t bytes_sent; /* taken by the peer's TCP or the kernel: shows that sends move on */
+    uint64_t bytes_sent; /* the transport's: see mr_net_bytes_sent() */
 };
 
 /* Accepts connections on `host`:`port` (port 0: the system chooses; `port_out` tells). Several
@@ -104,6 +105,10 @@ void mr_net_send(struct mr_net_conn *conn, struct mr_net_send *send);
  * and nothing unread lies before that end; else `leaving` is called. */
 void mr_net_pause(struct mr_net_conn *conn);
 void mr_net_resume(struct mr_net_conn *conn);
+
+/* Bytes that the peer's TCP or the kernel has taken so far, of unfinished sends too: shows that
+ * they move on. */
+uint64_t mr_net_bytes_sent(const struct mr_net_conn *conn);
 
 /* Closes in both directions; sends not done end with -ECANCELED; then `closed` runs. Idempotent. */
 void mr_net_close(struct mr_net_conn *conn);

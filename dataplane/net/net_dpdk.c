@@ -370,7 +370,6 @@ on_sent(struct mr_tcp_send *tcp, int result)
     struct mr_net_send *send = under_way->send;
 
     if (result == 0) {
-        under_way->conn->conn.bytes_sent += under_way->bytes;
         under_way->conn->conn.net->bytes_sent += under_way->bytes;
     }
     mr_list_push_back(&net_dpdk(under_way->conn->conn.net)->sends_free, &under_way->node);
@@ -420,6 +419,16 @@ dpdk_close(struct mr_net_conn *base)
     mr_tcp_close(conn->tcp, net_dpdk(base->net)->now_ns);
 }
 
+static uint64_t
+dpdk_bytes_sent(const struct mr_net_conn *base)
+{
+    struct mr_tcp_info info;
+
+    mr_tcp_info(MR_CONTAINER_OF((struct mr_net_conn *)(uintptr_t)base, struct dpdk_conn, conn)->tcp,
+                &info);
+    return info.acked;
+}
+
 static void
 dpdk_buf_free(struct mr_net *base, struct mr_net_buf *buf)
 {
@@ -450,6 +459,7 @@ static const struct mr_net_ops dpdk_ops = {
     .pause = dpdk_pause,
     .resume = dpdk_resume,
     .close = dpdk_close,
+    .bytes_sent = dpdk_bytes_sent,
     .buf_free = dpdk_buf_free,
     .destroy = dpdk_destroy,
 };

@@ -465,6 +465,7 @@ mr_tcp_info(const struct mr_tcp_conn *conn, struct mr_tcp_info *out)
         .rttvar_ns = conn->rttvar_ns,
         .rto_ns = conn->rto_ns,
         .unsent = conn->unsent,
+        .acked = conn->acked_total,
         .iss = conn->iss,
         .sack = (conn->flags & TCP_SACK_ON) != 0,
         .timestamps = (conn->flags & TCP_TS_ON) != 0,

@@ -335,6 +335,7 @@ struct mr_tcp_info {
     uint64_t rttvar_ns;
     uint64_t rto_ns;
     uint64_t unsent; /* bytes queued and never sent */
+    uint64_t acked;  /* bytes that the peer has */
     uint32_t iss;
     bool sack;
     bool timestamps;
