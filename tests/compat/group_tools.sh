@@ -89,9 +89,9 @@ every_reset() {
         --group "$group" --topic "$topic:0,2" --to-earliest --dry-run
     tool reset-export "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
         --group "$group" --all-topics --to-earliest --export
-    grep '^"' "$OUT/$version-reset-export" | sed 's/.*/&/' >"$WORK/plan.csv" || true
+    grep '^"' "$OUT/$version-reset-export" | sed 's/.*/&/' >"$OUT/plan.csv" || true
     tool reset-file "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
-        --group "$group" --from-file "$WORK/plan.csv" --execute
+        --group "$group" --from-file "$OUT/plan.csv" --execute
 }
 
 # How often members of a group commit is a matter of time; what they commit is not. The newer
@@ -143,8 +143,14 @@ fetch_jars $NEW
 start_kafka
 broker_start --set admin.listen=
 wait_until 60 "Apache Kafka is ready" kafka_serves
-every_tool kafka "$KAFKA"
+for version in $VERSIONS; do
+    save_classes $version "$KAFKA"
+done
+every_tool kafka "$KAFKA" &
+KAFKA_TOOLS=$!
+CHILDREN+=("$KAFKA_TOOLS")
 every_tool millrace "$BROKER"
+wait $KAFKA_TOOLS || fail "the tools did not end against Apache Kafka"
 
 different=0
 for expected in "$WORK"/out-kafka/[0-9]*; do

@@ -149,6 +149,9 @@ fetch_jars $NEW
 start_kafka
 broker_start
 wait_until 60 "Apache Kafka serves" kafka_serves
+for version in $OLD $NEW; do
+    save_classes $version "$KAFKA"
+done
 every_tool kafka "$KAFKA" &
 CHILDREN+=($!)
 every_tool millrace "$BROKER"
