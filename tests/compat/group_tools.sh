@@ -160,8 +160,10 @@ for expected in "$WORK"/out-kafka/[0-9]*; do
 done
 [ $different -eq 0 ] || fail "$different outputs differ"
 for version in $VERSIONS; do
-    succeeded "$version" consume list describe state members reset-1 reset-file formatter delete
+    succeeded "$version" consume list describe state members reset-1 reset-file delete
 done
+# The formatter of 2.7.2 does not know the values that 4.3.1 writes: it fails on Kafka's, too.
+case $VERSIONS in *$NEW*) succeeded $NEW formatter ;; esac
 echo "$(find "$WORK/out-kafka" -name '[0-9]*' ! -name '*.stderr' | wc -l) outputs are equal"
 broker_stop
 pass
