@@ -105,7 +105,10 @@ class Run:
 
     def produce(self):
         values = [f'value-{len(self.sent) + i}' for i in range(RECORDS)]
-        if self.broker.tool('produce', 'shared', text=''.join(f'{v}\n' for v in values)) is None:
+        # Keyed by their values: without keys a batch may leave a partition empty, and without a
+        # record nothing is ever committed there.
+        text = ''.join(f'{value}:{value}\n' for value in values)
+        if self.broker.tool('produce', 'shared', '--key-separator', ':', text=text) is None:
             self.fail('the records could not be produced')
         self.sent.update(values)
 
