@@ -378,8 +378,12 @@ open_store(struct sim_run *run, bool clean)
     bad_blocks_set(run);
     run->life_operations = 0;
     /* Some die again before anything has flushed what the life before left in the drive's cache. */
-    run->life_length = mr_rng_below(&run->rng, 4) ? 150 + mr_rng_below(&run->rng, 700)
-                                                  : mr_rng_below(&run->rng, 6);
+    if (run->hasty) {
+        run->life_length = mr_rng_below(&run->rng, 60);
+    } else {
+        run->life_length = mr_rng_below(&run->rng, 4) ? 150 + mr_rng_below(&run->rng, 700)
+                                                      : mr_rng_below(&run->rng, 6);
+    }
 }
 
 /* ---- a life ---------------------------------------------------------------------------------- */
@@ -505,7 +509,7 @@ end_life(struct sim_run *run)
 {
     bool clean = false;
 
-    switch (mr_rng_below(&run->rng, 5)) {
+    switch (run->hasty ? 3 * mr_rng_below(&run->rng, 2) : mr_rng_below(&run->rng, 5)) {
     case 0: /* at once */
         die(run);
         return false;
@@ -657,6 +661,7 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.skewed = mr_rng_below(&run.rng, 3) == 0;
     run.churn = mr_rng_below(&run.rng, 8) == 0;
     run.cutting = mr_rng_below(&run.rng, 8) == 0;
+    run.hasty = mr_rng_below(&run.rng, 8) == 0;
     run.size_bytes = run.device_bytes;
     run.small = mr_rng_below(&run.rng, 4) == 0;
     run.buffer = malloc(BUFFER_BYTES);

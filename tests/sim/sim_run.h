@@ -129,6 +129,7 @@ struct sim_run {
     bool skewed;  /* most requests go to two of the logs, the others are idle for long */
     bool churn;   /* logs come and go */
     bool cutting; /* many truncations */
+    bool hasty;   /* short lives: many crashes */
     bool small;   /* only small batches: many in a set, no direct run but of many */
     bool room, failed, low_space;
     uint64_t size_bytes;          /* of the device, growth included */
