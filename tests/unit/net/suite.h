@@ -71,6 +71,9 @@ void suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t 
 /* Every pool is back to zero; then the transport goes. */
 void suite_end(struct suite *suite);
 
+/* Buffers that no user ever gets. */
+unsigned suite_kept(const struct suite *suite);
+
 /* Runs what is due, or waits for it; false: nothing is to come. */
 bool suite_turn(struct suite *suite);
 
@@ -90,6 +93,9 @@ void suite_settle(struct suite *suite);
         }                                                                                          \
         MR_CHECK(condition);                                                                       \
     } while (0)
+
+/* A peer that has connected; NULL: nobody listens. */
+struct transport_peer *suite_connect(struct suite *suite);
 
 /* Connects, and turns until the user is there. */
 struct user *suite_pair(struct suite *suite, struct client *client);
