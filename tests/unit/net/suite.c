@@ -81,6 +81,10 @@ on_done(struct mr_net_send *send, int result)
     }
     memset(item, SPOILT, sizeof(*item));
     free(item);
+    if (result == 0 && user->sends_more > 0) {
+        user->sends_more--;
+        user_send(user, 1 + mr_rng_below(&suite->rng, PIECE), 1);
+    }
 }
 
 static void

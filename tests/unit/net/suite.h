@@ -35,6 +35,7 @@ struct user {
     unsigned held_count;
     unsigned sends_open;
     unsigned sends_failed;
+    unsigned sends_more; /* to be made by `done`, one by each */
     bool paused;
     unsigned leaving; /* times, since the last pause */
     unsigned closed;  /* times */

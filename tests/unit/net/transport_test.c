@@ -272,6 +272,28 @@ sends_are_borrowed_until_done_and_arrive_in_order(struct suite *suite)
     suite_settle(suite);
 }
 
+/* What `done` sends comes behind all that was queued, however little of that the peer has taken. */
+static void
+sends_from_done_keep_the_order(struct suite *suite)
+{
+    struct client client;
+    struct user *user = suite_pair(suite, &client);
+
+    user->sends_more = 200;
+    for (unsigned i = 0; i < 6; i++) {
+        user_send(user, 40000, 1);
+    }
+    while (user->sends_open > 0 || client.received < user->sent) {
+        size_t moved = client_receive(&client, 1 + mr_rng_below(&suite->rng, 200000));
+
+        MR_CHECK(suite_turn(suite) || moved > 0);
+    }
+    MR_CHECK_EQ(user->sends_more, 0);
+    MR_CHECK_EQ(user->sends_failed, 0);
+    client_close(&client);
+    suite_settle(suite);
+}
+
 static void
 sends_wait_for_a_peer_that_does_not_read(struct suite *suite)
 {
@@ -547,6 +569,7 @@ static const struct {
     CASE(a_reset_behind_unread_bytes_ends_a_pause),
     CASE(a_peer_that_vanishes_is_given_up),
     CASE(sends_are_borrowed_until_done_and_arrive_in_order),
+    CASE(sends_from_done_keep_the_order),
     CASE(sends_wait_for_a_peer_that_does_not_read),
     CASE(a_close_ends_the_sends_and_tells_once),
     CASE(a_paused_connection_can_be_closed),
