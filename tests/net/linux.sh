@@ -68,6 +68,7 @@ start_server() {
             --device net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=8192,qdisc_bypass=1)
     else
         ip -n $server address add 10.97.0.1/24 dev s0
+        ip -n $server route change 10.97.0.0/24 dev s0 src 10.97.0.1 congctl cubic # as ours
     fi
     ip netns exec $server "$build/mr_net_serve" --listen 10.97.0.1:7000 "${arguments[@]}" \
         >"$work/server" 2>"$work/server.log" &
@@ -130,7 +131,7 @@ for who in linux ours; do
         start_relay "${arguments[@]}"
         for control in $controls; do
             transfer $who "$line" in "$control"
-            # What leaves the server does not depend on the client's control.
+            # What leaves the server does not depend on the client's control: both have CUBIC.
             [ "$control" != cubic ] || transfer $who "$line" out "$control"
         done
         stop_relay
