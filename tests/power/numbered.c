@@ -35,6 +35,7 @@ on_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *context)
         return;
     }
     topic->acks++;
+    topic->acked_bytes += topic->streams[producer->index][message->partition].size[number];
     if (*acked != -1) {
         power_die("a record was acknowledged twice");
     }

@@ -37,7 +37,7 @@ struct numbered {
     uint32_t numbers_max; /* of a stream */
     struct numbered_producer producers[NUMBERED_PRODUCERS_MAX];
     struct numbered_stream streams[NUMBERED_PRODUCERS_MAX][NUMBERED_PARTITIONS_MAX];
-    uint64_t acks;
+    uint64_t acks, acked_bytes;
     int64_t starts[NUMBERED_PARTITIONS_MAX]; /* the largest log start seen */
     int64_t ends[NUMBERED_PARTITIONS_MAX];   /* one past the last acknowledged offset */
     uint64_t found;
