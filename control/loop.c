@@ -258,24 +258,62 @@ static const struct mr_metalog_events metalog_events = {
     .failed = on_metalog_failed,
 };
 
+/* ---- saving the state ------------------------------------------------------------------------ */
+
+/* A worker makes bytes of the state while commands go on. */
+struct save_work {
+    uv_work_t work;
+    struct mr_control *control;
+    struct mr_metadata_image *image;
+    uint8_t *state;
+    size_t size;
+};
+
+static void
+save_on_worker(uv_work_t *work)
+{
+    struct save_work *save = MR_CONTAINER_OF(work, struct save_work, work);
+
+    save->state = mr_metadata_image_save(save->image, &save->size);
+}
+
+static void
+save_done(uv_work_t *work, int status)
+{
+    struct save_work *save = MR_CONTAINER_OF(work, struct save_work, work);
+    int error = mr_metalog_snapshot_end(save->control->metalog, save->state, save->size);
+
+    (void)status; /* nothing cancels it */
+    if (error) {
+        MR_LOG_ERROR("control", "the metadata cannot be saved: %s", strerror(-error));
+    }
+    mr_metadata_image_release(save->image);
+    free(save);
+}
+
 /* At half full the log is replaced by a snapshot of the state. */
 static void
 trim_metalog(struct mr_control *control)
 {
+    struct save_work *save;
     uint64_t used;
     uint64_t size;
-    uint8_t *state;
-    size_t state_size;
 
     mr_metalog_fill(control->metalog, &used, &size);
-    if (used * 2 < size || control->metalog_failed) {
+    if (used * 2 < size || mr_metalog_snapshot_begin(control->metalog, control->applied_index)) {
         return;
     }
-    state = mr_metadata_save(control->metadata, &state_size);
-    if (state) {
-        mr_metalog_snapshot(control->metalog, control->applied_index, state, state_size);
-        free(state);
+    save = calloc(1, sizeof(*save));
+    if (save) {
+        save->control = control;
+        save->image = mr_metadata_image_take(control->metadata);
     }
+    if (!save || !save->image) {
+        mr_metalog_snapshot_end(control->metalog, NULL, 0);
+        free(save);
+        return;
+    }
+    uv_queue_work(&control->loop, &save->work, save_on_worker, save_done);
 }
 
 /* ---- growth of store files ------------------------------------------------------------------- */

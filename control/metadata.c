@@ -49,15 +49,36 @@ metadata_topic_position(const struct mr_metadata *metadata, const char *name, ui
     return low;
 }
 
+/* The index in by_id of the first topic whose id is not before `id`. */
+static uint32_t
+id_position(const struct mr_metadata *metadata, const struct mr_uuid *id)
+{
+    uint32_t low = 0;
+    uint32_t high = metadata->topic_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (memcmp(metadata->by_id[middle]->view.id.bytes, id->bytes, sizeof(id->bytes)) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 uint32_t
 metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id)
 {
-    uint32_t at = 0;
+    uint32_t at = id_position(metadata, id);
+    const struct mr_snapshot_topic *topic;
 
-    while (at < metadata->topic_count && !mr_uuid_equal(&metadata->topics[at]->view.id, id)) {
-        at++;
+    if (at == metadata->topic_count || !mr_uuid_equal(&metadata->by_id[at]->view.id, id)) {
+        return metadata->topic_count;
     }
-    return at;
+    topic = &metadata->by_id[at]->view;
+    return metadata_topic_position(metadata, topic->name, topic->name_size);
 }
 
 void
@@ -70,29 +91,57 @@ metadata_changed(struct mr_metadata *metadata)
     }
 }
 
+static int
+reserve_topics(struct mr_metadata *metadata)
+{
+    uint32_t capacity = metadata->topic_capacity ? metadata->topic_capacity * 2 : 64;
+    struct metadata_topic **topics;
+    struct metadata_topic **by_id;
+
+    if (metadata->topic_count < metadata->topic_capacity) {
+        return 0;
+    }
+    topics = realloc(metadata->topics, capacity * sizeof(*topics));
+    metadata->topics = topics ? topics : metadata->topics;
+    by_id = realloc(metadata->by_id, capacity * sizeof(*by_id));
+    metadata->by_id = by_id ? by_id : metadata->by_id;
+    if (!topics || !by_id) {
+        return -ENOMEM;
+    }
+    metadata->topic_capacity = capacity;
+    return 0;
+}
+
+static void
+insert_at(struct metadata_topic **topics, uint32_t count, uint32_t at, struct metadata_topic *topic)
+{
+    memmove(&topics[at + 1], &topics[at], (count - at) * sizeof(struct metadata_topic *));
+    topics[at] = topic;
+}
+
+static void
+remove_at(struct metadata_topic **topics, uint32_t count, uint32_t at)
+{
+    memmove(&topics[at], &topics[at + 1], (count - at - 1) * sizeof(struct metadata_topic *));
+}
+
 /* Puts a topic in its place; takes the reference over. */
 int
 metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *topic)
 {
-    uint32_t at = metadata_topic_position(metadata, topic->view.name, topic->view.name_size);
+    const struct mr_snapshot_topic *view = &topic->view;
+    int error = reserve_topics(metadata);
 
-    if (metadata->topic_count == metadata->topic_capacity) {
-        uint32_t capacity = metadata->topic_capacity ? metadata->topic_capacity * 2 : 64;
-        struct metadata_topic **grown = realloc(metadata->topics, capacity * sizeof(*grown));
-
-        if (!grown) {
-            return -ENOMEM;
-        }
-        metadata->topics = grown;
-        metadata->topic_capacity = capacity;
+    if (error) {
+        return error;
     }
-    memmove(&metadata->topics[at + 1], &metadata->topics[at],
-            (metadata->topic_count - at) * sizeof(*metadata->topics));
-    metadata->topics[at] = topic;
+    insert_at(metadata->topics, metadata->topic_count,
+              metadata_topic_position(metadata, view->name, view->name_size), topic);
+    insert_at(metadata->by_id, metadata->topic_count, id_position(metadata, &view->id), topic);
     metadata->topic_count++;
-    metadata->partition_count += (uint32_t)topic->view.partition_count;
-    for (int32_t p = 0; p < topic->view.partition_count; p++) {
-        metadata->store_load[topic->view.partitions[p].store]++;
+    metadata->partition_count += (uint32_t)view->partition_count;
+    for (int32_t p = 0; p < view->partition_count; p++) {
+        metadata->store_load[view->partitions[p].store]++;
     }
     return 0;
 }
@@ -134,6 +183,7 @@ metadata_topic_clone(const struct metadata_topic *topic, uint32_t partition_coun
 void
 metadata_topic_replace(struct mr_metadata *metadata, uint32_t at, struct metadata_topic *topic)
 {
+    metadata->by_id[id_position(metadata, &topic->view.id)] = topic;
     metadata_topic_release(metadata->topics[at]);
     metadata->topics[at] = topic;
     metadata_changed(metadata);
@@ -233,8 +283,8 @@ apply_delete(struct mr_metadata *metadata, const struct mr_uuid *id,
         metadata->store_load[topic->view.partitions[p].store]--;
     }
     metadata->partition_count -= (uint32_t)topic->view.partition_count;
-    memmove(&metadata->topics[at], &metadata->topics[at + 1],
-            (metadata->topic_count - at - 1) * sizeof(*metadata->topics));
+    remove_at(metadata->topics, metadata->topic_count, at);
+    remove_at(metadata->by_id, metadata->topic_count, id_position(metadata, id));
     metadata->topic_count--;
     metadata_topic_release(topic);
     metadata_changed(metadata);

@@ -23,6 +23,7 @@
 #define MR_METADATA_COMMAND_MAX          (512u * 1024)
 
 struct mr_metadata;
+struct mr_metadata_image;
 
 /* `defaults` and what it points to outlive the state. NULL without memory. */
 struct mr_metadata *mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults);
@@ -113,8 +114,16 @@ int mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size
 
 /* ---- saved state ----------------------------------------------------------------------------- */
 
-/* The whole state as bytes; free() them. NULL without memory. */
-uint8_t *mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out);
+/* The state as it is now, to be made bytes of while commands go on. It shares the topics, so it
+ * costs an array of pointers, and a copy of the tombstones and settings. NULL without memory. */
+struct mr_metadata_image *mr_metadata_image_take(const struct mr_metadata *metadata);
+
+/* The image as bytes, in memory that mr_metalog_snapshot_end() takes over (or free() does). NULL
+ * without memory. Any thread: nothing that an image holds changes. */
+uint8_t *mr_metadata_image_save(const struct mr_metadata_image *image, size_t *size_out);
+
+/* Before mr_metadata_destroy(). */
+void mr_metadata_image_release(struct mr_metadata_image *image);
 
 /* Replaces the state. 0, -EBADMSG or -ENOMEM (then the state is empty). */
 int mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t size);

@@ -68,6 +68,7 @@ struct mr_metadata {
     int32_t generation;
     int64_t next_producer_id;
     struct metadata_topic **topics; /* sorted by name */
+    struct metadata_topic **by_id;  /* the same, sorted by id */
     uint32_t topic_count;
     uint32_t topic_capacity;
     uint32_t partition_count;
@@ -246,7 +247,7 @@ int metadata_name_order(const char *a, uint32_t a_size, const char *b, uint32_t 
 uint32_t metadata_topic_position(const struct mr_metadata *metadata, const char *name,
                                  uint32_t name_size);
 
-/* The topic's index, or the number of topics. */
+/* The topic's index among those sorted by name, or the number of topics. */
 uint32_t metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id);
 
 /* Puts a topic in its place; takes the reference over. 0 or -ENOMEM. */
@@ -257,7 +258,7 @@ int metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *t
 struct metadata_topic *metadata_topic_clone(const struct metadata_topic *topic,
                                             uint32_t partition_count);
 
-/* Gives the index another topic, which must have the same name; takes the reference over. */
+/* Gives the index another topic, which must have the same name and id; takes the reference over. */
 void metadata_topic_replace(struct mr_metadata *metadata, uint32_t at,
                             struct metadata_topic *topic);
 

@@ -4,13 +4,24 @@
 #include <string.h>
 
 #include "control/metadata_internal.h"
+#include "control/metalog.h"
 
 /* ---- saved state ----------------------------------------------------------------------------- */
 
+/* The state at one moment: the topics are shared with it, what is small is bytes already. */
+struct mr_metadata_image {
+    struct metadata_topic **topics;
+    uint32_t topic_count;
+    uint8_t *head; /* from the kind to the topics' count */
+    size_t head_size;
+    uint8_t *rest; /* tombstones and settings */
+    size_t rest_size;
+};
+
 static void
-put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
+put_head(struct metadata_writer *writer, const void *context)
 {
-    uint32_t tombstones = 0;
+    const struct mr_metadata *metadata = context;
 
     put_u8(writer, COMMAND_STATE);
     put_u8(writer, METADATA_STATE_VERSION);
@@ -19,10 +30,14 @@ put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
     put_u64(writer, (uint64_t)metadata->next_producer_id);
     put_u64(writer, metadata->epoch);
     put_u32(writer, metadata->topic_count);
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        metadata_put_topic(writer, &metadata->topics[i]->view,
-                           (const char *const *)metadata->topics[i]->overrides);
-    }
+}
+
+static void
+put_rest(struct metadata_writer *writer, const void *context)
+{
+    const struct mr_metadata *metadata = context;
+    uint32_t tombstones = 0;
+
     MR_LIST_FOR_EACH(node, &metadata->tombstones)
     {
         tombstones++;
@@ -40,23 +55,79 @@ put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
     metadata_put_settings(writer, metadata);
 }
 
-uint8_t *
-mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out)
+static void
+put_image(struct metadata_writer *writer, const void *context)
 {
-    for (size_t capacity = 64 * 1024;; capacity *= 2) {
-        uint8_t *bytes = malloc(capacity);
+    const struct mr_metadata_image *image = context;
+
+    put_bytes(writer, image->head, image->head_size);
+    for (uint32_t i = 0; i < image->topic_count; i++) {
+        metadata_put_topic(writer, &image->topics[i]->view,
+                           (const char *const *)image->topics[i]->overrides);
+    }
+    put_bytes(writer, image->rest, image->rest_size);
+}
+
+/* What `put` writes, in memory that the metadata log can take over. NULL without memory. */
+static uint8_t *
+bytes_of(void (*put)(struct metadata_writer *writer, const void *context), const void *context,
+         size_t *size_out)
+{
+    for (size_t capacity = 16 * MR_METALOG_ALIGN;; capacity *= 2) {
+        uint8_t *bytes = aligned_alloc(MR_METALOG_ALIGN, capacity);
         struct metadata_writer writer = {bytes, capacity, false};
 
         if (!bytes) {
             return NULL;
         }
-        put_state(&writer, metadata);
+        put(&writer, context);
         if (!writer.full) {
             *size_out = written(&writer, bytes);
             return bytes;
         }
         free(bytes);
     }
+}
+
+struct mr_metadata_image *
+mr_metadata_image_take(const struct mr_metadata *metadata)
+{
+    struct mr_metadata_image *image = calloc(1, sizeof(*image));
+
+    if (!image) {
+        return NULL;
+    }
+    image->head = bytes_of(put_head, metadata, &image->head_size);
+    image->rest = bytes_of(put_rest, metadata, &image->rest_size);
+    image->topics = calloc(metadata->topic_count + 1, sizeof(*image->topics));
+    if (!image->head || !image->rest || !image->topics) {
+        mr_metadata_image_release(image);
+        return NULL;
+    }
+    image->topic_count = metadata->topic_count;
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        image->topics[i] = metadata->topics[i];
+        image->topics[i]->references++;
+    }
+    return image;
+}
+
+uint8_t *
+mr_metadata_image_save(const struct mr_metadata_image *image, size_t *size_out)
+{
+    return bytes_of(put_image, image, size_out);
+}
+
+void
+mr_metadata_image_release(struct mr_metadata_image *image)
+{
+    for (uint32_t i = 0; i < image->topic_count; i++) {
+        metadata_topic_release(image->topics[i]);
+    }
+    free(image->topics);
+    free(image->head);
+    free(image->rest);
+    free(image);
 }
 
 /* As created, but for the epoch, which only rises. */
@@ -206,17 +277,9 @@ mr_metadata_destroy(struct mr_metadata *metadata)
         mr_metadata_snapshot_release(&metadata->snapshot->view);
     }
     free(metadata->topics);
+    free(metadata->by_id);
     free(metadata->store_load);
     free(metadata);
-}
-
-static int
-id_order(const void *a, const void *b)
-{
-    const struct metadata_topic *const *left = a;
-    const struct metadata_topic *const *right = b;
-
-    return memcmp((*left)->view.id.bytes, (*right)->view.id.bytes, sizeof((*left)->view.id.bytes));
 }
 
 static struct metadata_snapshot *
@@ -238,9 +301,8 @@ build_snapshot(const struct mr_metadata *metadata)
     for (uint32_t i = 0; i < metadata->topic_count; i++) {
         metadata->topics[i]->references++;
         snapshot->by_name[i] = metadata->topics[i];
-        snapshot->by_id[i] = metadata->topics[i];
+        snapshot->by_id[i] = metadata->by_id[i];
     }
-    qsort(snapshot->by_id, metadata->topic_count, sizeof(*snapshot->by_id), id_order);
     snapshot->view = (struct mr_snapshot){
         .epoch = metadata->epoch,
         .cluster_id = metadata->cluster_id,

@@ -217,6 +217,23 @@ write_stores(const struct page *page)
     }
 }
 
+static void
+write_store_times(const struct page *page, const char *name, const char *help, size_t at)
+{
+    char labels[64];
+
+    head(page, name, "histogram", help);
+    for (unsigned s = 0; s < page->shard_count; s++) {
+        for (unsigned k = 0; k < page->shards[s]->store_count; k++) {
+            const struct mr_ctl_metrics_store *store = &page->shards[s]->stores[k];
+            const uint8_t *stats = (const uint8_t *)&store->stats;
+
+            snprintf(labels, sizeof(labels), "shard=\"%u\",store=\"%u\"", s, store->index);
+            write_histogram(page, name, labels, (const struct mr_buckets *)(stats + at));
+        }
+    }
+}
+
 /* ---- topics ---------------------------------------------------------------------------------- */
 
 static int
@@ -360,6 +377,12 @@ mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shar
         write_requests(&page);
         write_latencies(&page);
         write_stores(&page);
+        write_store_times(&page, "store_group_duration_seconds",
+                          "From the writing of a group commit to its being durable.",
+                          offsetof(struct mr_store_stats, group_time));
+        write_store_times(&page, "store_flush_duration_seconds",
+                          "Flushes of the device behind a group's writes.",
+                          offsetof(struct mr_store_stats, flush_time));
         write_topics(&page, snapshot);
         write_groups(&page);
         mr_lag_write(lag, snapshot, page.file);

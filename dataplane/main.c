@@ -28,9 +28,10 @@
 #include "dataplane/plan.h"
 #include "dataplane/shard/timer.h"
 
-#define PORT_PAUSE_NS (50L * 1000 * 1000)
-#define PORT_PAUSES   60u
-#define MESSAGE_SIZE  4096
+#define PORT_PAUSE_NS   (50L * 1000 * 1000)
+#define PORT_PAUSES     60u
+#define MESSAGE_SIZE    4096
+#define HUGE_PAGE_BYTES (2ull << 20)
 
 /* The broken build of the power-cut test loses the stores' writes; with its metadata it would not
  * even start. */
@@ -48,6 +49,7 @@ struct broker {
     struct mr_mesh *mesh;
     struct mr_launch *launches;
     struct mr_launch_store *launch_stores;
+    bool huge_pages; /* the EAL's memory is reserved huge pages */
     int locks[MR_PLAN_DIRS_MAX];
 };
 
@@ -380,7 +382,7 @@ free_hugepage_bytes(void)
         }
         fclose(file);
     }
-    return pages * 2048 * 1024;
+    return pages * HUGE_PAGE_BYTES;
 }
 
 /* Lcore 0 is the control thread, which may run anywhere; lcore 1 + i is shard i on a CPU of its own
@@ -400,18 +402,43 @@ lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
     }
 }
 
-static int
-start_eal(const struct mr_plan *plan, const char *device, char *error, size_t error_size)
+/* Memory for a store's cache. Without reserved huge pages the EAL would give it in pages of 4 KiB,
+ * each with a fault of microseconds at its first use; transparent huge pages are as good as the
+ * reserved ones, but for a NIC that needs their physical addresses. It lives as long as the
+ * process. NULL without memory. */
+static uint8_t *
+arena_map(const struct broker *broker, size_t bytes)
 {
+    uintptr_t at;
+    void *mapped;
+
+    if (broker->huge_pages) {
+        return rte_malloc("store", bytes, MR_DEV_BLOCK);
+    }
+    mapped = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return NULL;
+    }
+    at = ((uintptr_t)mapped + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    madvise((void *)at, bytes, MADV_HUGEPAGE); /* where it is switched off: ordinary pages */
+    return (uint8_t *)at;
+}
+
+static int
+start_eal(struct broker *broker, const char *device, char *error, size_t error_size)
+{
+    const struct mr_plan *plan = &broker->plan;
     char lcores[4096];
     char megabytes[16];
     bool huge = free_hugepage_bytes() >= plan->eal_bytes;
+    uint64_t bytes = plan->eal_bytes - (huge ? 0 : plan->store_count * plan->store.arena_bytes);
     const char *arguments[24];
     int count = 0;
 
     lcore_map(plan, lcores, sizeof(lcores));
-    snprintf(megabytes, sizeof(megabytes), "%llu",
-             (unsigned long long)((plan->eal_bytes >> 20) + 1));
+    snprintf(megabytes, sizeof(megabytes), "%llu", (unsigned long long)((bytes >> 20) + 1));
+    broker->huge_pages = huge;
     arguments[count++] = "millraced";
     if (plan->dpdk && strncmp(device, "net_", 4) != 0) {
         arguments[count++] = "-a"; /* a PCI address */
@@ -482,7 +509,7 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         store->index = (uint16_t)i;
         snprintf(store->path, sizeof(store->path), "%s", plan->stores[i].path);
         store->arena_bytes = plan->store.arena_bytes;
-        store->arena = rte_malloc("store", store->arena_bytes, MR_DEV_BLOCK);
+        store->arena = arena_map(broker, store->arena_bytes);
         if (!store->arena) {
             return -ENOMEM;
         }
@@ -550,9 +577,9 @@ prepare(struct broker *broker, char *error, size_t error_size)
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
     result = result ? result : make_stores(broker, error, error_size);
-    result = result
-                 ? result
-                 : start_eal(plan, mr_config_get(broker->config, "dpdk.device"), error, error_size);
+    result =
+        result ? result
+               : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
     if (!result && plan->dpdk) {
         result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
                                    (uint16_t)plan->shard_count, plan->dpdk_packets,

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/buckets.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/kafka_err.h"
 #include "dataplane/base/list.h"
@@ -116,6 +117,8 @@ struct mr_store_stats {
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
     bool failed, full;
+    struct mr_buckets group_time; /* submitting a group to its being durable */
+    struct mr_buckets flush_time; /* of that, the flush behind a group's writes */
 };
 
 void mr_store_stats(const struct mr_store *store, struct mr_store_stats *out);

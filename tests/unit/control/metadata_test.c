@@ -209,14 +209,27 @@ populate(struct fixture *f)
     MR_CHECK_EQ(setting(f, "", MR_CONFIG_SET, "log.retention.ms", "6000"), MR_KAFKA_NONE);
 }
 
+/* free() it. */
+static uint8_t *
+saved_state(const struct mr_metadata *metadata, size_t *size)
+{
+    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
+    uint8_t *state;
+
+    MR_CHECK(image != NULL);
+    state = mr_metadata_image_save(image, size);
+    mr_metadata_image_release(image);
+    return state;
+}
+
 /* The saved states are equal but for the epoch, which a load raises. */
 static bool
 same_state(const struct mr_metadata *a, const struct mr_metadata *b)
 {
     size_t a_size;
     size_t b_size;
-    uint8_t *left = mr_metadata_save(a, &a_size);
-    uint8_t *right = mr_metadata_save(b, &b_size);
+    uint8_t *left = saved_state(a, &a_size);
+    uint8_t *right = saved_state(b, &b_size);
     bool same;
 
     MR_CHECK(left && right);
@@ -324,7 +337,7 @@ MR_TEST(blocks_of_producer_ids_never_overlap)
         end = first + count;
         if (i % 20 == 0) {
             size_t size;
-            uint8_t *state = mr_metadata_save(f.metadata, &size);
+            uint8_t *state = saved_state(f.metadata, &size);
 
             MR_CHECK_EQ(mr_metadata_load(f.metadata, state, size), 0);
             free(state);
@@ -397,7 +410,7 @@ MR_TEST(a_saved_state_loads_equal_and_never_lowers_the_epoch)
         delete_topic(&b, i);
     }
     before = mr_metadata_snapshot(b.metadata);
-    state = mr_metadata_save(a.metadata, &size);
+    state = saved_state(a.metadata, &size);
     MR_CHECK_EQ(mr_metadata_load(b.metadata, state, size), 0);
     MR_CHECK(same_state(a.metadata, b.metadata));
     after = mr_metadata_snapshot(b.metadata);
@@ -516,7 +529,7 @@ MR_TEST(a_saved_state_of_the_version_without_settings_loads)
     setup(&f);
     setup(&other);
     MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE);
-    state = mr_metadata_save(f.metadata, &size);
+    state = saved_state(f.metadata, &size);
     state[1] = 1; /* the version; it ended before the number of settings */
     MR_CHECK_EQ(mr_metadata_load(other.metadata, state, size - 4), 0);
     MR_CHECK(same_state(f.metadata, other.metadata));
@@ -658,7 +671,7 @@ MR_TEST(hostile_saved_states_load_whole_or_leave_an_empty_state)
 
     setup(&f);
     populate(&f);
-    state = mr_metadata_save(f.metadata, &size);
+    state = saved_state(f.metadata, &size);
     for (size_t cut = 0; cut < size; cut++) {
         load_bytes(state, cut, true);
     }
