@@ -448,7 +448,7 @@ unclean_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *
 }
 
 /* Every shard has opened its stores: leader epochs rise if one was not closed cleanly, and then the
- * shards get their first snapshot, upon which they listen. */
+ * shards get their first snapshot; when all have it, they listen. */
 static void
 shards_ready(struct mr_control *control)
 {
@@ -544,9 +544,14 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_SHARD_READY:
         shard_ready(control, message);
         break;
-    case MR_MSG_SHARD_FAILED:
-        control->status = 1;
-        stop_shards(control);
+    case MR_MSG_SERVE_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        if (message->value == 0) {
+            mr_publish_served(control, message->from);
+        } else {
+            control->status = 1; /* the shard has said why */
+            stop_shards(control);
+        }
         break;
     case MR_MSG_QUIET:
         shard_quiet(control, message->from);
