@@ -365,8 +365,10 @@ grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned fro
     struct mr_control_store *store = &control->stores[request->store];
     struct grow_work *grow = calloc(1, sizeof(*grow));
 
-    if (!grow || control->config.growth_bytes == 0 || store->growing) {
-        request->error = control->config.growth_bytes == 0 ? -ENOSPC : -ENOMEM;
+    bool fixed = control->config.growth_bytes == 0 || store->device;
+
+    if (!grow || fixed || store->growing) {
+        request->error = fixed ? -ENOSPC : -ENOMEM;
         free(grow);
         mr_mesh_send(control->port, from,
                      (struct mr_msg){.type = MR_MSG_STORE_GROW_REPLY, .context = request});

@@ -114,6 +114,13 @@ check_identity(const struct unit *unit)
                      unit->plan->path);
         return -EXDEV;
     }
+    if (identity.store_index != unit->plan->index) {
+        MR_LOG_ERROR("storage",
+                     "%s is store %u and stands where %u belongs; name log.dirs in their "
+                     "former order",
+                     unit->plan->path, identity.store_index, unit->plan->index);
+        return -EXDEV;
+    }
     return 0;
 }
 

@@ -568,7 +568,7 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     out->dirty_bytes = store->dirty_bytes;
     out->logs = store->log_count;
     out->failed = store->failed;
-    out->full = store->buddy.free_blocks <= store->reserve_blocks;
+    out->full |= store->buddy.free_blocks <= store->reserve_blocks;
 }
 
 void

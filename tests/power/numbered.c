@@ -174,9 +174,11 @@ static void
 judge_stream(const struct numbered *topic, unsigned producer, unsigned partition)
 {
     const struct numbered_stream *stream = &topic->streams[producer][partition];
+    const struct numbered_producer *who = &topic->producers[producer];
+    bool complete = who->never_gives_up && rd_kafka_outq_len(who->handle) == 0;
 
     for (uint32_t n = 0; n < stream->sent; n++) {
-        if (stream->acked[n] == -1 && topic->producers[producer].never_gives_up) {
+        if (stream->acked[n] == -1 && complete) {
             power_die("%s-%u: number %" PRIu32 " was never acknowledged", topic->name, partition,
                       n);
         }

@@ -58,8 +58,8 @@ void numbered_check_offsets(struct numbered *topic, rd_kafka_t *client);
 
 /* Reads the topic and ends the test unless: every acknowledged record at or above the log start is
  * at the offset that was told, once, with the right bytes; records of a producer in a partition lie
- * in the order of their numbers; one that never gives up has all of its records acknowledged. The
- * producers must be quiet. */
+ * in the order of their numbers; one that never gives up and has nothing waiting has all of its
+ * records acknowledged. */
 void numbered_judge(struct numbered *topic, rd_kafka_t *client);
 
 #endif
