@@ -155,6 +155,7 @@ static const struct store_figure store_figures[] = {
     {"store_size_bytes", "gauge", "Size of the store.", IN(size_bytes)},
     {"store_free_bytes", "gauge", "Space that no partition owns.", IN(free_bytes)},
     {"store_largest_free_bytes", "gauge", "Largest free extent.", IN(largest_free_bytes)},
+    {"store_free_extents", "gauge", "Pieces that the free space is in.", IN(free_extents)},
     {"store_journal_bytes", "gauge", "Size of the journal.", IN(journal_bytes)},
     {"store_journal_used_bytes", "gauge", "Journal that no checkpoint has freed yet.",
      IN(journal_used_bytes)},
