@@ -365,8 +365,10 @@ grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned fro
     struct mr_control_store *store = &control->stores[request->store];
     struct grow_work *grow = calloc(1, sizeof(*grow));
 
-    if (!grow || control->config.growth_bytes == 0 || store->growing) {
-        request->error = control->config.growth_bytes == 0 ? -ENOSPC : -ENOMEM;
+    bool fixed = control->config.growth_bytes == 0 || store->device;
+
+    if (!grow || fixed || store->growing) {
+        request->error = fixed ? -ENOSPC : -ENOMEM;
         free(grow);
         mr_mesh_send(control->port, from,
                      (struct mr_msg){.type = MR_MSG_STORE_GROW_REPLY, .context = request});
@@ -448,7 +450,7 @@ unclean_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *
 }
 
 /* Every shard has opened its stores: leader epochs rise if one was not closed cleanly, and then the
- * shards get their first snapshot, upon which they listen. */
+ * shards get their first snapshot; when all have it, they listen. */
 static void
 shards_ready(struct mr_control *control)
 {
@@ -544,9 +546,14 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_SHARD_READY:
         shard_ready(control, message);
         break;
-    case MR_MSG_SHARD_FAILED:
-        control->status = 1;
-        stop_shards(control);
+    case MR_MSG_SERVE_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        if (message->value == 0) {
+            mr_publish_served(control, message->from);
+        } else {
+            control->status = 1; /* the shard has said why */
+            stop_shards(control);
+        }
         break;
     case MR_MSG_QUIET:
         shard_quiet(control, message->from);

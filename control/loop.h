@@ -38,6 +38,8 @@ struct mr_control_shard {
     bool quiet; /* stops, and has no request under way */
     bool told;  /* has been sent MR_MSG_STOP */
     bool stopped;
+    bool told_serve;
+    bool serves;                    /* listens */
     const struct mr_snapshot *used; /* acknowledged; a reference is held */
     const struct mr_snapshot *sent; /* not acknowledged yet; NULL: none under way */
 };
@@ -115,9 +117,11 @@ void mr_ctl_reply(struct mr_control *control, struct mr_ctl_request *request, un
 
 /* ---- publish.c ---- */
 
-/* Sends newer snapshots to shards that have none under way, and answers what waited for them. */
+/* Sends newer snapshots to shards that have none under way, and answers what waited for them. When
+ * every shard has its first one they listen, and when all do, the broker is ready. */
 void mr_publish(struct mr_control *control);
 void mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epoch);
+void mr_publish_served(struct mr_control *control, unsigned shard);
 
 /* Whether every shard uses the newest snapshot. */
 bool mr_publish_current(struct mr_control *control);

@@ -64,6 +64,21 @@ answer_ops(struct mr_control *control)
     }
 }
 
+/* When all have a snapshot they listen: one that listened earlier would send the others parts of
+ * requests before they know any topic. */
+static void
+tell_serve(struct mr_control *control)
+{
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        struct mr_control_shard *state = &control->shards[i];
+
+        if (!state->told_serve && mr_mesh_take(control->port, i, MR_MESH_REQUEST)) {
+            state->told_serve = true;
+            mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_SERVE});
+        }
+    }
+}
+
 void
 mr_publish(struct mr_control *control)
 {
@@ -77,13 +92,15 @@ mr_publish(struct mr_control *control)
     }
     mr_metadata_snapshot_release(snapshot);
     answer_ops(control);
+    if (oldest_epoch(control) > 0 && !control->stopping) {
+        tell_serve(control);
+    }
 }
 
 void
 mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epoch)
 {
     struct mr_control_shard *state = &control->shards[shard];
-    bool first = oldest_epoch(control) == 0;
 
     MR_ASSERT(state->sent && state->sent->epoch == epoch);
     if (state->used) {
@@ -91,8 +108,19 @@ mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epo
     }
     state->used = state->sent;
     state->sent = NULL;
-    if (first && oldest_epoch(control) > 0 && control->status == 0) {
-        control->ready(control->ready_context); /* every shard listens */
+}
+
+void
+mr_publish_served(struct mr_control *control, unsigned shard)
+{
+    bool all = true;
+
+    control->shards[shard].serves = true;
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        all &= control->shards[i].serves;
+    }
+    if (all) {
+        control->ready(control->ready_context);
     }
 }
 

@@ -27,6 +27,7 @@
 #include "dataplane/launch.h"
 #include "dataplane/plan.h"
 #include "dataplane/shard/timer.h"
+#include "dataplane/stores.h"
 
 #define PORT_PAUSE_NS   (50L * 1000 * 1000)
 #define PORT_PAUSES     60u
@@ -58,7 +59,8 @@ static const char usage[] =
     "A broker that speaks the Apache Kafka protocol.\n\n"
     "  --config FILE          a Kafka server.properties\n"
     "  --profile FILE         a hardware profile (hw-profiles/README.md)\n"
-    "  --data-dir DIR         where stores lie; may be given several times (log.dirs; ./data)\n"
+    "  --data-dir DIR         where stores lie; may be given several times (log.dirs; ./data).\n"
+    "                         Block devices, one store each, need metadata.log.dir as well\n"
     "  --listen HOST:PORT     (listeners; 127.0.0.1:9092)\n"
     "  --advertise HOST:PORT  what clients are told (advertised.listeners; as --listen)\n"
     "  --shards N             (shards; CPUs minus one)\n"
@@ -212,8 +214,8 @@ lock_dirs(struct broker *broker, char *error, size_t error_size)
 {
     char path[MR_CONTROL_PATH_SIZE];
 
-    for (unsigned i = 0; i < broker->plan.dir_count; i++) {
-        snprintf(path, sizeof(path), "%s/.lock", broker->plan.dirs[i]);
+    for (unsigned i = 0; i < broker->plan.lock_count; i++) {
+        snprintf(path, sizeof(path), "%s/.lock", broker->plan.lock_dirs[i]);
         broker->locks[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (broker->locks[i] < 0) {
             snprintf(error, error_size, "%s: %s", path, strerror(errno));
@@ -223,7 +225,7 @@ lock_dirs(struct broker *broker, char *error, size_t error_size)
             snprintf(error, error_size,
                      "data directory %s is in use by another broker; stop it or choose another "
                      "with --data-dir",
-                     broker->plan.dirs[i]);
+                     broker->plan.lock_dirs[i]);
             return -EWOULDBLOCK;
         }
     }
@@ -279,73 +281,7 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     return result;
 }
 
-/* ---- stores ---------------------------------------------------------------------------------- */
-
-static int
-format_store(const struct broker *broker, unsigned index, struct mr_uring *uring)
-{
-    const struct mr_plan *plan = &broker->plan;
-    struct mr_store_format format = {
-        .store_id = mr_uuid_random(),
-        .cluster_id = mr_control_cluster_id(broker->control),
-        .node_id = plan->server.node.node_id,
-        .store_index = index,
-        .journal_bytes = plan->journal_bytes,
-    };
-    struct mr_dev *dev;
-    int error = mr_dev_file_prepare(plan->stores[index].path, plan->store_bytes, 0);
-
-    if (!error) {
-        error = mr_dev_uring_open(plan->stores[index].path, uring, &dev);
-    }
-    if (!error) {
-        error = mr_store_format(dev, &format);
-        mr_dev_close(dev);
-    }
-    return error;
-}
-
-/* Stores and metadata are made together: one without the other stops start-up. A crash in between
- * leaves new metadata and stores of its cluster; what is missing is made then. */
-static int
-make_stores(struct broker *broker, char *error, size_t error_size)
-{
-    struct mr_plan *plan = &broker->plan;
-    struct mr_uring uring;
-    int result;
-
-    if (plan->stores_exist && mr_control_is_new(broker->control)) {
-        snprintf(error, error_size,
-                 "%s has stores, but there is no metadata at %s: set "
-                 "metadata.log.dir to where it lies",
-                 plan->dirs[0], plan->metadata_path);
-        return -ENODATA;
-    }
-    if (plan->stores_exist) {
-        return 0;
-    }
-    if (!mr_control_is_new(broker->control)) {
-        snprintf(error, error_size,
-                 "%s has metadata, but no store lies in log.dirs (%s): name the "
-                 "directories that hold them, or remove both",
-                 plan->metadata_path, plan->dirs[0]);
-        return -ENODATA;
-    }
-    result = mr_uring_init(&uring, 64);
-    for (unsigned i = 0; i < plan->store_count && !result; i++) {
-        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
-                    (unsigned long long)(plan->store_bytes >> 20));
-        result = format_store(broker, i, &uring);
-    }
-    if (result) {
-        snprintf(error, error_size, "a store cannot be made: %s", strerror(-result));
-    } else {
-        mr_uring_close(&uring);
-    }
-    return result;
-}
-
-/* With dev.volatile a test can see in <first data directory>/dev.volatile how much a kill takes. */
+/* With dev.volatile a test can see in dev.volatile of the first directory how much a kill takes. */
 static void
 map_gauge(const struct broker *broker)
 {
@@ -356,7 +292,7 @@ map_gauge(const struct broker *broker)
     if (!mr_config_bool(broker->config, "dev.volatile")) {
         return;
     }
-    snprintf(path, sizeof(path), "%s/dev.volatile", broker->plan.dirs[0]);
+    snprintf(path, sizeof(path), "%s/dev.volatile", broker->plan.lock_dirs[0]);
     fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || ftruncate(fd, MR_DEV_BLOCK) != 0) {
         return; /* the broker does not need it */
@@ -576,7 +512,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
     control.shard_count = plan->shard_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
-    result = result ? result : make_stores(broker, error, error_size);
+    result = result ? result : mr_stores_make(plan, broker->control, error, error_size);
     result =
         result ? result
                : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);

@@ -110,6 +110,7 @@ void mr_store_grow_refused(struct mr_store *store);
 
 struct mr_store_stats {
     uint64_t size_bytes, free_bytes, largest_free_bytes;
+    uint64_t free_extents; /* pieces that the free space is in */
     uint64_t journal_bytes, journal_used_bytes;
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
