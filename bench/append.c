@@ -116,7 +116,7 @@ open_store(void)
         .arena_bytes = ARENA_BYTES,
         .logs_max = PARTITIONS_MAX,
         .producers_max = 16,
-        .direct_run_bytes = 32768,
+        .direct_run_bytes = 12288,
         .index_bytes_max = 32u << 20,
     };
     char reason[256] = "";

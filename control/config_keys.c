@@ -352,7 +352,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"ssl.truststore.password", MR_CONFIG_PASSWORD, NULL, false, false},
     {"ssl.truststore.type", MR_CONFIG_STRING, "JKS", false, false},
     {"store.bytes", MR_CONFIG_LONG, "268435456", true, true},
-    {"store.direct.run.bytes", MR_CONFIG_INT, "32768", true, true},
+    {"store.direct.run.bytes", MR_CONFIG_INT, "12288", true, true},
     {"store.growth.bytes", MR_CONFIG_LONG, "268435456", true, true},
     {"stores.per.dir", MR_CONFIG_INT, "0", true, true},
     {"telemetry.max.bytes", MR_CONFIG_INT, "1048576", false, false},

@@ -85,6 +85,7 @@ extent_leave(struct mr_store *store, struct extent *extent)
     }
     if (extent->busy == 0) {
         extent_dispose(store, extent);
+        store->stats.full = false;
         return;
     }
     index_drop(store, extent);
@@ -100,6 +101,7 @@ extent_unbusy(struct mr_store *store, struct extent *extent)
     extent->busy--;
     if (extent->busy == 0 && extent->sequence == UINT64_MAX) {
         extent_dispose(store, extent);
+        store->stats.full = false;
     }
 }
 

@@ -233,6 +233,8 @@ struct group {
     bool has_runs;
     bool growth;
     uint64_t growth_blocks;
+    uint64_t began_ns; /* submitted */
+    uint64_t flush_began_ns;
     struct mr_list logs;
     struct mr_list trims;   /* struct mr_log_trim */
     struct mr_list deletes; /* struct mr_log_delete */

@@ -680,6 +680,7 @@ journal_submit(struct mr_store *store)
     }
     group_init(&store->flying);
     store->flying.sequence = encoder.sequence;
+    store->flying.began_ns = mr_clock_now_ns(store->config.clock);
     store->record_count = 0;
     MR_LIST_FOR_EACH(node, &filling->logs)
     {
@@ -757,6 +758,7 @@ group_finish(struct mr_store *store)
     store->durable_position = store->position;
     store->durable_crc = store->previous_crc;
     store->idle_since_ns = mr_clock_now_ns(store->config.clock);
+    mr_buckets_record(&store->stats.group_time, store->idle_since_ns - group->began_ns);
     while ((node = mr_list_pop_front(&group->logs))) {
         struct mr_log *log = MR_CONTAINER_OF(node, struct mr_log, fly_node);
         enum mr_kafka_err error = MR_KAFKA_NONE;
@@ -844,6 +846,8 @@ flush_done(struct mr_dev_io *io, int result)
     if (result) {
         store_fail(store);
     } else {
+        mr_buckets_record(&store->stats.flush_time,
+                          mr_clock_now_ns(store->config.clock) - store->flying.flush_began_ns);
         group_flushed(store);
     }
     store_drain(store);
@@ -863,6 +867,7 @@ group_written(struct mr_store *store)
             store->state = GROUP_FLUSHING;
         }
         store->flush_io.done = flush_done;
+        store->flying.flush_began_ns = mr_clock_now_ns(store->config.clock);
         store->in_flight++;
         store->stats.flushes++;
         mr_dev_flush(store->dev, &store->flush_io);

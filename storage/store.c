@@ -564,6 +564,9 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     *out = store->stats;
     out->size_bytes = store->size_blocks * BLOCK;
     out->free_bytes = store->buddy.free_blocks * BLOCK;
+    for (unsigned order = 0; order < MR_BUDDY_ORDERS; order++) {
+        out->free_extents += store->buddy.free[order].count;
+    }
     out->largest_free_bytes = largest < 0 ? 0 : (uint64_t)BLOCK << largest;
     out->journal_bytes = store->ring_blocks * BLOCK;
     out->journal_used_bytes = journal_used(store) * BLOCK;
@@ -571,7 +574,7 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     out->dirty_bytes = store->dirty_bytes;
     out->logs = store->log_count;
     out->failed = store->failed;
-    out->full = store->buddy.free_blocks <= store->reserve_blocks;
+    out->full |= store->buddy.free_blocks <= store->reserve_blocks;
 }
 
 void

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/buckets.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/kafka_err.h"
 #include "dataplane/base/list.h"
@@ -109,6 +110,7 @@ void mr_store_grow_refused(struct mr_store *store);
 
 struct mr_store_stats {
     uint64_t size_bytes, free_bytes, largest_free_bytes;
+    uint64_t free_extents; /* pieces that the free space is in */
     uint64_t journal_bytes, journal_used_bytes;
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
@@ -120,6 +122,8 @@ struct mr_store_stats {
     uint32_t logs, producers;
     uint32_t writes_in_flight; /* of write-behind */
     bool failed, full;
+    struct mr_buckets group_time; /* submitting a group to its being durable */
+    struct mr_buckets flush_time; /* of that, the flush behind a group's writes */
 };
 
 void mr_store_stats(const struct mr_store *store, struct mr_store_stats *out);

@@ -7,9 +7,10 @@ function(mr_nested name label timeout cmake_arguments targets)
   set_tests_properties(${name} PROPERTIES RESOURCE_LOCK nested)
 endfunction()
 
-# Unit tests, seeds of the crash simulator, and the real broker under power cuts and hostile clients.
+# Unit tests, seeds of the crash simulators, and the real broker under power cuts, with compaction,
+# retention, deletion and growth, and hostile clients.
 mr_nested(asan_ubsan unit 1500 "-DMR_SANITIZE=address,undefined" ""
-  -R "_test$|^group_sim$|^store_sim_[0-9]|^power_cut_1_shard$|^compat_hostile" -E "^saturate_test$")
+  -R "_test$|^group_sim$|^(store|compact)_sim_[0-9]|^power_(cut_1_shard|churn)$|^compat_hostile" -E "^saturate_test$")
 mr_nested(tsan unit 900 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
   -R "^mesh_test$|^saturate_test$")
 mr_nested(fuzz fuzz 900

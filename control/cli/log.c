@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "control/cli/cli.h"
 #include "storage/log.h"
@@ -228,9 +229,13 @@ static int
 dump_dir(struct dump *dump, const char *dir)
 {
     char pattern[4096];
+    struct stat found;
     glob_t files;
     int status = CLI_EXIT_OK;
 
+    if (stat(dir, &found) == 0 && !S_ISDIR(found.st_mode)) {
+        return dump_file(dump, dir);
+    }
     snprintf(pattern, sizeof(pattern), "%s/store-*.mr", dir);
     if (glob(pattern, 0, NULL, &files) != 0) {
         return cli_failed("%s has no store-*.mr", dir);
@@ -281,9 +286,9 @@ const struct cli_command cli_log_dump = {
     .name = "dump",
     .operands = "DIR",
     .summary = "Shows what lies in the stores of a stopped broker's data directory",
-    .details =
-        "Reads DIR/store-*.mr and writes nothing. With --json every store, log and batch is\n"
-        "one line.",
+    .details = "Reads DIR/store-*.mr, or the device DIR, and writes nothing. With --json every "
+               "store, log and batch is\n"
+               "one line.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .operands_min = 1,
