@@ -597,6 +597,7 @@ on_check(uv_check_t *check)
     mr_mesh_port_awake(control->port);
     mr_uring_reap(&control->uring, COMPLETIONS_PER_TURN);
     mr_mesh_poll(control->port, MESSAGES_PER_TURN, on_message, control);
+    trim_metalog(control);
 }
 
 static void
@@ -629,7 +630,9 @@ on_prepare(uv_prepare_t *prepare)
 static void
 on_housekeeping(uv_timer_t *timer)
 {
-    trim_metalog(timer->data);
+    struct mr_control *control = timer->data;
+
+    control->logs_not_deleted = 0;
 }
 
 static void

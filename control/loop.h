@@ -47,6 +47,8 @@ struct mr_control_shard {
 struct mr_admin;
 struct mr_coordinator;
 
+#define MR_CONTROL_LOGS_DELETING_MAX 512u
+
 struct mr_control {
     struct mr_control_config config;
     struct mr_topic_defaults defaults;
@@ -84,7 +86,11 @@ struct mr_control {
     int64_t producer_next;
     int64_t producer_end;
     bool producer_asked;
-    unsigned logs_deleting; /* messages under way */
+    unsigned logs_deleting;                                            /* messages under way */
+    struct mr_metadata_log logs_deleted[MR_CONTROL_LOGS_DELETING_MAX]; /* not noted yet */
+    unsigned logs_deleted_count;
+    bool logs_noting;          /* a command about the last batch is under way */
+    unsigned logs_not_deleted; /* tombstones that are passed over until the next housekeeping */
     struct mr_coordinator *coordinator;
     struct mr_admin *admin; /* NULL: not wanted */
 };

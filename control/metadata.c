@@ -5,6 +5,9 @@
 
 #include "control/metadata_internal.h"
 
+#define STATE_FIXED_BYTES 64u /* at most, of a saved state's head and counts */
+#define GRAVE_BYTES       20u
+
 /* ---- topics ---------------------------------------------------------------------------------- */
 
 void
@@ -139,6 +142,7 @@ metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *topic
               metadata_topic_position(metadata, view->name, view->name_size), topic);
     insert_at(metadata->by_id, metadata->topic_count, id_position(metadata, &view->id), topic);
     metadata->topic_count++;
+    metadata->topic_bytes += metadata_topic_bytes(topic);
     metadata->partition_count += (uint32_t)view->partition_count;
     for (int32_t p = 0; p < view->partition_count; p++) {
         metadata->store_load[view->partitions[p].store]++;
@@ -183,10 +187,20 @@ metadata_topic_clone(const struct metadata_topic *topic, uint32_t partition_coun
 void
 metadata_topic_replace(struct mr_metadata *metadata, uint32_t at, struct metadata_topic *topic)
 {
+    metadata->topic_bytes += metadata_topic_bytes(topic);
+    metadata->topic_bytes -= metadata_topic_bytes(metadata->topics[at]);
     metadata->by_id[id_position(metadata, &topic->view.id)] = topic;
     metadata_topic_release(metadata->topics[at]);
     metadata->topics[at] = topic;
     metadata_changed(metadata);
+}
+
+bool
+metadata_has_room(const struct mr_metadata *metadata, uint64_t bytes)
+{
+    return STATE_FIXED_BYTES + metadata->topic_bytes + metadata->setting_bytes +
+               metadata->grave_count * GRAVE_BYTES + metadata->tombstone_count * 6ull + bytes <=
+           MR_METADATA_STATE_MAX;
 }
 
 /* ---- applying -------------------------------------------------------------------------------- */
@@ -211,7 +225,8 @@ apply_create(struct mr_metadata *metadata, struct metadata_reader *reader,
         return 0;
     }
     if ((uint32_t)topic->view.partition_count >
-        MR_METADATA_PARTITIONS_MAX - metadata->partition_count) {
+            MR_METADATA_PARTITIONS_MAX - metadata->partition_count ||
+        !metadata_has_room(metadata, metadata_topic_bytes(topic))) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
         metadata_topic_release(topic);
         return 0;
@@ -226,44 +241,6 @@ apply_create(struct mr_metadata *metadata, struct metadata_reader *reader,
     return 0;
 }
 
-int
-metadata_tombstone_add(struct mr_list *list, const struct mr_uuid *id, int32_t partition,
-                       uint16_t store)
-{
-    struct metadata_tombstone *tombstone = calloc(1, sizeof(*tombstone));
-
-    if (!tombstone) {
-        return -ENOMEM;
-    }
-    tombstone->id = *id;
-    tombstone->partition = partition;
-    tombstone->store = store;
-    mr_list_push_back(list, &tombstone->node);
-    return 0;
-}
-
-/* A tombstone for each partition, or none of them. */
-static int
-bury(struct mr_metadata *metadata, const struct mr_snapshot_topic *topic)
-{
-    struct mr_list buried;
-    struct mr_list *node;
-    int error = 0;
-
-    mr_list_init(&buried);
-    for (int32_t p = 0; p < topic->partition_count && !error; p++) {
-        error = metadata_tombstone_add(&buried, &topic->id, p, topic->partitions[p].store);
-    }
-    while ((node = mr_list_pop_front(&buried))) {
-        if (error) {
-            free(MR_CONTAINER_OF(node, struct metadata_tombstone, node));
-        } else {
-            mr_list_push_back(&metadata->tombstones, node);
-        }
-    }
-    return error;
-}
-
 static int
 apply_delete(struct mr_metadata *metadata, const struct mr_uuid *id,
              struct mr_metadata_outcome *outcome)
@@ -276,13 +253,14 @@ apply_delete(struct mr_metadata *metadata, const struct mr_uuid *id,
         return 0;
     }
     topic = metadata->topics[at];
-    if (bury(metadata, &topic->view) != 0) {
+    if (metadata_bury(metadata, &topic->view) != 0) {
         return -ENOMEM;
     }
     for (int32_t p = 0; p < topic->view.partition_count; p++) {
         metadata->store_load[topic->view.partitions[p].store]--;
     }
     metadata->partition_count -= (uint32_t)topic->view.partition_count;
+    metadata->topic_bytes -= metadata_topic_bytes(topic);
     remove_at(metadata->topics, metadata->topic_count, at);
     remove_at(metadata->by_id, metadata->topic_count, id_position(metadata, id));
     metadata->topic_count--;
@@ -333,7 +311,8 @@ apply_grow(struct mr_metadata *metadata, struct metadata_reader *reader,
         outcome->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     } else if ((uint32_t)metadata->topics[at]->view.partition_count != count_before) {
         outcome->error = MR_KAFKA_INVALID_PARTITIONS; /* another has been faster */
-    } else if (added > MR_METADATA_PARTITIONS_MAX - metadata->partition_count) {
+    } else if (added > MR_METADATA_PARTITIONS_MAX - metadata->partition_count ||
+               !metadata_has_room(metadata, added * 6ull)) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
     } else {
         return grow_topic(metadata, at, count, stores);
@@ -341,20 +320,20 @@ apply_grow(struct mr_metadata *metadata, struct metadata_reader *reader,
     return 0;
 }
 
-static void
-apply_log_deleted(struct mr_metadata *metadata, const struct mr_uuid *id, int32_t partition)
+static int
+apply_logs_deleted(struct mr_metadata *metadata, struct metadata_reader *reader)
 {
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
+    uint32_t count = get_u32(reader);
 
-        if (tombstone->partition == partition && mr_uuid_equal(&tombstone->id, id)) {
-            mr_list_remove(node);
-            free(tombstone);
-            return;
-        }
+    if (reader->bad || count > reader->left / 20) {
+        return -EBADMSG;
     }
+    for (uint32_t i = 0; i < count; i++) {
+        struct mr_uuid id = get_uuid(reader);
+
+        metadata_log_deleted(metadata, &id, (int32_t)get_u32(reader));
+    }
+    return 0;
 }
 
 int
@@ -395,9 +374,11 @@ mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size_t s
         id = get_uuid(&reader);
         number = get_u32(&reader);
         if (!reader.bad) {
-            apply_log_deleted(metadata, &id, (int32_t)number);
+            metadata_log_deleted(metadata, &id, (int32_t)number);
         }
         break;
+    case COMMAND_LOGS_DELETED:
+        return apply_logs_deleted(metadata, &reader);
     case COMMAND_PRODUCER_IDS:
         number = get_u32(&reader);
         if (!reader.bad && number > INT64_MAX - metadata->next_producer_id) {

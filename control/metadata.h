@@ -22,6 +22,10 @@
 #define MR_METADATA_TOPIC_PARTITIONS_MAX 10000u
 #define MR_METADATA_COMMAND_MAX          (512u * 1024)
 
+/* Of a saved state; what would make it larger is refused with POLICY_VIOLATION. The metadata log
+ * must have room for it, or it could never be trimmed. */
+#define MR_METADATA_STATE_MAX (7u * 1024 * 1024)
+
 struct mr_metadata;
 struct mr_metadata_image;
 
@@ -55,9 +59,14 @@ size_t mr_metadata_encode_create_topic(uint8_t *out, size_t capacity,
 /* The topic goes at once; its logs stay as tombstones until their stores have deleted them. */
 size_t mr_metadata_encode_delete_topic(uint8_t *out, size_t capacity, const struct mr_uuid *id);
 
-/* A log of a deleted topic is gone from its store. */
-size_t mr_metadata_encode_log_deleted(uint8_t *out, size_t capacity, const struct mr_uuid *id,
-                                      int32_t partition);
+struct mr_metadata_log {
+    struct mr_uuid id;
+    int32_t partition;
+};
+
+/* Logs of deleted topics are gone from their stores. */
+size_t mr_metadata_encode_logs_deleted(uint8_t *out, size_t capacity,
+                                       const struct mr_metadata_log *logs, unsigned count);
 
 /* Reserves producer ids. */
 size_t mr_metadata_encode_producer_ids(uint8_t *out, size_t capacity, uint32_t count);
@@ -156,9 +165,10 @@ uint32_t mr_metadata_partitions(const struct mr_metadata *metadata);
 /* Partitions placed on a store, for placement.h. */
 uint32_t mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store);
 
-/* Calls `each` for every tombstone. */
-void mr_metadata_tombstones(const struct mr_metadata *metadata,
-                            void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
+/* Calls `each` for every tombstone of a topic that snapshots of `epoch` do not have, until it
+ * returns false. */
+void mr_metadata_tombstones(const struct mr_metadata *metadata, uint64_t epoch,
+                            bool (*each)(void *context, const struct mr_uuid *id, int32_t partition,
                                          uint16_t store),
                             void *context);
 

@@ -14,7 +14,7 @@ struct mr_metadata_image {
     uint32_t topic_count;
     uint8_t *head; /* from the kind to the topics' count */
     size_t head_size;
-    uint8_t *rest; /* tombstones and settings */
+    uint8_t *rest; /* graves and settings */
     size_t rest_size;
 };
 
@@ -35,24 +35,8 @@ put_head(struct metadata_writer *writer, const void *context)
 static void
 put_rest(struct metadata_writer *writer, const void *context)
 {
-    const struct mr_metadata *metadata = context;
-    uint32_t tombstones = 0;
-
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        tombstones++;
-    }
-    put_u32(writer, tombstones);
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        const struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
-
-        put_bytes(writer, tombstone->id.bytes, sizeof(tombstone->id.bytes));
-        put_u32(writer, (uint32_t)tombstone->partition);
-        put_u16(writer, tombstone->store);
-    }
-    metadata_put_settings(writer, metadata);
+    metadata_put_graves(writer, context);
+    metadata_put_settings(writer, context);
 }
 
 static void
@@ -134,18 +118,16 @@ mr_metadata_image_release(struct mr_metadata_image *image)
 static void
 clear(struct mr_metadata *metadata)
 {
-    struct mr_list *node;
-
     for (uint32_t i = 0; i < metadata->topic_count; i++) {
         metadata_topic_release(metadata->topics[i]);
     }
-    while ((node = mr_list_pop_front(&metadata->tombstones))) {
-        free(MR_CONTAINER_OF(node, struct metadata_tombstone, node));
-    }
+    metadata_graves_clear(metadata);
     metadata_settings_clear(&metadata->settings);
     metadata->setting_count = 0;
+    metadata->setting_bytes = 0;
     metadata_fill_effective(metadata);
     metadata->topic_count = 0;
+    metadata->topic_bytes = 0;
     metadata->partition_count = 0;
     memset(metadata->store_load, 0, METADATA_STORES_MAX * sizeof(*metadata->store_load));
     metadata->cluster_id = (struct mr_uuid){{0}};
@@ -205,15 +187,9 @@ load_state(struct mr_metadata *metadata, struct metadata_reader *reader)
     for (uint32_t i = 0; i < count && !error; i++) {
         error = load_topic(metadata, reader);
     }
-    count = error ? 0 : get_u32(reader);
-    for (uint32_t i = 0; i < count && !error && !reader->bad; i++) {
-        struct mr_uuid id = get_uuid(reader);
-        uint32_t partition = get_u32(reader);
-        uint16_t store = get_u16(reader);
-
-        error = reader->bad
-                    ? -EBADMSG
-                    : metadata_tombstone_add(&metadata->tombstones, &id, (int32_t)partition, store);
+    if (!error) {
+        error = version > 2 ? metadata_get_graves(metadata, reader)
+                            : metadata_get_tombstones(metadata, reader);
     }
     if (!error && version > 1) {
         error = metadata_get_settings(metadata, reader);
@@ -255,7 +231,7 @@ mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults)
     metadata->node_id = node_id;
     metadata->defaults = defaults;
     metadata->epoch = 1;
-    mr_list_init(&metadata->tombstones);
+    mr_list_init(&metadata->graves);
     mr_list_init(&metadata->settings);
     metadata_fill_effective(metadata);
     metadata->store_load = calloc(METADATA_STORES_MAX, sizeof(*metadata->store_load));
@@ -371,21 +347,6 @@ uint32_t
 mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store)
 {
     return metadata->store_load[store];
-}
-
-void
-mr_metadata_tombstones(const struct mr_metadata *metadata,
-                       void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
-                                    uint16_t store),
-                       void *context)
-{
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        const struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
-
-        each(context, &tombstone->id, tombstone->partition, tombstone->store);
-    }
 }
 
 _Static_assert(offsetof(struct metadata_topic, view) == 0, "snapshots cast between topic and view");

@@ -278,13 +278,11 @@ extent_forget_above(struct mr_log *log, uint64_t position)
     for (uint32_t i = log->extent_count; i-- > 0;) {
         struct extent *extent = log->extents[i];
 
-        if (extent->first_position != NO_POSITION && extent->first_position >= position) {
-            extent->first_position = NO_POSITION;
-            extent->first_offset = -1;
-        }
         index_cut(extent, position);
-        if (extent_end(extent) * BLOCK <= position) {
-            break;
+        if (extent->first_position < position) {
+            break; /* that of the extents before it is smaller still */
         }
+        extent->first_position = NO_POSITION;
+        extent->first_offset = -1;
     }
 }

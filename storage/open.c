@@ -18,6 +18,7 @@ struct open_run {
     struct mr_store *store;
     struct mr_root roots[2];
     bool root_valid[2];
+    bool read_failed; /* a root or a chain: what looks damaged may be whole */
     uint8_t *chain;
     uint8_t *last_set; /* a copy of the last whole set */
     struct mr_set_header last;
@@ -246,23 +247,27 @@ checkpoint_load(struct open_run *run)
     int error = 0, got;
 
     if (!run->root_valid[0] && !run->root_valid[1]) {
-        return refuse(run, -EUCLEAN, "neither checkpoint root is whole");
+        return refuse(run, run->read_failed ? -EIO : -EUCLEAN, "neither checkpoint root is whole");
     }
     newest = !run->root_valid[0] ||
              (run->root_valid[1] && run->roots[1].generation > run->roots[0].generation);
     other = 1 - newest;
     error = chain_read(run, &run->roots[newest]);
     if (error == -EBADMSG || error == -EIO) { /* the older one loses nothing */
+        run->read_failed = run->read_failed || error == -EIO;
         run->root_valid[newest] = false;
         newest = other;
         other = 1 - newest;
         if (!run->root_valid[newest]) {
-            return refuse(run, -EUCLEAN, "the only checkpoint is damaged");
+            return refuse(run, run->read_failed ? -EIO : -EUCLEAN,
+                          "the only checkpoint is damaged");
         }
         error = chain_read(run, &run->roots[newest]);
     }
     if (error) {
-        return error == -EBADMSG ? refuse(run, -EUCLEAN, "both checkpoints are damaged") : error;
+        return error == -EBADMSG
+                   ? refuse(run, run->read_failed ? -EIO : -EUCLEAN, "both checkpoints are damaged")
+                   : error;
     }
     root = &run->roots[newest];
     store->root_slot = newest;
@@ -444,7 +449,12 @@ ring_scan(struct open_run *run)
             struct mr_set_header header;
 
             if (mr_set_header_decode(piece + i * BLOCK, &store->super, SIZE_MAX >> 1, &header) ||
-                header.sequence <= run->end_sequence + 1 || set_read(store, at + i, &header) != 0) {
+                header.sequence <= run->end_sequence + 1) {
+                continue;
+            }
+            error = set_read(store, at + i, &header);
+            if (error) {
+                error = error == -EBADMSG ? 0 : error;
                 continue;
             }
             error = refuse(run, -EUCLEAN, "set %llu is bad but set %llu is there",
@@ -546,6 +556,7 @@ journal_replay(struct open_run *run, const struct mr_root *root)
                 return error;
             }
             if (!good) {
+                store->stats.dropped_groups++;
                 run->end_sequence--;
                 run->end_position = position;
                 run->end_crc = header.previous_crc;
@@ -630,11 +641,33 @@ roots_read(struct open_run *run)
     }
     for (unsigned i = 0; i < 2 && error != -ECANCELED; i++) {
         error = store_sync(store->dev, 'r', block, BLOCK, (MR_FORMAT_ROOT_LBA + i) * BLOCK);
+        run->read_failed = run->read_failed || error == -EIO;
         run->root_valid[i] =
             error == 0 && mr_root_decode(block, &store->super, &run->roots[i]) == 0;
     }
     free(block);
     return error == -ECANCELED ? error : 0;
+}
+
+/* A root that this open does not use must not come back: it may be whole, and only its read have
+ * failed. What is written from here on is held by the other one alone. */
+static int
+roots_erase(struct open_run *run)
+{
+    uint8_t *block;
+    int error = 0;
+
+    if (run->root_valid[0] && run->root_valid[1]) {
+        return 0;
+    }
+    if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
+        return -ENOMEM;
+    }
+    memset(block, 0, BLOCK);
+    error = store_sync(run->store->dev, 'W', block, BLOCK,
+                       (MR_FORMAT_ROOT_LBA + (run->root_valid[0] ? 1u : 0u)) * (uint64_t)BLOCK);
+    free(block);
+    return error;
 }
 
 /* Everything from the replay on, with the run's buffers in place. */
@@ -709,6 +742,9 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
         store->replaying = true;
         error = recover(&run);
         store->replaying = false;
+    }
+    if (!error && !read_only) {
+        error = roots_erase(&run);
     }
     for (unsigned i = 0; i < 4 && !error && !read_only; i++) {
         error = journal_open_set(store);

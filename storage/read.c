@@ -46,6 +46,7 @@ load_done(struct mr_dev_io *io, int result)
 
         end = (chunk->block + chunk->blocks) * BLOCK;
         chunk->loading = false;
+        chunk->loaded = true;
         if (result || log->buried) {
             cache_detach(chunk);
             continue;
@@ -333,22 +334,64 @@ read_wait(struct read_state *state, uint64_t position, uint64_t size)
     return 0;
 }
 
+/* Whether bytes [at, end), as far as they are in memory, never were on the medium or have met their
+ * CRCs since they were read from it. */
+static bool
+bytes_are_proved(const struct mr_log *log, uint64_t at, uint64_t end)
+{
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end && i < log->chunk_count; i++) {
+        const struct chunk *chunk = log->chunks[i];
+        uint64_t begin = chunk->block * BLOCK, stop = chunk->end < end ? chunk->end : end;
+
+        if (chunk->loaded && stop > begin && stop > at &&
+            ((at > begin ? at : begin) - begin < chunk->proved ||
+             stop - begin > chunk->proved_end)) {
+            return false;
+        }
+        at = stop > at ? stop : at;
+    }
+    return true;
+}
+
+/* Bytes [from, end) of the chunk are proved. Reads go forward, so one range is enough. */
+static void
+chunk_prove(struct chunk *chunk, uint32_t from, uint32_t end)
+{
+    if (from > chunk->proved_end || end < chunk->proved || chunk->proved == chunk->proved_end) {
+        chunk->proved = from;
+        chunk->proved_end = end;
+    } else {
+        chunk->proved = from < chunk->proved ? from : chunk->proved;
+        chunk->proved_end = end > chunk->proved_end ? end : chunk->proved_end;
+    }
+}
+
 /* Whether the batch that lies in memory at `position` has the CRC that its header names. */
 static bool
-batch_is_whole(const struct mr_log *log, uint64_t position, const struct mr_batch_header *header)
+batch_prove(struct mr_log *log, uint64_t position, const struct mr_batch_header *header)
 {
     uint64_t at = position + 21, end = position + (uint32_t)header->size;
-    uint32_t i = cache_index_after(log, at / BLOCK);
     uint32_t crc = 0;
 
-    for (; at < end; i++) {
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end; i++) {
         struct chunk *chunk = log->chunks[i];
         uint64_t stop = chunk->end < end ? chunk->end : end;
 
         crc = mr_crc32c(crc, chunk->data + (at - chunk->block * BLOCK), stop - at);
         at = stop;
     }
-    return crc == header->crc;
+    if (crc != header->crc) {
+        return false;
+    }
+    at = position;
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end; i++) {
+        struct chunk *chunk = log->chunks[i];
+        uint64_t begin = chunk->block * BLOCK, stop = chunk->end < end ? chunk->end : end;
+
+        chunk_prove(chunk, (uint32_t)(at - begin), (uint32_t)(stop - begin));
+        at = stop;
+    }
+    return true;
 }
 
 /* The consecutive bytes from `position` on that consumers may see end here. */
@@ -401,7 +444,8 @@ read_extent_of(struct read_state *state, uint64_t *end, int64_t *offset)
         if (last - first + 1 > READ_SLICES && *end > state->position) {
             return 0;
         }
-        if (state->cold && !batch_is_whole(log, position, &header)) {
+        if (!bytes_are_proved(log, position, position + (uint32_t)header.size) &&
+            !batch_prove(log, position, &header)) {
             return *end > state->position ? 0 : -EBADMSG;
         }
         position += (uint32_t)header.size;
@@ -427,6 +471,7 @@ read_collect(struct read_state *state)
         cache_index_after(log, (span - 1) / BLOCK) -
                 cache_index_after(log, state->position / BLOCK) <
             READ_SLICES &&
+        bytes_are_proved(log, state->position, span) &&
         slices_take(state, state->position, span) == span) {
         end = span;
         offset = log->durable;

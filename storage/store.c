@@ -251,6 +251,9 @@ mr_store_open(const struct mr_store_config *config, struct mr_store **out, char 
         return -ENOMEM;
     }
     store->config = *config;
+    if (store->config.dirty_bytes == 0) {
+        store->config.dirty_bytes = config->arena_bytes / 4;
+    }
     store->dev = config->dev;
     lists_init(store);
     error = store_init(store);

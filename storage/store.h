@@ -54,7 +54,9 @@ struct mr_store_config {
     uint32_t producers_max;       /* producer entries over all logs (producer.entries.max) */
     uint32_t direct_run_bytes;    /* runs of at least this size go straight to their extent */
     size_t index_bytes_max;       /* memory for sparse indexes */
-    bool read_only; /* for `millrace log dump`: replays, writes nothing, serves reads */
+    size_t dirty_bytes; /* write-behind starts above this, and writes partial blocks above twice it;
+                           0: a quarter of the arena */
+    bool read_only;     /* for `millrace log dump`: replays, writes nothing, serves reads */
 
     /* Room has come back after -EAGAIN; may be NULL. Called at most once per tick. */
     void (*on_room)(void *context);
@@ -113,10 +115,12 @@ struct mr_store_stats {
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
     uint64_t checkpoints, checkpoint_bytes, voids, tail_images, carried_blocks;
+    uint64_t dropped_groups;               /* by this open: their runs were not whole */
     uint64_t compactions, compacted_bytes; /* done; written by them */
     uint64_t reads_hot, reads_cold, read_errors;
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
+    uint32_t writes_in_flight; /* of write-behind */
     bool failed, full;
     struct mr_buckets group_time; /* submitting a group to its being durable */
     struct mr_buckets flush_time; /* of that, the flush behind a group's writes */

@@ -173,6 +173,7 @@ write_metadata(void)
     struct mr_metadata_new_topic topic = {
         .id = {{3}}, .name = "topic", .name_size = 5, .partition_count = 2, .stores = stores};
     struct mr_uuid cluster = {{4}};
+    struct mr_metadata_log deleted = {topic.id, 0};
     uint8_t bytes[COMMAND_MAX];
     struct mr_metadata *metadata;
     size_t size;
@@ -194,8 +195,8 @@ write_metadata(void)
     size = mr_metadata_encode_delete_topic(bytes, sizeof(bytes), &topic.id);
     command(metadata, "metadata-delete-topic", bytes, size);
     write_state(metadata, "metadata-saved-tombstones");
-    size = mr_metadata_encode_log_deleted(bytes, sizeof(bytes), &topic.id, 0);
-    command(metadata, "metadata-log-deleted", bytes, size);
+    size = mr_metadata_encode_logs_deleted(bytes, sizeof(bytes), &deleted, 1);
+    command(metadata, "metadata-logs-deleted", bytes, size);
     mr_metadata_destroy(metadata);
 }
 

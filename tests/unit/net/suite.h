@@ -35,6 +35,7 @@ struct user {
     unsigned held_count;
     unsigned sends_open;
     unsigned sends_failed;
+    unsigned sends_more; /* to be made by `done`, one by each */
     bool paused;
     unsigned leaving; /* times, since the last pause */
     unsigned closed;  /* times */
@@ -71,6 +72,9 @@ void suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t 
 /* Every pool is back to zero; then the transport goes. */
 void suite_end(struct suite *suite);
 
+/* Buffers that no user ever gets. */
+unsigned suite_kept(const struct suite *suite);
+
 /* Runs what is due, or waits for it; false: nothing is to come. */
 bool suite_turn(struct suite *suite);
 
@@ -90,6 +94,9 @@ void suite_settle(struct suite *suite);
         }                                                                                          \
         MR_CHECK(condition);                                                                       \
     } while (0)
+
+/* A peer that has connected; NULL: nobody listens. */
+struct transport_peer *suite_connect(struct suite *suite);
 
 /* Connects, and turns until the user is there. */
 struct user *suite_pair(struct suite *suite, struct client *client);
