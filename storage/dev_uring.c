@@ -8,14 +8,18 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dataplane/base/assert.h"
 #include "storage/dev.h"
 #include "storage/dev_private.h"
 
-#define REAP_MAX 256u /* completions taken in one poll; they may be other users' of the ring */
-#define WAIT_NS  MR_NS_PER_S
+#define LOCK_PAUSE_NS (50L * 1000 * 1000)
+#define LOCK_PAUSES   60u
+
+#define REAP_MAX      256u /* completions taken in one poll; they may be other users' of the ring */
+#define WAIT_NS       MR_NS_PER_S
 
 struct dev_uring {
     struct mr_dev dev;
@@ -162,6 +166,25 @@ medium_size(int fd, uint64_t *size_out)
     return 0;
 }
 
+/* The kernel takes the io_uring of a killed process apart behind it, and only then lets go of the
+ * files that it had registered: whoever starts again at once waits for that. */
+static int
+lock_file(int fd)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+    for (unsigned i = 0; i < LOCK_PAUSES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return 0;
+        }
+        if (errno != EWOULDBLOCK) {
+            return -errno;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return -EWOULDBLOCK;
+}
+
 static int
 uring_resize(struct mr_dev *dev)
 {
@@ -221,8 +244,8 @@ mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out)
         error = -errno;
         goto free_dev;
     }
-    if (flock(uring_dev->fd, LOCK_EX | LOCK_NB) != 0) {
-        error = -errno;
+    error = lock_file(uring_dev->fd);
+    if (error) {
         goto close_fd;
     }
     error = medium_size(uring_dev->fd, &uring_dev->dev.size_bytes);
