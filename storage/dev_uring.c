@@ -166,23 +166,31 @@ medium_size(int fd, uint64_t *size_out)
     return 0;
 }
 
-/* The kernel takes the io_uring of a killed process apart behind it, and only then lets go of the
- * files that it had registered: whoever starts again at once waits for that. */
+/* Opens and locks. The kernel takes the io_uring of a killed process apart behind it, and only then
+ * lets go of the files that it had registered, a device's exclusive use included: whoever starts
+ * again at once waits for that. The descriptor, or -errno. */
 static int
-lock_file(int fd)
+open_locked(const char *path, int flags)
 {
     const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+    int error = 0;
 
     for (unsigned i = 0; i < LOCK_PAUSES; i++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            return 0;
+        int fd = open(path, flags);
+
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return fd;
         }
-        if (errno != EWOULDBLOCK) {
-            return -errno;
+        error = -errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (error != -EWOULDBLOCK && error != -EBUSY) {
+            break;
         }
         nanosleep(&pause, NULL);
     }
-    return -EWOULDBLOCK;
+    return error;
 }
 
 static int
@@ -239,14 +247,10 @@ mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out)
     if (!uring_dev) {
         return -ENOMEM;
     }
-    uring_dev->fd = open(path, flags);
+    uring_dev->fd = open_locked(path, flags);
     if (uring_dev->fd < 0) {
-        error = -errno;
+        error = uring_dev->fd;
         goto free_dev;
-    }
-    error = lock_file(uring_dev->fd);
-    if (error) {
-        goto close_fd;
     }
     error = medium_size(uring_dev->fd, &uring_dev->dev.size_bytes);
     if (error) {
