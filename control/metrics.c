@@ -179,6 +179,8 @@ static const struct store_figure store_figures[] = {
     {"store_voids_total", "counter", "Groups with a failed data write.", IN(voids)},
     {"store_reads_hot_total", "counter", "Reads answered from memory.", IN(reads_hot)},
     {"store_reads_cold_total", "counter", "Reads that went to the device.", IN(reads_cold)},
+    {"store_reads_ahead_total", "counter", "Reads of the device before anyone asked.",
+     IN(reads_ahead)},
     {"store_read_errors_total", "counter", "Reads that failed.", IN(read_errors)},
     {"store_cache_bytes", "gauge", "Memory that holds batches.", IN(cache_bytes)},
     {"store_cache_max_bytes", "gauge", "Limit of that memory.", IN(cache_bytes_max)},

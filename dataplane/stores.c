@@ -3,15 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/base/log.h"
 #include "storage/dev.h"
-
-#define BLANK_BYTES                                                                                \
-    (1u << 20) /* where file systems, partition tables and the like begin or end                   \
-                */
 
 static int
 format(const struct mr_plan *plan, const struct mr_control *control, unsigned index,
@@ -40,61 +35,25 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
 
 /* ---- block devices --------------------------------------------------------------------------- */
 
-struct blank_read {
-    struct mr_dev_io io;
-    bool done;
-    int error;
-};
-
-static void
-on_read(struct mr_dev_io *io, int result)
-{
-    struct blank_read *read = MR_CONTAINER_OF(io, struct blank_read, io);
-
-    read->done = true;
-    read->error = result;
-}
-
-/* 0: nothing but zeros at `offset`; -EEXIST; or another -errno. */
-static int
-check_blank(struct mr_dev *dev, uint64_t offset, uint8_t *buffer)
-{
-    struct blank_read read = {.io = {.done = on_read}};
-    struct iovec iov = {buffer, BLANK_BYTES};
-
-    mr_dev_read(dev, &read.io, &iov, 1, offset);
-    while (!read.done) {
-        int error = mr_dev_wait(dev);
-
-        if (error) {
-            return error;
-        }
-    }
-    if (read.error) {
-        return read.error;
-    }
-    return buffer[0] == 0 && memcmp(buffer, buffer + 1, BLANK_BYTES - 1) == 0 ? 0 : -EEXIST;
-}
-
-/* 0: a store of ours; -ENODATA: blank; -EEXIST: something else; or another -errno. */
+/* 0: a store of ours; -ENODATA: blank, or prepared by `millrace log format` and nobody's yet;
+ * -EEXIST: something else; or another -errno. */
 static int
 look_at(const char *path, struct mr_uring *uring)
 {
-    uint8_t *buffer = aligned_alloc(MR_DEV_BLOCK, BLANK_BYTES);
     struct mr_store_format found;
     struct mr_dev *dev;
-    int error = buffer ? mr_dev_uring_open(path, uring, &dev) : -ENOMEM;
+    int error = mr_dev_uring_open(path, uring, &dev);
 
     if (!error) {
         error = mr_store_identify(dev, &found);
         if (error == -ENODATA) {
-            error = check_blank(dev, 0, buffer);
-            error = error ? error : check_blank(dev, dev->size_bytes - BLANK_BYTES, buffer);
+            error = mr_dev_check_blank(dev);
             error = error ? error : -ENODATA;
+        } else if (!error && mr_uuid_is_zero(&found.cluster_id)) {
+            error = -ENODATA;
         }
         mr_dev_close(dev);
     }
-    free(buffer);
     return error;
 }
 
@@ -133,6 +92,18 @@ look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_
 
 /* ---- all ------------------------------------------------------------------------------------- */
 
+/* Files that were prepared count as not made yet, where all of them are of that kind. */
+static void
+look_at_files(struct mr_plan *plan, struct mr_uring *uring)
+{
+    unsigned prepared = 0;
+
+    for (unsigned i = 0; i < plan->store_count; i++) {
+        prepared += look_at(plan->stores[i].path, uring) == -ENODATA;
+    }
+    plan->stores_exist = prepared < plan->store_count;
+}
+
 static int
 make(struct mr_plan *plan, const struct mr_control *control, struct mr_uring *uring, char *error,
      size_t error_size)
@@ -141,6 +112,9 @@ make(struct mr_plan *plan, const struct mr_control *control, struct mr_uring *ur
 
     if (result) {
         return result;
+    }
+    if (!plan->devices && plan->stores_exist) {
+        look_at_files(plan, uring);
     }
     if (plan->stores_exist && mr_control_is_new(control)) {
         snprintf(error, error_size,

@@ -88,6 +88,10 @@ int mr_dev_wait(struct mr_dev *dev);
  * -errno. */
 int mr_dev_resize(struct mr_dev *dev);
 
+/* Whether nothing but zeros lies in the first and the last MiB, where file systems, partition
+ * tables and the like begin or end. Blocking. 0; -EEXIST: something does; or another -errno. */
+int mr_dev_check_blank(struct mr_dev *dev);
+
 /* Nothing may be in flight; NULL is fine. */
 void mr_dev_close(struct mr_dev *dev);
 

@@ -281,6 +281,7 @@ struct load_io {
     struct chunk *chunks[WRITE_SLICES];
     struct iovec iov[WRITE_SLICES];
     unsigned count;
+    uint32_t ahead; /* bytes, where nobody has asked for them yet */
 };
 
 struct read_state {
@@ -294,6 +295,7 @@ struct read_state {
     uint64_t wanted_end;
     unsigned tries; /* loads since it last came forward */
     bool cold;      /* something was loaded for it */
+    bool follows;   /* it began where one before it ended */
     bool failed;
     unsigned pin_count;
     struct chunk **pins; /* small_pins or from the heap */
@@ -430,6 +432,7 @@ struct mr_store {
     uint8_t *bounces;
     struct mr_list write_free;
     struct mr_list loads; /* in flight */
+    uint64_t ahead_bytes; /* of them, for reads that are expected */
     struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
     uint32_t read_count;
     struct mr_batch_scratch *scratch;

@@ -24,6 +24,7 @@ struct open_run {
     struct mr_set_header last;
     struct open_void *voids;
     size_t void_count, void_capacity;
+    uint64_t given_up;                   /* the last set that a repair gives up; 0: none */
     uint64_t end_position, end_sequence; /* where replay stopped */
     uint32_t end_crc;
     char *reason;
@@ -51,12 +52,13 @@ refuse(struct open_run *run, int error, const char *format, ...)
 /* ---- superblocks ----------------------------------------------------------------------------- */
 
 int
-open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest)
+open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest, unsigned *whole)
 {
     struct mr_super copy;
     uint8_t *block;
     int found = -ENODATA;
 
+    *whole = 0;
     if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
         return -ENOMEM;
     }
@@ -72,6 +74,7 @@ open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest)
             continue;
         }
         error = mr_super_decode(block, &copy);
+        *whole += error == 0;
         if (error == 0 && (found != 0 || copy.incarnation > out->incarnation)) {
             *out = copy;
             *newest = i;
@@ -419,7 +422,9 @@ journal_walk(struct open_run *run, const struct mr_root *root)
         position += mr_set_blocks(header.size);
         sequence++;
     }
-    if (sequence <= root->last_sequence) {
+    if (sequence <= root->last_sequence && store->config.repair) {
+        run->given_up = root->last_sequence;
+    } else if (sequence <= root->last_sequence) {
         return refuse(run, -EUCLEAN, "the journal ends at set %llu, but %llu was durable",
                       (unsigned long long)sequence - 1, (unsigned long long)root->last_sequence);
     }
@@ -427,6 +432,24 @@ journal_walk(struct open_run *run, const struct mr_root *root)
     run->end_sequence = sequence - 1;
     run->end_crc = crc;
     return 0;
+}
+
+/* A later set that a repair gives up must not be found again. */
+static int
+set_erase(struct open_run *run, uint64_t at, uint64_t sequence)
+{
+    struct mr_store *store = run->store;
+    uint8_t *block;
+    int error;
+
+    if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
+        return -ENOMEM;
+    }
+    memset(block, 0, BLOCK);
+    error = store_sync(store->dev, 'W', block, BLOCK, (MR_FORMAT_JOURNAL_LBA + at) * BLOCK);
+    run->given_up = run->given_up > sequence ? run->given_up : sequence;
+    free(block);
+    return error;
 }
 
 /* A whole set above the first bad one means rot, not a tear. */
@@ -455,6 +478,10 @@ ring_scan(struct open_run *run)
             error = set_read(store, at + i, &header);
             if (error) {
                 error = error == -EBADMSG ? 0 : error;
+                continue;
+            }
+            if (store->config.repair) {
+                error = set_erase(run, at + i, header.sequence);
                 continue;
             }
             error = refuse(run, -EUCLEAN, "set %llu is bad but set %llu is there",
@@ -715,17 +742,32 @@ recover(struct open_run *run)
     return ownership_judge(run);
 }
 
+/* Both roots still name sets that are given up: two checkpoints take their places. */
+static int
+repair_finish(struct open_run *run)
+{
+    int error = checkpoint_sync(run->store);
+
+    error = error ? error : checkpoint_sync(run->store);
+    if (!error) {
+        refuse(run, 0, "sets %llu to %llu of the journal were given up",
+               (unsigned long long)run->end_sequence + 1, (unsigned long long)run->given_up);
+    }
+    return error;
+}
+
 /* Fills the store from its device. Blocking. */
 int
 open_recover(struct mr_store *store, char *reason, size_t reason_size)
 {
     struct open_run run = {.store = store, .reason = reason, .reason_size = reason_size};
     bool read_only = store->config.read_only;
-    unsigned newest = 0;
+    unsigned newest = 0, supers = 0;
     int error = read_only || MUTANT(NO_OPEN_FLUSH) ? 0 : store_sync(store->dev, 'f', NULL, 0, 0);
 
     if (!error) {
-        error = open_super(store->dev, &store->super, &newest);
+        error = open_super(store->dev, &store->super, &newest, &supers);
+        store->stats.supers_whole = (uint8_t)supers;
     }
     if (error) {
         return refuse(&run, error, "no superblock can be read (%d)", error);
@@ -755,6 +797,10 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
         if (error == -EIO) {
             refuse(&run, error, "no journal space for the first set, and no checkpoint");
         }
+    }
+    store->stats.roots_whole = (uint8_t)(run.root_valid[0] + run.root_valid[1]);
+    if (!error && run.given_up) {
+        error = repair_finish(&run);
     }
     free(run.chain);
     free(run.last_set);

@@ -9,6 +9,9 @@
 
 #define LOAD_BYTES_MAX (1024u * 1024)
 #define TRIES_MAX      256u
+#define AHEAD_MIN      (512u * 1024)
+#define AHEAD_MAX      (2u * 1024 * 1024)
+#define AHEAD_BESIDE   (1024u * 1024) /* in flight beside a group: a reader must not delay it */
 
 static int read_step(struct read_state *state);
 
@@ -64,6 +67,7 @@ load_done(struct mr_dev_io *io, int result)
     if (result) {
         store->stats.read_errors++;
     }
+    store->ahead_bytes -= load->ahead;
     extent_unbusy(store, load->extent);
     mr_list_remove(&load->node);
     free(load);
@@ -77,7 +81,7 @@ load_done(struct mr_dev_io *io, int result)
 
 /* One read of consecutive blocks of one extent into fresh chunks. */
 static int
-load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t end,
+load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t end, bool ahead,
             uint64_t *loaded_to)
 {
     struct mr_store *store = log->store;
@@ -114,7 +118,13 @@ load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t 
     log->busy++;
     extent->busy++;
     store->in_flight++;
-    store->stats.reads_cold++;
+    if (ahead) {
+        load->ahead = (uint32_t)((block - from) * BLOCK);
+        store->ahead_bytes += load->ahead;
+        store->stats.reads_ahead++;
+    } else {
+        store->stats.reads_cold++;
+    }
     *loaded_to = block;
     mr_dev_read(store->dev, &load->io, load->iov, load->count,
                 (extent->lba + (from - extent->first_block)) * BLOCK);
@@ -123,8 +133,8 @@ load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t 
 
 /* Loads what is not in memory of [position, position + size), as far as it is appended. 0, or
  * -EAGAIN where nothing could be started. */
-int
-read_load(struct mr_log *log, uint64_t position, uint64_t size)
+static int
+range_load(struct mr_log *log, uint64_t position, uint64_t size, bool ahead)
 {
     uint64_t block = position / BLOCK;
     uint64_t span = log_span_end(log, position);
@@ -148,12 +158,56 @@ read_load(struct mr_log *log, uint64_t position, uint64_t size)
         }
         to = extent_end(extent) < to ? extent_end(extent) : to;
         to = next && next->block < to ? next->block : to;
-        if (load_submit(log, extent, block, to, &block)) {
+        if (load_submit(log, extent, block, to, ahead, &block)) {
             return started ? 0 : -EAGAIN;
         }
         started = true;
     }
     return 0;
+}
+
+int
+read_load(struct mr_log *log, uint64_t position, uint64_t size)
+{
+    return range_load(log, position, size, false);
+}
+
+/* The reader that was answered up to `end` is expected to go on there: what follows is loaded,
+ * where it comes from the medium. Only memory that nothing else wants is taken, and little is in
+ * flight beside a group. */
+static void
+read_ahead(struct mr_log *log, uint64_t end, uint64_t size)
+{
+    struct mr_store *store = log->store;
+    uint64_t budget = store->config.arena_bytes / 16, stop = log_span_end(log, end), at = end;
+    const struct chunk *last = cache_find(log, (end - 1) / BLOCK);
+    uint64_t window = 2 * size > AHEAD_MIN ? 2 * size : AHEAD_MIN;
+
+    if (store->state != GROUP_NONE && budget > AHEAD_BESIDE) {
+        budget = AHEAD_BESIDE;
+    }
+    window = window < AHEAD_MAX ? window : AHEAD_MAX;
+    if (!last || !last->loaded || store->failed || store->closing || store->pressure ||
+        (store->pages_free <= store->page_count / 16 && mr_list_empty(&store->lru)) ||
+        store->ahead_bytes >= budget) {
+        return;
+    }
+    stop = stop < log->durable_position ? stop : log->durable_position;
+    stop = stop < end + window ? stop : end + window;
+    for (uint32_t i = cache_index_after(log, at / BLOCK); i < log->chunk_count && at < stop; i++) {
+        const struct chunk *chunk = log->chunks[i];
+
+        if (chunk->block * BLOCK > at) {
+            break;
+        }
+        at = (chunk->block + chunk->blocks) * BLOCK;
+    }
+    /* Not for every small answer a small read. */
+    if (at < stop && at - end <= window / 2) {
+        uint64_t room = budget - store->ahead_bytes;
+
+        range_load(log, at, stop - at < room ? stop - at : room, true);
+    }
 }
 
 /* ---- one read -------------------------------------------------------------------------------- */
@@ -501,6 +555,9 @@ read_collect(struct read_state *state)
     hint = &log->hints[log->hint_next++ % HINTS];
     *hint = (struct log_hint){.offset = offset, .position = log_position_next(log, end)};
     log->store->stats.reads_hot += !state->cold;
+    if (state->follows) {
+        read_ahead(log, hint->position, end - state->position);
+    }
     return read_answer(state, MR_KAFKA_NONE, (uint32_t)(end - state->position));
 }
 
@@ -585,6 +642,7 @@ state_take(struct mr_store *store)
     state->pins = state->small_pins;
     state->iov = state->small_iov;
     state->cold = false;
+    state->follows = false;
     state->failed = false;
     state->tries = 0;
     return state;
@@ -623,6 +681,9 @@ mr_log_read(struct mr_log *log, struct mr_read *read)
         return 1;
     }
     state->generation = log->generation;
+    for (unsigned i = 0; i < HINTS; i++) {
+        state->follows = state->follows || log->hints[i].offset == read->offset;
+    }
     result = read_step(state);
     if (result < 0) {
         state_give(store, state);

@@ -125,8 +125,8 @@ int
 mr_store_identify(struct mr_dev *dev, struct mr_store_format *out)
 {
     struct mr_super super;
-    unsigned newest;
-    int error = open_super(dev, &super, &newest);
+    unsigned newest, whole;
+    int error = open_super(dev, &super, &newest, &whole);
 
     if (!error) {
         identity_of(&super, out);

@@ -28,7 +28,7 @@ struct mr_store;
 
 struct mr_store_format {
     struct mr_uuid store_id;
-    struct mr_uuid cluster_id;
+    struct mr_uuid cluster_id; /* zero: prepared, no broker has it yet */
     int32_t node_id;
     uint32_t store_index; /* position among the data directories' stores */
     uint64_t
@@ -57,6 +57,9 @@ struct mr_store_config {
     size_t dirty_bytes; /* write-behind starts above this, and writes partial blocks above twice it;
                            0: a quarter of the arena */
     bool read_only;     /* for `millrace log dump`: replays, writes nothing, serves reads */
+    /* For `millrace log check --repair`: a journal with a bad set before good ones, or that ends
+     * before what was durable, is cut there instead of refused; `reason` says what was given up. */
+    bool repair;
 
     /* Room has come back after -EAGAIN; may be NULL. Called at most once per tick. */
     void (*on_room)(void *context);
@@ -117,10 +120,12 @@ struct mr_store_stats {
     uint64_t checkpoints, checkpoint_bytes, voids, tail_images, carried_blocks;
     uint64_t dropped_groups;               /* by this open: their runs were not whole */
     uint64_t compactions, compacted_bytes; /* done; written by them */
-    uint64_t reads_hot, reads_cold, read_errors;
+    uint64_t reads_hot, reads_cold, reads_ahead, read_errors; /* cold, ahead: of the device */
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
     uint32_t writes_in_flight; /* of write-behind */
+    uint8_t supers_whole; /* of the two superblocks and roots, how many this open found whole; */
+    uint8_t roots_whole;  /* one may be torn after a crash, or not be there yet */
     bool failed, full;
     struct mr_buckets group_time; /* submitting a group to its being durable */
     struct mr_buckets flush_time; /* of that, the flush behind a group's writes */

@@ -14,6 +14,8 @@ static const struct cli_command *const commands[] = {
     &cli_group_delete,
     &cli_broker_api_versions,
     &cli_log_dump,
+    &cli_log_check,
+    &cli_log_format,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -148,7 +148,7 @@ check_error(struct sim_run *run, struct sim_request *request)
                  request->batch->sequence, (long long)request->batch->producer_id,
                  mr_kafka_err_name(error));
     }
-    run->counters->refused++;
+    run->counters->refused_when_full++;
     sim_log_doubt_remove(log, request->batch);
 }
 
@@ -409,7 +409,7 @@ static void
 replica_done(struct mr_append *append)
 {
     struct sim_request *request = MR_CONTAINER_OF(append, struct sim_request, append);
-    struct sim_producer *producer = request->producer;
+    struct sim_producer *producer = request->producer, *refused = NULL;
     struct sim_run *run = running;
     struct sim_log *log = request->log;
 
@@ -437,12 +437,16 @@ replica_done(struct mr_append *append)
         sim_fail("partition %d: a replica's append was refused: %s", log->id.partition,
                  mr_kafka_err_name(append->error));
     } else if (!log_failed(log)) {
-        run->counters->refused++;
+        run->counters->refused_when_full++;
         for (unsigned i = 0; i < request->batch_count; i++) {
             sim_log_doubt_remove(log, request->batches[i]);
         }
+        refused = producer;
     }
     request_free(run, request);
+    if (refused) {
+        producer_again(run, refused);
+    }
 }
 
 static void
@@ -856,7 +860,7 @@ request_delete(struct sim_run *run, unsigned slot)
 }
 
 void
-sim_make_space(struct sim_run *run)
+sim_make_space(struct sim_run *run, uint64_t limit)
 {
     struct sim_log *largest = run->logs[0];
     uint64_t live = 0;
@@ -865,7 +869,7 @@ sim_make_space(struct sim_run *run)
         live += run->logs[i]->live_bytes;
         largest = run->logs[i]->live_bytes > largest->live_bytes ? run->logs[i] : largest;
     }
-    if (live > run->device_bytes / 5 * 2 && largest->trim_count == 0) {
+    if (live > limit && largest->trim_count == 0) {
         int64_t span = largest->end - largest->start;
 
         sim_trim_send(run, largest,
@@ -884,6 +888,9 @@ sim_request_random(struct sim_run *run)
     if (run->churn && mr_rng_below(&run->rng, 40) == 0) {
         choice = 1024; /* a delete */
     }
+    if (run->greedy && choice >= 920 && choice < 1028 && mr_rng_below(&run->rng, 64)) {
+        choice = 0; /* an append, where something would have gone */
+    }
     if (run->cutting && mr_rng_below(&run->rng, 10) == 0) {
         choice = 990; /* a truncation */
     }
@@ -895,7 +902,7 @@ sim_request_random(struct sim_run *run)
     run->operations++;
     run->life_operations++;
     run->counters->operations++;
-    sim_make_space(run);
+    sim_make_space(run, run->greedy ? run->device_bytes : run->device_bytes / 5 * 2);
     if (choice < 650) {
         request_append(run, log);
     } else if (choice < 850) {

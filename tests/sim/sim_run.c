@@ -124,6 +124,10 @@ grow(struct sim_run *run)
         run->grow_to = 0;
         run->counters->grown++;
     }
+    if (run->low_space && !run->grow_to && run->size_bytes >= run->device_bytes + GROWTH_MAX) {
+        run->low_space = false;
+        mr_store_grow_refused(run->store);
+    }
     if (run->grow_to || run->quiet || run->failed ||
         run->size_bytes >= run->device_bytes + GROWTH_MAX ||
         mr_rng_below(&run->rng, run->low_space ? 20 : GROW_ONE_IN)) {
@@ -417,7 +421,8 @@ idle(struct sim_run *run)
             return false;
         }
         if (turn % 256 == 255 && !run->failed) {
-            sim_make_space(run); /* what waits may be waiting for space */
+            sim_make_space(run,
+                           run->device_bytes / 5 * 2); /* what waits may be waiting for space */
         }
     }
     return true;
@@ -659,9 +664,14 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.read_faults = !run.rot && mr_rng_below(&run.rng, 3) == 0;
     run.flush_faults = !run.rot && mr_rng_below(&run.rng, 3) == 0;
     run.skewed = mr_rng_below(&run.rng, 3) == 0;
+    run.greedy = mr_rng_below(&run.rng, 16) == 0;
     run.churn = mr_rng_below(&run.rng, 8) == 0;
     run.cutting = mr_rng_below(&run.rng, 8) == 0;
     run.hasty = mr_rng_below(&run.rng, 8) == 0;
+    if (run.greedy) {
+        run.device_bytes = 16 * MIB;
+        run.journal_bytes = MIB;
+    }
     run.size_bytes = run.device_bytes;
     run.small = mr_rng_below(&run.rng, 4) == 0;
     run.buffer = malloc(BUFFER_BYTES);

@@ -12,7 +12,7 @@
 #define SIM_OPS_MIN     2000
 #define SIM_BATCH_MAX   (1u << 20)
 
-/* Counted over all seeds. An event of the first part must occur in a run of many seeds. */
+/* Counted over all seeds. Each event must occur in a run of many seeds. */
 #define SIM_COUNTERS(X)                                                                            \
     X(operations)                                                                                  \
     X(acknowledged)                                                                                \
@@ -60,15 +60,12 @@
     X(stores_failed)                                                                               \
     X(opens_failed)                                                                                \
     X(grown)                                                                                       \
+    X(refused_when_full)                                                                           \
     X(again)
-
-/* These are good to see, but no run of a few hundred seeds is sure to have them. */
-#define SIM_COUNTERS_RARE(X) X(refused)
 
 struct sim_counters {
 #define SIM_COUNTER_FIELD(name) uint64_t name;
     SIM_COUNTERS(SIM_COUNTER_FIELD)
-    SIM_COUNTERS_RARE(SIM_COUNTER_FIELD)
 #undef SIM_COUNTER_FIELD
 };
 
@@ -127,6 +124,7 @@ struct sim_run {
     uint64_t operations, life_operations, life_length;
     bool write_faults, read_faults, flush_faults, rot;
     bool skewed;  /* most requests go to two of the logs, the others are idle for long */
+    bool greedy;  /* nothing is trimmed to make space: the store refuses to produce */
     bool churn;   /* logs come and go */
     bool cutting; /* many truncations */
     bool hasty;   /* short lives: many crashes */
@@ -153,8 +151,8 @@ void sim_trace(const struct sim_run *run, const char *format, ...)
 void sim_send_ready(struct sim_run *run);
 /* Makes one random request. */
 void sim_request_random(struct sim_run *run);
-/* Keeps the live bytes at less than half of the device. */
-void sim_make_space(struct sim_run *run);
+/* Trims the largest log where more than `limit` bytes are live. */
+void sim_make_space(struct sim_run *run, uint64_t limit);
 /* Fails where a watch should have fired; call when all is at rest. */
 void sim_watches_check(struct sim_run *run);
 /* Its deletion was asked for. */

@@ -96,7 +96,6 @@ counters_add(struct sim_counters *sum, const struct sim_counters *part)
 {
 #define ADD(name) sum->name += part->name;
     SIM_COUNTERS(ADD)
-    SIM_COUNTERS_RARE(ADD)
 #undef ADD
 }
 
@@ -113,7 +112,6 @@ report(const struct sim_counters *counters)
         missing++;                                                                                 \
     }
     SIM_COUNTERS(PRINT)
-    SIM_COUNTERS_RARE(PRINT)
     SIM_COUNTERS(CHECK)
 #undef PRINT
 #undef CHECK

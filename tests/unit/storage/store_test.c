@@ -472,6 +472,37 @@ MR_TEST(a_read_from_memory_is_not_answered_with_rot)
     tear_down(&f);
 }
 
+/* A reader that goes on where it ended finds the next batches in memory, one that jumps about loads
+ * nothing but what it asks for. What is in flight ahead is bounded. */
+MR_TEST(a_sequential_cold_reader_is_read_ahead_for)
+{
+    struct mr_read read = {.done = read_done, .offset = 2, .bytes_max = 100000};
+    struct mr_store_stats stats;
+    struct fixture f;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    for (unsigned i = 0; i < 60; i++) {
+        send_durable(&f, log_of(&f, 0), 100000, (uint8_t)i);
+    }
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    connect_and_open(&f);
+    for (int64_t at = 50; at > 20; at -= 9) {
+        check_batch(&f, log_of(&f, 0), at, 100000, (uint8_t)at);
+    }
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.reads_ahead, 0);
+    check_batch(&f, log_of(&f, 0), 0, 100000, 0);
+    check_batch(&f, log_of(&f, 0), 1, 100000, 1);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.reads_ahead > 0);
+    settle(&f);
+    MR_CHECK_EQ(mr_log_read(log_of(&f, 0), &read), 1); /* at once */
+    MR_CHECK_EQ(read.size, 100000);
+    mr_log_read_release(f.store, &read);
+    tear_down(&f);
+}
+
 /* An open whose read of one root fails goes on from the other one, and what it writes can be
  * recovered by an open that can read both. */
 MR_TEST(a_root_that_could_not_be_read_does_not_come_back)
@@ -511,4 +542,5 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(an_idle_second_confirms_the_last_set),
              MR_TEST_CASE(a_read_only_open_writes_nothing),
              MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
+             MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
              MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))
