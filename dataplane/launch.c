@@ -150,7 +150,7 @@ open_unit(struct unit *unit)
     config.arena_bytes = unit->plan->arena_bytes;
     config.on_room = on_room;
     config.on_failed = on_failed;
-    config.on_low_space = on_low_space;
+    config.on_low_space = unit->plan->grows ? on_low_space : NULL;
     config.context = unit;
     error = mr_store_open(&config, &unit->store, reason, sizeof(reason));
     if (error) {

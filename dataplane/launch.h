@@ -13,6 +13,7 @@
 struct mr_launch_store {
     uint16_t index;
     char path[MR_CONTROL_PATH_SIZE];
+    bool grows; /* a file, and store.growth.bytes is not 0 */
     uint8_t *arena;
     size_t arena_bytes;
 };

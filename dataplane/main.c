@@ -444,6 +444,7 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
 
         store->index = (uint16_t)i;
         snprintf(store->path, sizeof(store->path), "%s", plan->stores[i].path);
+        store->grows = plan->growth_bytes > 0 && !plan->stores[i].device;
         store->arena_bytes = plan->store.arena_bytes;
         store->arena = arena_map(broker, store->arena_bytes);
         if (!store->arena) {

@@ -98,8 +98,8 @@ void mr_dev_close(struct mr_dev *dev);
 /* ---- dev_uring ------------------------------------------------------------------------------- */
 
 /* Opens a regular file or a block device with O_DIRECT | O_RDWR and takes an exclusive lock
- * (flock(2)) on it. `uring` outlives the device. -EWOULDBLOCK: another process has it; else
- * -errno. */
+ * (flock(2)) on it. `uring` outlives the device. -EWOULDBLOCK, or -EBUSY for a block device:
+ * another process has it, for some seconds; else -errno. */
 int mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out);
 
 /* Creates (or extends) a regular file to `size_bytes`, writes zeros through to the medium and

@@ -67,7 +67,7 @@ struct mr_store_config {
     void (*on_failed)(void *context);
     /* Free space has fallen under the low-water mark (or under a quarter while it may still grow):
      * the owner prepares more and calls mr_store_grow(), or mr_store_grow_refused(). At most once
-     * until one of them. */
+     * until one of them. NULL: it never grows, and appends that find it full are refused. */
     void (*on_low_space)(void *context);
     void *context;
 };

@@ -1,5 +1,6 @@
 /* bench/net/drive.c: `mr_net_drive`, the client of mr_net_serve by blocking kernel sockets: a bulk
- * transfer in or out with every byte checked, or round trips. Prints one line of JSON. */
+ * transfer in or out with every byte checked, round trips, or connections that come and go. Prints
+ * one line of JSON. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -22,7 +23,8 @@ struct drive {
     const char *host;
     uint16_t port;
     char mode;
-    uint64_t count;      /* bytes, or round trips */
+    uint64_t count;      /* bytes, round trips, or seconds of churn */
+    unsigned hold;       /* connections that are open beside and say nothing */
     uint32_t size;       /* of a round trip */
     const char *control; /* congestion control; NULL: the system's */
     unsigned timeout_s;
@@ -144,6 +146,42 @@ round_trips(int fd)
 }
 
 static void
+hold_connections(void)
+{
+    uint8_t request[NET_REQUEST_BYTES];
+
+    net_request_put(request, 'e', 0);
+    for (unsigned i = 0; i < drive.hold; i++) {
+        send_all(connect_to(), request, sizeof(request));
+    }
+}
+
+/* Each connection has one round trip and is closed. */
+static void
+churn(void)
+{
+    uint64_t begin = mr_clock_now_ns(&mr_clock_system);
+    uint8_t request[NET_REQUEST_BYTES + 1] = {0};
+    uint64_t connections = 0;
+
+    net_request_put(request, 'e', 0);
+    while (mr_clock_now_ns(&mr_clock_system) - begin < drive.count * MR_NS_PER_S) {
+        int fd = connect_to();
+
+        request[NET_REQUEST_BYTES] = (uint8_t)connections++;
+        send_all(fd, request, sizeof(request));
+        receive_some(fd, drive.bytes, 1);
+        if (drive.bytes[0] != request[NET_REQUEST_BYTES]) {
+            errno = EBADMSG;
+            die("a byte is not what was sent");
+        }
+        close(fd);
+    }
+    printf("{\"mode\": \"churn\", \"connections_s\": %.0f}\n",
+           (double)connections * 1e9 / (double)(mr_clock_now_ns(&mr_clock_system) - begin));
+}
+
+static void
 run(void)
 {
     uint8_t request[NET_REQUEST_BYTES];
@@ -174,20 +212,18 @@ run(void)
 }
 
 static const char usage[] =
-    "usage: mr_net_drive --connect HOST:PORT --mode echo|in|out [--count N] [--size BYTES]\n"
-    "                    [--congestion NAME] [--timeout SECONDS]\n"
-    "--count: bytes of a bulk transfer, or round trips of --size bytes each.\n";
+    "usage: mr_net_drive --connect HOST:PORT --mode echo|in|out|churn [--count N] [--size BYTES]\n"
+    "                    [--congestion NAME] [--timeout SECONDS] [--hold CONNECTIONS]\n"
+    "--count: bytes of a bulk transfer, round trips of --size bytes each, or seconds of churn.\n";
 
 static bool
 parse(int argc, char **argv)
 {
-    static const struct option options[] = {{"connect", required_argument, NULL, 'c'},
-                                            {"mode", required_argument, NULL, 'm'},
-                                            {"count", required_argument, NULL, 'n'},
-                                            {"size", required_argument, NULL, 's'},
-                                            {"congestion", required_argument, NULL, 'g'},
-                                            {"timeout", required_argument, NULL, 't'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"connect", required_argument, NULL, 'c'},    {"mode", required_argument, NULL, 'm'},
+        {"count", required_argument, NULL, 'n'},      {"size", required_argument, NULL, 's'},
+        {"congestion", required_argument, NULL, 'g'}, {"timeout", required_argument, NULL, 't'},
+        {"hold", required_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     char *colon;
     int which;
 
@@ -220,11 +256,14 @@ parse(int argc, char **argv)
         case 't':
             drive.timeout_s = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'h':
+            drive.hold = (unsigned)strtoul(optarg, NULL, 10);
+            break;
         default:
             return false;
         }
     }
-    return drive.host && strchr("eio", drive.mode) && drive.mode && drive.size > 0 &&
+    return drive.host && strchr("eioc", drive.mode) && drive.mode && drive.size > 0 &&
            drive.size <= SIZE_MAX_B;
 }
 
@@ -236,6 +275,11 @@ main(int argc, char **argv)
         return 2;
     }
     net_pattern_init(&drive.pattern);
+    if (drive.mode == 'c') {
+        churn();
+        return 0;
+    }
+    hold_connections();
     run();
     return 0;
 }

@@ -116,7 +116,7 @@ quick)
     controls="cubic"
     ;;
 all)
-    bytes=8000000
+    bytes=2000000
     wires=("--loss 0" "--loss 0.001" "--loss 0.01" "--loss 0.03" "--loss 0.001 --burst 4"
         "--loss 0.01 --burst 4" "--loss 0.03 --burst 4"
         "--loss 0.001 --reorder 0.02 --duplicate 0.01")

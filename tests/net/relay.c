@@ -30,6 +30,7 @@
 #define QUEUE_MAX     65536u
 #define BURST         64u
 #define SOCKET_BYTES  (16 << 20)
+#define BURST_NS      (5 * MR_NS_PER_MS) /* of losses, at most */
 #define REORDER_NS    (2 * MR_NS_PER_MS) /* beyond the wire's delay */
 #define SPIN_BELOW_NS 200000u            /* a poll() is not that exact */
 
@@ -46,8 +47,8 @@ struct direction {
     int to;
     struct frame *heap[QUEUE_MAX];
     uint32_t count;
-    uint64_t free_ns; /* when the last byte has left, at the given rate */
-    bool in_burst;
+    uint64_t free_ns;      /* when the last byte has left, at the given rate */
+    uint64_t burst_end_ns; /* 0: none */
     uint64_t passed, lost, reordered, duplicated, overflowed;
 };
 
@@ -127,18 +128,22 @@ pop(struct direction *direction)
 
 /* ---- the wire -------------------------------------------------------------------------------- */
 
-/* In a burst a frame is lost, and the burst goes on with a chance that gives its mean length. */
+/* In a burst a frame is lost, and the burst goes on with a chance that gives its mean length. It is
+ * an event of the wire: one retransmission after the other must not meet the same burst. */
 static bool
-is_lost(struct direction *direction)
+is_lost(struct direction *direction, uint64_t now)
 {
     double unit = mr_rng_unit(&relay.rng);
 
-    if (direction->in_burst) {
-        direction->in_burst = unit < 1 - 1 / relay.burst;
-        return direction->in_burst;
+    if (now < direction->burst_end_ns) {
+        if (unit < 1 - 1 / relay.burst) {
+            return true;
+        }
+        direction->burst_end_ns = 0;
+        return false;
     }
     if (unit < relay.loss / relay.burst) {
-        direction->in_burst = relay.burst > 1;
+        direction->burst_end_ns = relay.burst > 1 ? now + BURST_NS : 0;
         return true;
     }
     return false;
@@ -187,7 +192,7 @@ take_in(struct direction *direction, const uint8_t *bytes, uint32_t size, uint64
         enqueue(direction, bytes, size, now);
         return;
     }
-    if (is_lost(direction)) {
+    if (is_lost(direction, now)) {
         direction->lost++;
         return;
     }

@@ -45,8 +45,7 @@
 #define LAPS_MAX        100u
 #define FLAT_FROM       3u
 #define SAMPLES         2000u /* partitions that are read after the kill */
-#define LOCK_PAUSES     3000u
-#define KILL_AFTER      100u /* rounds */
+#define KILL_AFTER      100u  /* rounds */
 #define MEMORY_SLACK    1.02
 #define CHECKPOINT_MORE 1.1
 
@@ -101,22 +100,6 @@ turn(void)
     }
 }
 
-/* A process that was killed keeps its lock until the kernel has taken its io_uring down. */
-static void
-open_device(void)
-{
-    int error;
-
-    for (unsigned i = 0; i < LOCK_PAUSES; i++) {
-        error = mr_dev_uring_open(scale.path, &scale.uring, &scale.dev);
-        if (error != -EWOULDBLOCK) {
-            break;
-        }
-        usleep(10000);
-    }
-    MR_CHECK_EQ(error, 0);
-}
-
 /* Returns the seconds that the store took to open. */
 static double
 open_store(bool format)
@@ -135,7 +118,7 @@ open_store(bool format)
 
     mr_clock_sim_init(&scale.clock, 1700000000000);
     MR_CHECK_EQ(mr_uring_init(&scale.uring, 512), 0);
-    open_device();
+    MR_CHECK_EQ(mr_dev_uring_open(scale.path, &scale.uring, &scale.dev), 0);
     scale.arena =
         mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     MR_CHECK(scale.arena != MAP_FAILED);

@@ -305,7 +305,7 @@ void
 client_await_end(struct client *client)
 {
     for (unsigned i = 0; client->end == 1 && i < SUITE_TURNS_MAX; i++) {
-        if (client_receive(client, SIZE_MAX) == 0 && !suite_turn(client->suite)) {
+        if (client_receive(client, SIZE_MAX) == 0 && !suite_await(client->suite)) {
             client_receive(client, SIZE_MAX);
             break;
         }
@@ -385,6 +385,17 @@ bool
 suite_turn(struct suite *suite)
 {
     return turn(suite, true);
+}
+
+bool
+suite_await(struct suite *suite)
+{
+    for (unsigned i = 0; i < suite->ops->patience; i++) {
+        if (suite_turn(suite)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void

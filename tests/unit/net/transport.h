@@ -34,6 +34,7 @@ struct transport_ops {
     const char *name;
     size_t bulk_bytes;  /* more than all windows of one direction hold */
     unsigned kept_part; /* one in so many buffers is never lent to users; 0: none */
+    unsigned patience;  /* turns without anything to do before what is awaited counts as lost */
 
     struct transport *(*create)(const struct transport_limits *limits,
                                 const struct mr_net_events *events);

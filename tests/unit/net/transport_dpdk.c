@@ -134,6 +134,7 @@ const struct transport_ops transport_dpdk = {
     .name = "dpdk",
     .bulk_bytes = 32u * 1024 * 1024,
     .kept_part = RESERVE_PART,
+    .patience = 20,
     .create = dpdk_create,
     .destroy = dpdk_destroy,
     .turn = dpdk_turn,

@@ -97,6 +97,7 @@ uring_connect(struct transport *transport)
 const struct transport_ops transport_uring = {
     .name = "uring",
     .bulk_bytes = 32u * 1024 * 1024,
+    .patience = 5,
     .create = uring_create,
     .destroy = uring_destroy,
     .turn = uring_turn,
