@@ -49,6 +49,8 @@ look_at(const char *path, struct mr_uring *uring)
         if (error == -ENODATA) {
             error = mr_dev_check_blank(dev);
             error = error ? error : -ENODATA;
+        } else if (error == -EPROTONOSUPPORT) {
+            error = 0; /* it is one; its open says what is wrong */
         } else if (!error && mr_uuid_is_zero(&found.cluster_id)) {
             error = -ENODATA;
         }

@@ -1,5 +1,6 @@
 /* tests/unit/storage/store_test.c: a store over a simulated device, one behaviour at a time. The
  * crash simulator in tests/sim covers their combinations. */
+#include "dataplane/base/endian.h"
 #include "tests/unit/storage/store_fixture.h"
 
 /* Sizes around every limit come back, hot, after a crash, and cold after a clean close. */
@@ -535,6 +536,59 @@ MR_TEST(a_cold_read_finds_its_place_by_the_index_on_the_medium)
     tear_down(&f);
 }
 
+static void
+write_done(struct mr_dev_io *io, int result)
+{
+    MR_CHECK_EQ(result, 0);
+    io->done = NULL;
+}
+
+/* Both superblocks say so. */
+static void
+set_version(struct fixture *f, uint32_t version)
+{
+    static uint8_t block[MR_DEV_BLOCK] __attribute__((aligned(MR_DEV_BLOCK)));
+    struct mr_dev *dev = mr_dev_sim_connect(f->sim);
+    struct iovec iov = {block, sizeof(block)};
+
+    mr_dev_sim_peek(f->sim, 0, block, sizeof(block));
+    mr_le32_put(block + 8, version);
+    mr_le32_put(block + 508, mr_crc32c(0, block, 508));
+    for (unsigned i = 0; i < 2; i++) {
+        struct mr_dev_io io = {.done = write_done};
+
+        mr_dev_write(dev, &io, &iov, 1, i * (uint64_t)MR_DEV_BLOCK, true);
+        while (io.done) {
+            mr_dev_wait(dev);
+        }
+    }
+    mr_dev_sim_power_cut(f->sim);
+}
+
+/* A store of another format is refused before anything is written, and the reason says what to do.
+ */
+MR_TEST(another_version_of_the_format_is_refused_with_a_reason)
+{
+    char reason[200];
+    struct fixture f;
+
+    set_up(&f, 16 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 100, 1);
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    for (uint32_t version = 1; version <= 3; version += 2) {
+        set_version(&f, version);
+        f.config.dev = f.dev = mr_dev_sim_connect(f.sim);
+        MR_CHECK_EQ(mr_store_open(&f.config, &f.store, reason, sizeof(reason)), -EPROTONOSUPPORT);
+        MR_CHECK(strstr(reason, version == 1 ? "format it anew" : "newer than this program"));
+        mr_dev_sim_power_cut(f.sim);
+    }
+    set_version(&f, 2);
+    connect_and_open(&f);
+    check_batch(&f, log_of(&f, 0), 0, 100, 1);
+    tear_down(&f);
+}
+
 /* An open whose read of one root fails goes on from the other one, and what it writes can be
  * recovered by an open that can read both. */
 MR_TEST(a_root_that_could_not_be_read_does_not_come_back)
@@ -576,4 +630,5 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
              MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
              MR_TEST_CASE(a_cold_read_finds_its_place_by_the_index_on_the_medium),
+             MR_TEST_CASE(another_version_of_the_format_is_refused_with_a_reason),
              MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))
