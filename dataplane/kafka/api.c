@@ -46,6 +46,8 @@ static const struct mr_api apis[] = {
     {45, 0, 1, false, mr_control_start, NULL, NULL},
     {46, 0, 0, false, mr_control_start, NULL, NULL},
     {47, 0, 0, false, mr_group_start, mr_group_abort, NULL},
+    {48, 0, 1, false, mr_control_start, NULL, NULL},
+    {49, 0, 1, false, mr_control_start, NULL, NULL},
     {50, 0, 0, false, mr_control_start, NULL, NULL},
     {55, 0, 2, false, mr_control_start, NULL, NULL},
     {57, 0, 2, false, mr_control_start, NULL, NULL},

@@ -19,6 +19,7 @@
 #include "dataplane/kafka/conn.h"
 #include "dataplane/kafka/fetch_session.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "dataplane/shard/timer.h"
@@ -54,6 +55,7 @@ struct fetch_item {
     int32_t diverging_epoch;
     int64_t diverging_offset;
     enum mr_kafka_err error;
+    bool with_records; /* they are in the answer */
     struct mr_fetch_response_partition *response;
 };
 
@@ -400,26 +402,54 @@ count_item(struct mr_server *server, const struct fetch_item *item)
         item->read.size;
 }
 
-/* Limits bind over all partitions in the order of the request; the first records go whole. */
+/* Limits bind over all partitions in the order of the request; the first records go whole. Returns
+ * how many bytes of records the answer has. */
+static uint64_t
+fill_partitions(struct fetch *fetch)
+{
+    uint32_t left = fetch->max_bytes;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < fetch->item_count; i++) {
+        struct fetch_item *item = &fetch->items[i];
+
+        item->with_records = item->read.size > 0 && !fetch->aborted &&
+                             item->error == MR_KAFKA_NONE &&
+                             (bytes == 0 || item->read.size <= left);
+        fill_partition(fetch->request, item, item->with_records);
+        if (item->with_records) {
+            bytes += item->read.size;
+            left -= item->read.size < left ? item->read.size : left;
+        }
+    }
+    return bytes;
+}
+
+/* As in Kafka, a client over its quota is told of no partition, and gets no session. */
+static void
+answer_throttled(struct fetch *fetch)
+{
+    fetch->response.responses_count = 0;
+    fetch->response.session_id = fetch->session.incremental ? fetch->session.id : 0;
+    mr_request_answer(fetch->request, &fetch->response);
+}
+
 static void
 answer(struct fetch *fetch)
 {
     struct mr_request *request = fetch->request;
-    uint32_t left = fetch->max_bytes;
-    bool any = false;
+    uint64_t bytes;
 
     set_state(fetch, FETCH_ANSWERING);
     request->on_release = on_release;
+    bytes = fill_partitions(fetch);
+    if (mr_throttle_fetch(request, bytes) && !fetch->response.error_code) {
+        answer_throttled(fetch);
+        return;
+    }
     for (unsigned i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        bool with_records = item->read.size > 0 && !fetch->aborted &&
-                            item->error == MR_KAFKA_NONE && (!any || item->read.size <= left);
-
-        fill_partition(request, item, with_records);
-        if (with_records) {
-            any = true;
-            left -= item->read.size < left ? item->read.size : left;
-            count_item(request->server, item);
+        if (fetch->items[i].with_records) {
+            count_item(request->server, &fetch->items[i]);
         }
     }
     if (!fetch->response.error_code) {
@@ -713,6 +743,7 @@ set_limits(struct fetch *fetch, const struct mr_fetch_request *body)
 
     fetch->max_bytes =
         max_bytes < server->config.fetch_bytes_max ? max_bytes : server->config.fetch_bytes_max;
+    fetch->max_bytes = mr_throttle_fetch_max(fetch->request, fetch->max_bytes);
     fetch->min_bytes = min_bytes < fetch->max_bytes ? min_bytes : fetch->max_bytes;
     fetch->deadline_ns = server->shard->now_ns + wait_ms * MR_NS_PER_MS;
     fetch->last_round = wait_ms == 0;

@@ -9,6 +9,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
@@ -381,6 +382,7 @@ mr_produce_start(struct mr_request *request)
     if (!mr_parts_take(request, produce->parts, produce->part_count, 1u << MR_MESH_REQUEST)) {
         return -EAGAIN;
     }
+    mr_throttle_produce(request);
     produce->parts_left = produce->part_count + 1; /* one for this function */
     for (unsigned i = 0; i < produce->part_count; i++) {
         struct mr_part *part = &produce->parts[i];
