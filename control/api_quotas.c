@@ -307,6 +307,9 @@ op_fault(const struct mr_quota_key_info *key, const char *entity, double value)
     if (!key || key->of_ip != of_ip) {
         return "not something that this entity can have a quota of";
     }
+    if (!(value > 0)) {
+        return "the quota must be above 0";
+    }
     if (!isfinite(value) || (key->whole && fabs(value - nearbyint(value)) > 1e-6)) {
         return "the quota must be a whole number";
     }

@@ -52,6 +52,7 @@ static const struct mr_api apis[] = {
     {55, 0, 2, false, mr_control_start, NULL, NULL},
     {57, 0, 2, false, mr_control_start, NULL, NULL},
     {60, 0, 2, false, mr_describe_cluster_start, NULL, NULL},
+    {61, 0, 0, false, mr_describe_producers_start, NULL, NULL},
     {64, 0, 0, false, mr_control_start, NULL, NULL},
     {65, 0, 0, false, mr_control_start, NULL, NULL},
     {66, 0, 2, false, mr_control_start, NULL, NULL},

@@ -142,11 +142,26 @@ on_read(struct mr_read *read)
     part_check_done(item->part);
 }
 
-/* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged. */
+static void
+refuse_item(struct fetch_item *item, enum mr_kafka_err error)
+{
+    item->read.size = 0;
+    item->read.iov_count = 0;
+    item->read.offsets = (struct mr_log_offsets){-1, -1, -1, 0, -1, false};
+    item->error = error;
+}
+
+/* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged; one that knows a
+ * later epoch than the log is out of its range. */
 static bool
 check_diverged(const struct mr_log *log, struct fetch_item *item)
 {
     item->diverged = false;
+    mr_log_offsets(log, &item->read.offsets);
+    if (item->last_fetched_epoch > item->read.offsets.leader_epoch) {
+        refuse_item(item, MR_KAFKA_OFFSET_OUT_OF_RANGE);
+        return false;
+    }
     if (item->last_fetched_epoch < 0 ||
         mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
                          &item->diverging_offset) != 0) {
@@ -166,15 +181,6 @@ answer_empty(struct fetch_item *item)
     item->read.offsets = (struct mr_log_offsets){.leader_epoch = -1};
     item->read.error = item->offset == 0 ? MR_KAFKA_NONE : MR_KAFKA_OFFSET_OUT_OF_RANGE;
     item_answered(item);
-}
-
-static void
-refuse_item(struct fetch_item *item, enum mr_kafka_err error)
-{
-    item->read.size = 0;
-    item->read.iov_count = 0;
-    item->read.offsets = (struct mr_log_offsets){-1, -1, -1, 0, -1, false};
-    item->error = error;
 }
 
 /* -EAGAIN: no read buffer is free. */
@@ -202,6 +208,9 @@ run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
     if (check_diverged(log, item)) {
         item->read.bytes_max = 0;
         item->read.one_at_least = false;
+    }
+    if (item->error) {
+        return 0;
     }
     result = mr_log_read(log, &item->read);
     if (result == -EAGAIN) {
@@ -338,6 +347,10 @@ fill_partition(const struct mr_request *request, struct fetch_item *item, bool w
     out->last_stable_offset = out->high_watermark; /* no transactions yet */
     out->log_start_offset = failed ? -1 : item->read.offsets.start;
     out->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
+    if (item->error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION ||
+        item->error == MR_KAFKA_UNKNOWN_TOPIC_ID) {
+        out->aborted_transactions_count = 0;
+    }
     if (item->diverged && item->error == MR_KAFKA_NONE) {
         out->diverging_epoch.epoch = item->diverging_epoch;
         out->diverging_epoch.end_offset = item->diverging_offset;
