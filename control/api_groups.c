@@ -25,7 +25,9 @@ mr_group_text(struct mr_ctl_request *request, struct mr_str text)
         request->failed = true;
         return mr_str_from_c("");
     }
-    memcpy(copy, text.data, (size_t)text.size);
+    if (text.size > 0) { /* else there may be no data at all */
+        memcpy(copy, text.data, (size_t)text.size);
+    }
     return (struct mr_str){copy, text.size};
 }
 
