@@ -1,7 +1,9 @@
 /* bench/append.c: `mr_append`, durable appends to the store itself, without a network.
  *
  * One group after the other: one batch to each partition, then the wait until all are durable, as
- * the drive's own figures by fio with one write and one flush at a time. Prints one line of JSON.
+ * the drive's own figures by fio with one write and one flush at a time. With a depth of 2 the next
+ * group is appended while one is on its way, as happens under load; still only one is on its way.
+ * Prints one line of JSON.
  *
  * Amplification is what was written per byte of batches, over whole laps of the journal where there
  * was one: what lies in memory, to be written behind, is then as much at the end as at the
@@ -29,6 +31,8 @@
 #define REAP_MAX       256u
 #define FILL_PERCENT   60u /* of the store: growth and retention are not measured here */
 #define WARM_UP_GROUPS 20u
+#define WARM_UP_BYTES  (256ull << 20) /* or fewer groups */
+#define DEPTH_MAX      2u
 #define CRC_FROM       21u
 #define BATCHES        512u /* different ones, where sizes are random */
 #define LAPS_MIN       3u   /* of the journal, unless that takes longer than OVERTIME runs */
@@ -44,8 +48,14 @@ struct bench {
     struct mr_dev *dev;
     struct mr_store *store;
     struct mr_log *logs[PARTITIONS_MAX];
-    struct mr_append appends[PARTITIONS_MAX];
-    unsigned pending;
+    struct group {
+        struct mr_append appends[PARTITIONS_MAX];
+        unsigned pending;
+        uint64_t begin_ns;
+        uint64_t took_ns; /* until all were durable */
+    } groups[DEPTH_MAX];
+    unsigned depth;
+    uint64_t group_next;
     struct batch {
         struct iovec iov;
         struct mr_batch_header header;
@@ -72,7 +82,14 @@ on_appended(struct mr_append *append)
         fprintf(stderr, "mr_append: %s\n", mr_kafka_err_text(append->error));
         exit(1);
     }
-    bench.pending--;
+    for (unsigned i = 0; i < DEPTH_MAX; i++) {
+        struct group *group = &bench.groups[i];
+
+        if (append >= group->appends && append < group->appends + PARTITIONS_MAX) {
+            group->pending--;
+            group->took_ns = mr_clock_now_ns(&mr_clock_system) - group->begin_ns;
+        }
+    }
 }
 
 /* As a shard that has nothing to do sleeps until its ring has something. */
@@ -176,14 +193,27 @@ open_store(void)
     }
 }
 
-/* Returns the nanoseconds until it was durable. */
-static uint64_t
-group(void)
+static void
+settle(const struct group *group)
 {
-    uint64_t begin = mr_clock_now_ns(&mr_clock_system);
+    while (group->pending > 0) {
+        turn();
+    }
+}
 
+/* Returns the nanoseconds until a group was durable: this one, or, with a depth of 2, the one whose
+ * place it takes. */
+static uint64_t
+run_group(void)
+{
+    struct group *group = &bench.groups[bench.group_next++ % bench.depth];
+    uint64_t took;
+
+    settle(group);
+    took = group->took_ns;
+    group->begin_ns = mr_clock_now_ns(&mr_clock_system);
     for (unsigned i = 0; i < bench.partitions; i++) {
-        struct mr_append *append = &bench.appends[i];
+        struct mr_append *append = &group->appends[i];
         struct batch *batch = &bench.batches[bench.batch_next++ % bench.batch_count];
 
         *append = (struct mr_append){.done = on_appended};
@@ -191,15 +221,16 @@ group(void)
         append->batch.iov = &batch->iov;
         append->batch.iov_count = 1;
         bench.bytes += batch->iov.iov_len;
+        group->pending++;
         while (mr_log_append(bench.logs[i], append) == -EAGAIN) {
             turn();
         }
-        bench.pending++;
     }
-    while (bench.pending > 0) {
-        turn();
+    if (bench.depth == 1) {
+        settle(group);
+        took = group->took_ns;
     }
-    return mr_clock_now_ns(&mr_clock_system) - begin;
+    return took;
 }
 
 /* ---- amplification --------------------------------------------------------------------------- */
@@ -291,15 +322,15 @@ run(void)
     struct written from, to, now;
     uint64_t begin, elapsed, run_elapsed = 0, bytes = 0, groups = 0, laps = 0;
 
-    for (unsigned i = 0; i < WARM_UP_GROUPS; i++) {
-        group();
+    for (unsigned i = 0; i < WARM_UP_GROUPS && bench.bytes < WARM_UP_BYTES; i++) {
+        run_group();
     }
     measure(&from);
     now = from;
     to = from;
     begin = mr_clock_now_ns(&mr_clock_system);
     do {
-        uint64_t took = group();
+        uint64_t took = run_group();
 
         elapsed = mr_clock_now_ns(&mr_clock_system) - begin;
         if (run_elapsed < bench.run_ns) {
@@ -315,6 +346,9 @@ run(void)
         }
     } while ((elapsed < bench.run_ns || (laps < LAPS_MIN && elapsed < OVERTIME * bench.run_ns)) &&
              !is_full());
+    for (unsigned i = 0; i < bench.depth; i++) {
+        settle(&bench.groups[i]);
+    }
     report(groups, bytes, run_elapsed, laps, &from, laps > 0 ? &to : &now);
 }
 
@@ -333,17 +367,19 @@ parse_bytes(const char *text)
 int
 main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: mr_append FILE PARTITIONS BYTES|MIN-MAX SECONDS\n"
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: mr_append FILE PARTITIONS BYTES|MIN-MAX SECONDS [DEPTH]\n"
                         "FILE is written over. It is as large as the store shall be.\n");
         return 2;
     }
     bench.path = argv[1];
     bench.partitions = (unsigned)strtoul(argv[2], NULL, 10);
     bench.run_ns = (uint64_t)(strtod(argv[4], NULL) * 1e9);
-    if (bench.partitions < 1 || bench.partitions > PARTITIONS_MAX || !parse_bytes(argv[3])) {
-        fprintf(stderr, "mr_append: 1 to %u partitions, batches of %u to %u bytes\n",
-                PARTITIONS_MAX, MR_BATCH_HEADER_SIZE, MR_BATCH_SIZE_MAX);
+    bench.depth = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 1;
+    if (bench.partitions < 1 || bench.partitions > PARTITIONS_MAX || !parse_bytes(argv[3]) ||
+        bench.depth < 1 || bench.depth > DEPTH_MAX) {
+        fprintf(stderr, "mr_append: 1 to %u partitions, batches of %u to %u bytes, depth 1 to %u\n",
+                PARTITIONS_MAX, MR_BATCH_HEADER_SIZE, MR_BATCH_SIZE_MAX, DEPTH_MAX);
         return 2;
     }
     make_batches();

@@ -7,7 +7,8 @@
 # MR_APPEND_MB: size of the file that it makes (4096).
 # MIN-MAX: sizes are random, log-uniform; fio then writes the mean at a time in one stream, and
 # blocks of each power of two with the same share beside it.
-# Prints medians and ranges, and the ratio to the better of the two. Amplification: what was written
+# Prints medians and ranges, and the ratio to the better of the two: with one group after the other, and
+# with the next one filling while one is on its way. Amplification: what was written
 # per byte of batches over whole laps of the journal (their number behind it; 0: less than one), by
 # the store's count and by the kernel's for the whole drive.
 set -euo pipefail
@@ -78,6 +79,8 @@ for _ in $(seq "$rounds"); do
             group=$(((payload + 4095) / 4096 * 4096))
             build/mr_append "$file" "$p" "$b" $seconds |
                 sed 's/^{/{"system": "millrace", /' >>"$work/results"
+            build/mr_append "$file" "$p" "$b" $seconds 2 |
+                sed 's/^{/{"system": "filling", /' >>"$work/results"
             if [ $group -le $((64 << 20)) ]; then
                 fio_line fio-stream "--bs=$group" 1 "$payload" "$p" "$sizes_of"
             fi
@@ -107,19 +110,19 @@ def order(item):
 
 
 print('| partitions x bytes | MB/s | p50 us | p99 us | p99.9 us | amplification (laps) | of the drive |'
-      ' fio one stream MB/s | fio same writes MB/s | ÷ the better |')
-print('|---|---|---|---|---|---|---|---|---|---|')
+      ' MB/s, next group filling | fio one stream MB/s | fio same writes MB/s | ÷ the better |')
+print('|---|---|---|---|---|---|---|---|---|---|---|')
 for (partitions, size), cell in sorted(cells.items(), key=order):
     ours = cell['millrace']
     fio = [cell[name] for name in ('fio-stream', 'fio-writes') if name in cell]
     best = max(statistics.median(run['mb_s'] for run in runs) for runs in fio)
-    rate = statistics.median(run['mb_s'] for run in ours)
+    rates = [statistics.median(run['mb_s'] for run in cell[name]) for name in ('millrace', 'filling')]
     low, high = size.split('-')
     name = low if low == high else size
     laps = min(run['laps'] for run in ours)
     print(f'| {partitions} x {name} | {show(ours, "mb_s")} | {show(ours, "p50_us")} |'
           f' {show(ours, "p99_us")} | {show(ours, "p999_us")} | {show(ours, "amplification", 2)} ({laps}) |'
-          f' {show(ours, "device_amplification", 2)} |'
+          f' {show(ours, "device_amplification", 2)} | {show(cell["filling"], "mb_s")} |'
           f' {show(cell["fio-stream"], "mb_s") if "fio-stream" in cell else "-"} |'
-          f' {show(cell["fio-writes"], "mb_s")} | {rate / best:.2f} |')
+          f' {show(cell["fio-writes"], "mb_s")} | {rates[0] / best:.2f}, {rates[1] / best:.2f} |')
 PYTHON

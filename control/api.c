@@ -103,6 +103,8 @@ static const struct handler handlers[] = {
     {MR_API_INCREMENTAL_ALTER_CONFIGS, mr_api_incremental_alter_configs, NULL},
     {MR_API_ALTER_PARTITION_REASSIGNMENTS, NULL, mr_api_alter_reassignments},
     {MR_API_LIST_PARTITION_REASSIGNMENTS, NULL, mr_api_list_reassignments},
+    {MR_API_DESCRIBE_CLIENT_QUOTAS, NULL, mr_api_describe_quotas},
+    {MR_API_ALTER_CLIENT_QUOTAS, mr_api_alter_quotas, NULL},
     {MR_API_DESCRIBE_USER_SCRAM_CREDENTIALS, NULL, mr_api_describe_scram},
     {MR_API_DESCRIBE_QUORUM, NULL, mr_api_describe_quorum},
     {MR_API_UPDATE_FEATURES, NULL, mr_api_update_features},

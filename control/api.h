@@ -25,6 +25,7 @@ void mr_api_incremental_alter_configs(struct mr_control *control, struct mr_ctl_
                                       unsigned from);
 void mr_api_create_partitions(struct mr_control *control, struct mr_ctl_request *request,
                               unsigned from);
+void mr_api_alter_quotas(struct mr_control *control, struct mr_ctl_request *request, unsigned from);
 void mr_api_log_dirs(struct mr_control *control, struct mr_ctl_request *request, unsigned from);
 
 /* These fill the response; false: no memory. */
@@ -38,6 +39,7 @@ bool mr_api_describe_scram(struct mr_control *control, struct mr_ctl_request *re
 bool mr_api_describe_acls(struct mr_control *control, struct mr_ctl_request *request);
 bool mr_api_create_acls(struct mr_control *control, struct mr_ctl_request *request);
 bool mr_api_delete_acls(struct mr_control *control, struct mr_ctl_request *request);
+bool mr_api_describe_quotas(struct mr_control *control, struct mr_ctl_request *request);
 bool mr_api_list_transactions(struct mr_control *control, struct mr_ctl_request *request);
 bool mr_api_describe_transactions(struct mr_control *control, struct mr_ctl_request *request);
 bool mr_api_alter_log_dirs(struct mr_control *control, struct mr_ctl_request *request);

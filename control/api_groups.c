@@ -6,6 +6,7 @@
 
 #define VERSION_LEAVE_MANY        3
 #define VERSION_PROTOCOL_NULLABLE 7    /* JoinGroup */
+#define VERSION_SYNC_PROTOCOL     5    /* SyncGroup: it must say which */
 #define VERSION_GROUP_NOT_FOUND   6    /* DescribeGroups */
 #define GROUP_OPERATIONS          3400 /* READ, DELETE, DESCRIBE, both configs (KIP-430) */
 
@@ -24,7 +25,9 @@ mr_group_text(struct mr_ctl_request *request, struct mr_str text)
         request->failed = true;
         return mr_str_from_c("");
     }
-    memcpy(copy, text.data, (size_t)text.size);
+    if (text.size > 0) { /* else there may be no data at all */
+        memcpy(copy, text.data, (size_t)text.size);
+    }
     return (struct mr_str){copy, text.size};
 }
 
@@ -184,6 +187,13 @@ sync_group(struct mr_control *control, struct mr_ctl_request *request, unsigned 
     struct mr_group_assignment *assignments;
 
     if (!state) {
+        return;
+    }
+    if (request->api_version >= VERSION_SYNC_PROTOCOL && body->group_id.size > 0 &&
+        (body->protocol_type.size < 0 || body->protocol_name.size < 0)) {
+        ((struct mr_sync_group_response *)request->response)->error_code =
+            MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+        mr_ctl_reply(control, request, from);
         return;
     }
     assignments = mr_ctl_array(request, body->assignments_count, sizeof(*assignments));

@@ -73,7 +73,13 @@ mr_api_init_producer_id(struct mr_control *control, struct mr_ctl_request *reque
 
     response->producer_id = -1;
     response->producer_epoch = -1;
-    if (body->transactional_id.size >= 0) {
+    if (body->transactional_id.size == 0 ||
+        (body->producer_id >= 0) != (body->producer_epoch >= 0)) {
+        response->error_code = MR_KAFKA_INVALID_REQUEST;
+        mr_ctl_reply(control, request, from);
+        return;
+    }
+    if (body->transactional_id.size > 0) {
         response->error_code = MR_KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         mr_ctl_reply(control, request, from);
         return;

@@ -261,6 +261,54 @@ propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *top
     return error;
 }
 
+/* Kafka's metrics write '.' and '_' alike, so that two topics must not differ in these alone. */
+static bool
+collides(const struct mr_snapshot *snapshot, struct mr_str name)
+{
+    if (!memchr(name.data, '.', (size_t)name.size) && !memchr(name.data, '_', (size_t)name.size)) {
+        return false;
+    }
+    for (uint32_t t = 0; t < snapshot->topic_count; t++) {
+        const struct mr_snapshot_topic *topic = snapshot->topics_by_name[t];
+        int32_t i = 0;
+
+        if (topic->name_size != (uint32_t)name.size) {
+            continue;
+        }
+        while (i < name.size && (topic->name[i] == '.' ? '_' : topic->name[i]) ==
+                                    (name.data[i] == '.' ? '_' : name.data[i])) {
+            i++;
+        }
+        if (i == name.size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Null: the name may be a new topic's. Else what is wrong with it, in Kafka's words where its tools
+ * show them. */
+static struct mr_str
+judge_name(struct mr_ctl_request *request, const struct mr_snapshot *snapshot, struct mr_str name,
+           bool named_twice, enum mr_kafka_err *error)
+{
+    const char *fault = mr_topic_name_fault(name);
+
+    if (named_twice) {
+        *error = MR_KAFKA_INVALID_REQUEST;
+        return mr_str_from_c("the topic is named twice");
+    }
+    if (!fault && mr_topic_find(snapshot, name)) {
+        *error = MR_KAFKA_TOPIC_ALREADY_EXISTS;
+        return mr_ctl_text(request, "Topic '%.*s' already exists.", (int)name.size, name.data);
+    }
+    if (!fault && collides(snapshot, name)) {
+        fault = "another topic's name differs in '.' and '_' only";
+    }
+    *error = fault ? MR_KAFKA_INVALID_TOPIC_EXCEPTION : MR_KAFKA_NONE;
+    return fault ? mr_str_from_c(fault) : mr_str_null();
+}
+
 static void
 create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, bool named_twice,
              struct mr_create_topics_response_topic *answer)
@@ -270,33 +318,25 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
     const struct mr_create_topics_request *body = request->request;
     const struct mr_create_topics_request_topic *topic = &body->topics[at];
     const char *overrides[MR_TOPIC_KEYS] = {NULL};
-    const char *fault = mr_topic_name_fault(topic->name);
     enum mr_kafka_err error;
+    struct mr_str fault = judge_name(request, snapshot, topic->name, named_twice, &error);
     int32_t partitions;
 
     answer->name = topic->name;
     answer->error_message = mr_str_null();
     answer->num_partitions = -1;
     answer->replication_factor = -1;
-    if (named_twice) {
-        refuse(answer, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("the topic is named twice"));
-        return;
-    }
-    if (fault) {
-        refuse(answer, MR_KAFKA_INVALID_TOPIC_EXCEPTION, mr_str_from_c(fault));
-        return;
-    }
-    if (mr_topic_find(snapshot, topic->name)) {
-        refuse(answer, MR_KAFKA_TOPIC_ALREADY_EXISTS,
-               mr_ctl_text(request, "Topic '%.*s' already exists.", (int)topic->name.size,
-                           topic->name.data));
+    if (error) {
+        refuse(answer, error, fault);
         return;
     }
     partitions = judge_counts(control, request, topic, answer);
     if (partitions < 0 || !judge_configs(request, topic, overrides, answer)) {
         return;
     }
-    if (!body->validate_only) {
+    if (body->validate_only) {
+        answer->topic_id = mr_uuid_random(); /* as in Kafka: what it might have been */
+    } else {
         error = propose_topic(op, topic, partitions, overrides, answer);
         if (error) {
             refuse(answer, error, mr_str_from_c(mr_kafka_err_text(error)));
@@ -327,11 +367,13 @@ mr_api_create_topics(struct mr_control *control, struct mr_ctl_request *request,
         mr_ctl_fail(control, request, from);
         return;
     }
-    response->topics_count = body->topics_count > 0 ? body->topics_count : 0;
     op = mr_op_begin(control, request, from);
     if (op) {
         for (int32_t i = 0; i < body->topics_count; i++) {
-            create_topic(op, snapshot, i, twice[i] != 0, &response->topics[i]);
+            if (twice[i] != MR_CTL_LATER) { /* it has its answer */
+                create_topic(op, snapshot, i, twice[i] != 0,
+                             &response->topics[response->topics_count++]);
+            }
         }
         mr_op_go(op);
     }
@@ -366,7 +408,9 @@ delete_topic(struct mr_op *op, const struct mr_snapshot *snapshot, struct mr_str
     answer->name = name;
     answer->topic_id = *id;
     answer->error_message = mr_str_null();
-    if (!topic) {
+    if (!by_id && !mr_uuid_is_zero(id)) {
+        error = MR_KAFKA_INVALID_REQUEST; /* one of the two has to do */
+    } else if (!topic) {
         error = by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     } else if (!mr_config_bool(op->control->config.config, "delete.topic.enable")) {
         error = MR_KAFKA_TOPIC_DELETION_DISABLED;

@@ -90,6 +90,41 @@ struct mr_snapshot_topic {
     int32_t generation_created; /* broker generation when it was created */
 };
 
+/* What clients have quotas of. */
+enum mr_quota_kind {
+    MR_QUOTA_PRODUCE, /* bytes of requests, a second */
+    MR_QUOTA_FETCH,   /* bytes of answers */
+    MR_QUOTA_REQUEST, /* percent of a thread's time */
+    MR_QUOTA_KINDS,
+};
+
+/* The quotas of one entity that a client here can be of. Without authentication every client is the
+ * user ANONYMOUS. Lower levels are more specific and win, as in Kafka. */
+enum mr_quota_level {
+    MR_QUOTA_USER_CLIENT,
+    MR_QUOTA_USER_ANY_CLIENT,
+    MR_QUOTA_USER, /* one quota that all clients share */
+    MR_QUOTA_ANY_USER_CLIENT,
+    MR_QUOTA_ANY_USER_ANY_CLIENT,
+    MR_QUOTA_ANY_USER, /* shared as well: there is one user */
+    MR_QUOTA_CLIENT,
+    MR_QUOTA_ANY_CLIENT,
+    MR_QUOTA_LEVELS,
+};
+
+struct mr_snapshot_quota {
+    enum mr_quota_level level;
+    const char *client; /* where the level has one */
+    uint32_t client_size;
+    double limits[MR_QUOTA_KINDS]; /* below 0: none */
+};
+
+struct mr_snapshot_quotas {
+    uint32_t count;
+    bool any[MR_QUOTA_KINDS];
+    const struct mr_snapshot_quota *rules; /* sorted by level, then client */
+};
+
 struct mr_snapshot {
     uint64_t epoch; /* rises with every change */
     struct mr_uuid cluster_id;
@@ -99,6 +134,7 @@ struct mr_snapshot {
     uint32_t topic_count;
     const struct mr_snapshot_topic *const *topics_by_name; /* sorted by memcmp, then length */
     const struct mr_snapshot_topic *const *topics_by_id;   /* sorted by memcmp */
+    const struct mr_snapshot_quotas *quotas;
 };
 
 /* The topic, or NULL. */
@@ -106,6 +142,10 @@ const struct mr_snapshot_topic *mr_snapshot_topic_by_name(const struct mr_snapsh
                                                           const char *name, uint32_t name_size);
 const struct mr_snapshot_topic *mr_snapshot_topic_by_id(const struct mr_snapshot *snapshot,
                                                         const struct mr_uuid *id);
+
+/* What the client may use in a second, below 0: any amount; `shared`: together with all others. */
+double mr_snapshot_quota(const struct mr_snapshot_quotas *quotas, enum mr_quota_kind kind,
+                         const char *client, uint32_t client_size, bool *shared);
 
 /* The leader epoch of a partition now: it rises with every start after an unclean stop. */
 static inline int32_t

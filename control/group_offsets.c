@@ -271,10 +271,20 @@ commit_one(struct mr_groups *groups, struct group_write *write, struct mr_group_
     return true;
 }
 
+/* -1: with the group. A retention that no calendar has is for ever. */
+static int64_t
+expiry_ms(const struct mr_groups *groups, int64_t retention_ms)
+{
+    if (retention_ms < 0) {
+        return -1;
+    }
+    return retention_ms < INT64_MAX - groups->now.ms ? groups->now.ms + retention_ms : INT64_MAX;
+}
+
 static void
 commit_group(struct mr_groups *groups, struct group *group, struct mr_group_commit *commit)
 {
-    int64_t expire_ms = commit->retention_ms >= 0 ? groups->now.ms + commit->retention_ms : -1;
+    int64_t expire_ms = expiry_ms(groups, commit->retention_ms);
     struct group_write *write =
         group_write_begin(groups, group, GROUP_WRITE_OFFSETS, (uint32_t)commit->offset_count + 1);
 

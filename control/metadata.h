@@ -100,6 +100,7 @@ size_t mr_metadata_encode_topic_config(uint8_t *out, size_t capacity, const stru
 /* What a dynamic setting is about. */
 enum mr_metadata_scope {
     MR_METADATA_BROKER = 4, /* entity: the node's id as a decimal number; "": all brokers */
+    MR_METADATA_QUOTA = 5,  /* entity: quota.h */
 };
 
 /* Changes dynamic settings of one entity, all or none. Names and values are the proposer's to

@@ -438,6 +438,19 @@ swap_settings(struct mr_metadata *metadata, struct mr_list *settings)
     metadata->setting_count = settings_count(&metadata->settings);
     metadata->setting_bytes = settings_bytes(&metadata->settings);
     metadata_fill_effective(metadata);
+    metadata_quotas_release(metadata->quotas);
+    metadata->quotas = NULL;
+}
+
+/* Every topic follows the broker's new settings; takes `clones` over. */
+static void
+swap_topics(struct mr_metadata *metadata, struct metadata_topic **clones)
+{
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        mr_topic_limits_fill(&metadata->effective, clones[i]->overrides, &clones[i]->view.limits);
+        metadata_topic_replace(metadata, i, clones[i]);
+    }
+    free(clones);
 }
 
 /* All changes of the command, or none. */
@@ -447,6 +460,7 @@ metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *re
 {
     struct mr_list settings;
     struct metadata_topic **clones = NULL;
+    bool of_brokers = reader->left > 0 && *reader->at == MR_METADATA_BROKER;
     int error;
 
     mr_list_init(&settings);
@@ -455,7 +469,7 @@ metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *re
     if (!error && (settings_count(&settings) > SETTINGS_MAX ||
                    !metadata_has_room(metadata, settings_bytes(&settings)))) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
-    } else if (!error) {
+    } else if (!error && of_brokers) {
         clones = clone_topics(metadata);
         error = clones ? 0 : -ENOMEM;
     }
@@ -464,11 +478,9 @@ metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *re
         return error;
     }
     swap_settings(metadata, &settings);
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        mr_topic_limits_fill(&metadata->effective, clones[i]->overrides, &clones[i]->view.limits);
-        metadata_topic_replace(metadata, i, clones[i]);
+    if (clones) {
+        swap_topics(metadata, clones);
     }
-    free(clones);
     metadata_changed(metadata);
     return 0;
 }

@@ -62,9 +62,17 @@ struct metadata_setting {
     char *value;
 };
 
+/* Shared by snapshots until a quota changes. */
+struct metadata_quotas {
+    struct mr_snapshot_quotas view;
+    uint32_t references;
+    struct mr_snapshot_quota *rules;
+};
+
 struct metadata_snapshot {
     struct mr_snapshot view;
     uint32_t references;
+    struct metadata_quotas *quotas;
     struct metadata_topic **by_name;
     struct metadata_topic **by_id;
 };
@@ -89,6 +97,7 @@ struct mr_metadata {
     uint32_t setting_count;
     uint64_t topic_bytes; /* of all topics and settings in a saved state */
     uint64_t setting_bytes;
+    struct metadata_quotas *quotas; /* made of the settings; NULL: to be made */
     uint64_t epoch;
     struct metadata_snapshot *snapshot; /* of `epoch`; NULL: to be built */
 };
@@ -315,5 +324,11 @@ int metadata_get_settings(struct mr_metadata *metadata, struct metadata_reader *
 
 /* Computes metadata->effective from the settings. */
 void metadata_fill_effective(struct mr_metadata *metadata);
+
+/* ---- quotas: metadata_quota.c ---------------------------------------------------------------- */
+
+/* What the settings say of quotas; a reference is the caller's. NULL without memory. */
+struct metadata_quotas *metadata_quotas_take(struct mr_metadata *metadata);
+void metadata_quotas_release(struct metadata_quotas *quotas); /* NULL is fine */
 
 #endif

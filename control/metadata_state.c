@@ -126,6 +126,8 @@ clear(struct mr_metadata *metadata)
     metadata->setting_count = 0;
     metadata->setting_bytes = 0;
     metadata_fill_effective(metadata);
+    metadata_quotas_release(metadata->quotas);
+    metadata->quotas = NULL;
     metadata->topic_count = 0;
     metadata->topic_bytes = 0;
     metadata->partition_count = 0;
@@ -259,7 +261,7 @@ mr_metadata_destroy(struct mr_metadata *metadata)
 }
 
 static struct metadata_snapshot *
-build_snapshot(const struct mr_metadata *metadata)
+build_snapshot(struct mr_metadata *metadata)
 {
     struct metadata_snapshot *snapshot = calloc(1, sizeof(*snapshot));
     size_t slots = metadata->topic_count + 1;
@@ -270,7 +272,8 @@ build_snapshot(const struct mr_metadata *metadata)
     snapshot->references = 1;
     snapshot->by_name = calloc(slots, sizeof(*snapshot->by_name));
     snapshot->by_id = calloc(slots, sizeof(*snapshot->by_id));
-    if (!snapshot->by_name || !snapshot->by_id) {
+    snapshot->quotas = metadata_quotas_take(metadata);
+    if (!snapshot->by_name || !snapshot->by_id || !snapshot->quotas) {
         mr_metadata_snapshot_release(&snapshot->view);
         return NULL;
     }
@@ -288,6 +291,7 @@ build_snapshot(const struct mr_metadata *metadata)
         /* `view` is a topic's first member, so a pointer to one is a pointer to the other. */
         .topics_by_name = (const struct mr_snapshot_topic *const *)snapshot->by_name,
         .topics_by_id = (const struct mr_snapshot_topic *const *)snapshot->by_id,
+        .quotas = &snapshot->quotas->view,
     };
     mr_uuid_format(&metadata->cluster_id, snapshot->view.cluster_id_text);
     return snapshot;
@@ -318,6 +322,7 @@ mr_metadata_snapshot_release(const struct mr_snapshot *view)
     for (uint32_t i = 0; i < snapshot->view.topic_count; i++) {
         metadata_topic_release(snapshot->by_name[i]);
     }
+    metadata_quotas_release(snapshot->quotas);
     free(snapshot->by_name);
     free(snapshot->by_id);
     free(snapshot);

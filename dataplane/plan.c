@@ -26,6 +26,7 @@
 #define EAL_SLACK_BYTES     (16 * MIB) /* rte_timer, ring headers, alignment */
 #define CONNECTION_BYTES    (8 * MIB)
 #define RESPONSE_HEAP_BYTES (32 * MIB)
+#define QUOTA_METERS        2048u
 #define INDEX_PERCENT       6u
 #define FRAME_PERCENT       20u
 #define FRAME_BYTES_MIN     (4 * MIB)
@@ -368,7 +369,7 @@ per_shard_bytes(const struct mr_plan *plan)
 {
     return (uint64_t)plan->receive_buffers * plan->receive_buffer_size +
            (uint64_t)plan->server.requests_max * 16384 + plan->server.frame_heap_bytes_max +
-           plan->server.connections_max * 1024ull +
+           plan->server.connections_max * 1024ull + mr_quotas_bytes(&plan->server.quota) +
            mr_fetch_sessions_bytes(plan->server.fetch_sessions_max);
 }
 
@@ -512,6 +513,12 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
             ? (uint64_t)mr_config_long(config, "log.cleaner.backoff.ms") * MR_NS_PER_MS + 1
             : 0;
     server->cleaner_bytes_per_s = cleaner_rate(config);
+    server->quota = (struct mr_quota_config){
+        .meters_max = QUOTA_METERS,
+        .samples = (uint32_t)mr_config_long(config, "quota.window.num"),
+        .sample_ms = (uint64_t)mr_config_long(config, "quota.window.size.seconds") * 1000,
+        .shard_count = plan->shard_count,
+    };
     server->auto_create_topics = mr_config_bool(config, "auto.create.topics.enable");
     plan->store.logs_max = logs_share(mr_config_long(config, "partitions.max"), plan->store_count);
     plan->store.producers_max =
@@ -537,6 +544,15 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     if (mr_config_long(config, "max.connections") < 1 ||
         mr_config_long(config, "max.connections") > 100000) {
         snprintf(error, error_size, "max.connections must lie between 1 and 100000");
+        return -EINVAL;
+    }
+    if (mr_config_long(config, "quota.window.num") < 1 ||
+        mr_config_long(config, "quota.window.num") > 60 ||
+        mr_config_long(config, "quota.window.size.seconds") < 1 ||
+        mr_config_long(config, "quota.window.size.seconds") > 3600) {
+        snprintf(error, error_size,
+                 "quota.window.num must lie between 1 and 60, quota.window.size.seconds between 1 "
+                 "and 3600");
         return -EINVAL;
     }
     plan_limits(config, plan);

@@ -92,6 +92,7 @@ struct mr_batch {
 struct mr_batch_refusal {
     int32_t record_index; /* -1: the batch as a whole */
     const char *message;  /* static text */
+    bool of_request;      /* what a client sent is not one batch at all */
 };
 
 /* Working memory for decompression; create one for a thread. */

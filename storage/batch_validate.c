@@ -28,8 +28,15 @@ static enum mr_kafka_err
 refuse(struct mr_batch_refusal *refusal, int32_t record_index, enum mr_kafka_err error,
        const char *message)
 {
-    *refusal = (struct mr_batch_refusal){record_index, message};
+    *refusal = (struct mr_batch_refusal){record_index, message, false};
     return error;
+}
+
+static enum mr_kafka_err
+refuse_request(struct mr_batch_refusal *refusal, const char *message)
+{
+    *refusal = (struct mr_batch_refusal){-1, message, true};
+    return MR_KAFKA_INVALID_RECORD;
 }
 
 /* Copies the first bytes of a slice list. */
@@ -54,7 +61,7 @@ check_envelope(const uint8_t *bytes, size_t size, const struct mr_batch_rules *r
     int codec;
 
     if ((int8_t)bytes[16] == 0 || (int8_t)bytes[16] == 1) {
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "the message format is older than v2");
+        return refuse_request(refusal, "the message format is older than v2");
     }
     if (bytes[16] != 2) {
         return refuse(refusal, -1, MR_KAFKA_CORRUPT_MESSAGE, "the magic byte is unknown");
@@ -63,10 +70,10 @@ check_envelope(const uint8_t *bytes, size_t size, const struct mr_batch_rules *r
         return refuse(refusal, -1, MR_KAFKA_CORRUPT_MESSAGE, "the batch is smaller than a header");
     }
     if (batch_size > (int64_t)size) {
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "the batch is cut short");
+        return refuse_request(refusal, "the batch is cut short");
     }
     if (batch_size < (int64_t)size) {
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "more than one batch for a partition");
+        return refuse_request(refusal, "more than one batch for a partition");
     }
     if (mr_batch_header_get(bytes, header) != 0) {
         return refuse(refusal, -1, MR_KAFKA_MESSAGE_TOO_LARGE, "the batch is too large");
@@ -258,9 +265,9 @@ mr_batch_validate(const struct iovec *iov, unsigned iov_count, size_t size,
     int64_t max_timestamp;
     int error;
 
-    *refusal = (struct mr_batch_refusal){-1, ""};
+    *refusal = (struct mr_batch_refusal){-1, "", false};
     if (size < MR_BATCH_HEADER_SIZE) {
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "there is no whole batch");
+        return refuse_request(refusal, "there is no whole batch");
     }
     gather(iov, iov_count, bytes, sizeof(bytes));
     refused = check_envelope(bytes, size, rules, header, refusal);

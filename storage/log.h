@@ -64,6 +64,17 @@ struct mr_append {
  * and on_room() will be called. */
 int mr_log_append(struct mr_log *log, struct mr_append *append);
 
+/* What is known of a producer whose batches are durable. */
+struct mr_log_producer {
+    int64_t id;
+    int64_t last_timestamp_ms; /* -1: before the last checkpoint */
+    int32_t last_sequence;
+    int16_t epoch;
+};
+
+/* The log's producers: how many there are; at most `max` of them go to `out`. */
+uint32_t mr_log_producers(const struct mr_log *log, struct mr_log_producer *out, uint32_t max);
+
 /* Appends what a leader has: `size` bytes in append->batch.iov, one or more whole batches,
  * unchanged. Their offsets may leave gaps and their leader epochs be any; checked are the CRCs and
  * that each batch starts at or behind the end of what is before it. All of them are taken, or none.

@@ -17,9 +17,10 @@ struct producer {
     struct mr_list lru;
     struct mr_log *log;
     int64_t id;
-    int64_t first_offset; /* of the first batch that this entry ever knew */
-    uint32_t hash_next;   /* also links the free ones */
-    uint8_t durable;      /* the first so many windows are durable */
+    int64_t first_offset;      /* of the first batch that this entry ever knew */
+    int64_t last_timestamp_ms; /* of the last batch taken; -1: before the last checkpoint */
+    uint32_t hash_next;        /* also links the free ones */
+    uint8_t durable;           /* the first so many windows are durable */
     uint8_t count;
     struct mr_entry_window windows[SLOTS]; /* oldest first */
 };
@@ -138,6 +139,7 @@ producer_make(struct mr_log *log, int64_t id)
     memset(producer, 0, sizeof(*producer));
     producer->log = log;
     producer->id = id;
+    producer->last_timestamp_ms = -1;
     producer->hash_next = *bucket;
     *bucket = (uint32_t)(producer - store->producers);
     mr_list_push_back(&log->producers, &producer->node);
@@ -217,6 +219,7 @@ producer_note(struct mr_log *log, const struct mr_batch_header *header, int64_t 
         producer->count--;
     }
     MR_ASSERT(producer->count < SLOTS);
+    producer->last_timestamp_ms = header->max_timestamp;
     producer->windows[producer->count++] = (struct mr_entry_window){
         .offset = offset,
         .first_sequence = header->base_sequence,
@@ -251,6 +254,29 @@ producer_durable(struct mr_log *log, int64_t id)
             (producer->count - drop) * sizeof(producer->windows[0]));
     producer->durable = (uint8_t)(producer->durable - drop);
     producer->count = (uint8_t)(producer->count - drop);
+}
+
+uint32_t
+mr_log_producers(const struct mr_log *log, struct mr_log_producer *out, uint32_t max)
+{
+    uint32_t count = 0;
+
+    MR_LIST_FOR_EACH(node, &log->producers)
+    {
+        const struct producer *producer = MR_CONTAINER_OF(node, struct producer, node);
+        const struct mr_entry_window *last;
+
+        if (producer->durable == 0) {
+            continue;
+        }
+        last = &producer->windows[producer->durable - 1];
+        if (count < max) {
+            out[count] = (struct mr_log_producer){producer->id, producer->last_timestamp_ms,
+                                                  last->last_sequence, last->epoch};
+        }
+        count++;
+    }
+    return count;
 }
 
 /* Whether the batch at `offset` is the last that is known of the producer: it shows where the

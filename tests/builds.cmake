@@ -8,9 +8,15 @@ function(mr_nested name label timeout cmake_arguments targets)
 endfunction()
 
 # Unit tests, seeds of the crash simulators, and the real broker under power cuts, with compaction,
-# retention, deletion and growth, and hostile clients.
+# retention, deletion and growth, hostile clients and a client that asks for anything.
 mr_nested(asan_ubsan unit 1500 "-DMR_SANITIZE=address,undefined" ""
-  -R "_test$|^group_sim$|^(store|compact)_sim_[0-9]|^power_(cut_1_shard|churn)$|^compat_hostile" -E "^saturate_test$")
+  -R "_test$|^group_sim$|^(store|compact)_sim_[0-9]|^power_(cut_1_shard|churn)$|^compat_hostile|^compat_fuzz_client$" -E "^saturate_test$")
+# In the folder of the test above: nothing is built twice.
+add_test(NAME fuzz_client_long COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/nested.sh
+  ${CMAKE_BINARY_DIR}/nested/asan_ubsan "-DMR_SANITIZE=address,undefined" "millraced"
+  -R "^compat_fuzz_client_long$")
+mr_test_properties(fuzz_client_long long 1800)
+set_tests_properties(fuzz_client_long PROPERTIES RESOURCE_LOCK nested)
 mr_nested(tsan unit 900 "-DMR_SANITIZE=thread" "mesh_test saturate_test"
   -R "^mesh_test$|^saturate_test$")
 mr_nested(fuzz fuzz 900

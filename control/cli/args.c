@@ -8,8 +8,7 @@
 
 #define WORD_MAX 63
 
-/* The options every command has. */
-static const struct cli_option common[] = {
+const struct cli_option cli_common_options[] = {
     {.name = "--bootstrap-server",
      .value = "HOST:PORT",
      .help = "a broker to talk to (default 127.0.0.1:9092)",
@@ -32,7 +31,9 @@ static const struct cli_option common[] = {
      .offset = offsetof(struct cli_args, help)},
 };
 
-#define COMMON_COUNT (sizeof(common) / sizeof(common[0]))
+#define COMMON_COUNT (sizeof(cli_common_options) / sizeof(cli_common_options[0]))
+
+const size_t cli_common_option_count = COMMON_COUNT;
 
 struct parse {
     const struct cli_command *const *commands;
@@ -135,7 +136,7 @@ unknown_option(struct parse *parse, const char *name, size_t name_size)
         nearer(word, command->options[i].name, &best, &distance);
     }
     for (size_t i = 0; i < COMMON_COUNT; i++) {
-        nearer(word, common[i].name, &best, &distance);
+        nearer(word, cli_common_options[i].name, &best, &distance);
     }
     return refuse(parse, "unknown option \"%s\"; the nearest is \"%s\"", word, best);
 }
@@ -192,6 +193,12 @@ set_option(struct parse *parse, const struct cli_option *option, const char *tex
         }
         parse->args->configs[parse->args->config_count++] = text;
         return 0;
+    case CLI_KEY:
+        if (parse->args->delete_config_count == CLI_CONFIGS_MAX) {
+            return refuse(parse, "%s is given more than %d times", option->name, CLI_CONFIGS_MAX);
+        }
+        parse->args->delete_configs[parse->args->delete_config_count++] = text;
+        return 0;
     }
     return -EINVAL;
 }
@@ -204,7 +211,7 @@ read_option(struct parse *parse, const char *word, const char *next)
     const struct cli_command *command = parse->command;
     size_t size = strcspn(word, "=");
     const char *attached = word[size] == '=' ? word + size + 1 : NULL;
-    const struct cli_option *option = find_option(common, COMMON_COUNT, word, size);
+    const struct cli_option *option = find_option(cli_common_options, COMMON_COUNT, word, size);
     int rc;
 
     if (!option && strcmp(word, "-h") == 0) {
@@ -384,7 +391,7 @@ cli_command_help(const struct cli_command *command, FILE *file)
     }
     fputs("\nOptions:\n", file);
     print_options(command->options, command->option_count, file);
-    print_options(common, COMMON_COUNT, file);
+    print_options(cli_common_options, COMMON_COUNT, file);
     fputs("\nExit status: 0 done, 1 the operation failed, 2 wrong usage.\n", file);
 }
 
@@ -404,7 +411,7 @@ cli_help(const struct cli_command *const *commands, size_t command_count, FILE *
         fprintf(file, "  %-30s %s\n", left, command->summary);
     }
     fputs("\nOptions of every command:\n", file);
-    print_options(common, COMMON_COUNT, file);
+    print_options(cli_common_options, COMMON_COUNT, file);
     fputs("\nStart here:\n"
           "  millrace topic create greetings --partitions 3\n"
           "  echo hello | millrace produce greetings\n"

@@ -28,6 +28,7 @@ struct cli_args {
     bool execute;
     bool force;
     bool repair;
+    bool all;
     const char *bootstrap_server;
     const char *key_separator; /* NULL: records have no key */
     const char *compression;
@@ -39,6 +40,11 @@ struct cli_args {
     const char *topic_id;                 /* NULL: not given */
     const char *configs[CLI_CONFIGS_MAX]; /* "k=v" */
     size_t config_count;
+    const char *delete_configs[CLI_CONFIGS_MAX]; /* keys */
+    size_t delete_config_count;
+    const char *client_id; /* NULL: not given */
+    const char *user;      /* likewise */
+    const char *ip;        /* likewise */
     const char *operands[CLI_OPERANDS_MAX];
     size_t operand_count;
     int64_t partitions;         /* -1: the broker's default */
@@ -56,6 +62,7 @@ enum cli_kind {
     CLI_CHOICE, /* const char *, one of `value` split at '|' */
     CLI_NUMBER, /* int64_t in [min, max] */
     CLI_CONFIG, /* appends to configs: holds a '=' after its first byte */
+    CLI_KEY,    /* appends to delete_configs */
 };
 
 struct cli_option {
@@ -90,6 +97,17 @@ int cli_parse(const struct cli_command *const *commands, size_t command_count, i
 /* The help of the tool, and of one command. */
 void cli_help(const struct cli_command *const *commands, size_t command_count, FILE *file);
 void cli_command_help(const struct cli_command *command, FILE *file);
+
+/* What shells and people read of the table of commands: completion scripts and the manual page. */
+void cli_completion_bash(const struct cli_command *const *commands, size_t command_count,
+                         FILE *file);
+void cli_completion_zsh(const struct cli_command *const *commands, size_t command_count,
+                        FILE *file);
+void cli_manual(const struct cli_command *const *commands, size_t command_count, FILE *file);
+
+/* The options every command has. */
+extern const struct cli_option cli_common_options[];
+extern const size_t cli_common_option_count;
 
 /* The fewest single-character insertions, deletions and replacements that turn one into the other;
  * texts are looked at up to 63 bytes. */

@@ -83,6 +83,84 @@ run_api_versions(const struct cli_args *args)
     return CLI_EXIT_OK;
 }
 
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static void
+list_table(const struct mr_describe_cluster_response *response)
+{
+    static const char *const columns[] = {">ID", "ADDRESS", "RACK", "CONTROLLER"};
+    struct cli_table table;
+
+    cli_table_init(&table, columns, 4);
+    for (int32_t i = 0; i < response->brokers_count; i++) {
+        const struct mr_describe_cluster_response_broker *broker = &response->brokers[i];
+
+        cli_table_cell(&table, "%d", broker->broker_id);
+        cli_table_cell(&table, "%.*s:%d", broker->host.size, broker->host.data, broker->port);
+        cli_table_cell(&table, "%.*s", broker->rack.size > 0 ? broker->rack.size : 1,
+                       broker->rack.size > 0 ? broker->rack.data : "-");
+        cli_table_cell(&table, "%s", broker->broker_id == response->controller_id ? "yes" : "no");
+    }
+    cli_table_print(&table, stdout);
+    cli_table_free(&table);
+}
+
+static void
+list_json(const struct mr_describe_cluster_response *response)
+{
+    json_t *list = json_array();
+
+    for (int32_t i = 0; i < response->brokers_count; i++) {
+        const struct mr_describe_cluster_response_broker *broker = &response->brokers[i];
+        json_t *object = json_object();
+
+        json_object_set_new(object, "id", json_integer(broker->broker_id));
+        json_object_set_new(object, "host", cli_json_str(broker->host));
+        json_object_set_new(object, "port", json_integer(broker->port));
+        json_object_set_new(object, "rack", cli_json_str(broker->rack));
+        json_object_set_new(object, "controller",
+                            json_boolean(broker->broker_id == response->controller_id));
+        json_array_append_new(list, object);
+    }
+    cli_json_print(list, false);
+}
+
+static int
+run_list(const struct cli_args *args)
+{
+    struct mr_client *client = cli_connect(args);
+    struct mr_describe_cluster_request request;
+    const struct mr_describe_cluster_response *response;
+    const void *answer;
+    int status = CLI_EXIT_OK;
+
+    if (!client) {
+        return CLI_EXIT_FAILED;
+    }
+    mr_wire_init(&mr_describe_cluster_request_message, &request);
+    if (mr_client_call(client, MR_API_DESCRIBE_CLUSTER, &request, &answer) != 0) {
+        status = cli_failed("%s", mr_client_error(client));
+    } else {
+        response = answer;
+        if (response->error_code != 0) {
+            status = cli_refused("brokers", response->error_code, response->error_message);
+        } else if (args->json) {
+            list_json(response);
+        } else {
+            list_table(response);
+        }
+    }
+    mr_client_close(client);
+    return status;
+}
+
+const struct cli_command cli_broker_list = {
+    .family = "broker",
+    .name = "list",
+    .summary = "Lists the brokers of the cluster",
+    .run = run_list,
+};
+
 const struct cli_command cli_broker_api_versions = {
     .family = "broker",
     .name = "api-versions",

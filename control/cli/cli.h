@@ -16,6 +16,14 @@ extern const struct cli_command cli_topic_create;
 extern const struct cli_command cli_topic_list;
 extern const struct cli_command cli_topic_describe;
 extern const struct cli_command cli_topic_delete;
+extern const struct cli_command cli_topic_alter;
+extern const struct cli_command cli_config_describe;
+extern const struct cli_command cli_config_alter;
+extern const struct cli_command cli_quota_describe;
+extern const struct cli_command cli_quota_alter;
+extern const struct cli_command cli_broker_list;
+extern const struct cli_command cli_completion;
+extern const struct cli_command cli_man;
 extern const struct cli_command cli_produce;
 extern const struct cli_command cli_consume;
 extern const struct cli_command cli_group_list;
@@ -36,6 +44,30 @@ struct mr_client *cli_connect(const struct cli_args *args);
 
 /* Prints an error a broker gave about `what`; `message` is the broker's own text or null. */
 int cli_refused(const char *what, int16_t code, struct mr_str message);
+
+/* All commands, for what is written about them; main.c sets it. */
+extern const struct cli_command *const *cli_commands;
+extern size_t cli_command_count;
+
+/* ConfigResource types. */
+#define CLI_RESOURCE_TOPIC  2
+#define CLI_RESOURCE_BROKER 4
+
+/* Sets and deletes what --config and --delete-config name; an exit code. */
+int cli_configs_alter(struct mr_client *client, int8_t type, const char *name,
+                      const struct cli_args *args);
+
+/* A line on stderr that says how far long work is; nothing where stderr is no terminal. */
+struct cli_progress {
+    const char *label;
+    uint64_t total; /* 0: unknown, then nothing is shown */
+    int64_t next_ms;
+    bool shown;
+};
+
+void cli_progress_begin(struct cli_progress *progress, const char *label, uint64_t total);
+void cli_progress_step(struct cli_progress *progress, uint64_t done); /* cheap: may come often */
+void cli_progress_end(struct cli_progress *progress);
 
 /* A JSON string, or JSON null; bytes that are no UTF-8 become '?'. */
 json_t *cli_json_str(struct mr_str text);

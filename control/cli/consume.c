@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/cli/cli.h"
 #include "control/cli/message.h"
@@ -167,6 +168,12 @@ next_message(struct consume *consume, int timeout_ms)
 static void
 read_all(struct consume *consume)
 {
+    struct cli_progress progress;
+    int64_t wanted = consume->args->max_messages;
+
+    /* Records on a terminal show it themselves. */
+    cli_progress_begin(&progress, "reading",
+                       wanted > 0 && !isatty(STDOUT_FILENO) ? (uint64_t)wanted : 0);
     while (!finished(consume)) {
         rd_kafka_message_t *message = next_message(consume, 0);
 
@@ -177,8 +184,10 @@ read_all(struct consume *consume)
         if (message) {
             on_message(consume, message);
             rd_kafka_message_destroy(message);
+            cli_progress_step(&progress, (uint64_t)consume->printed);
         }
     }
+    cli_progress_end(&progress);
 }
 
 static int

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "control/cli/cli.h"
 
@@ -41,6 +43,8 @@ struct produce {
     uint64_t sent;
     uint64_t acknowledged;
     uint64_t failed;
+    struct cli_progress progress; /* in bytes of a file */
+    uint64_t read_bytes;
     rd_kafka_resp_err_t first_error;
 };
 
@@ -90,6 +94,17 @@ send_line(struct produce *produce, char *line, size_t size)
     rd_kafka_poll(produce->kafka, 0);
 }
 
+/* 0 where stdin is no file. */
+static uint64_t
+stdin_size(void)
+{
+    struct stat status;
+
+    return fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0
+               ? (uint64_t)status.st_size
+               : 0;
+}
+
 /* Returns 0, or -errno where stdin cannot be read. */
 static int
 send_stdin(struct produce *produce)
@@ -99,7 +114,10 @@ send_stdin(struct produce *produce)
     ssize_t size;
     int rc;
 
+    cli_progress_begin(&produce->progress, "sending", stdin_size());
     while ((size = getline(&line, &room, stdin)) >= 0) {
+        produce->read_bytes += (uint64_t)size;
+        cli_progress_step(&produce->progress, produce->read_bytes);
         if (size > 0 && line[size - 1] == '\n') {
             size--;
         }
@@ -168,6 +186,7 @@ produce_all(const struct cli_args *args)
     while (rd_kafka_outq_len(produce.kafka) > 0) {
         rd_kafka_flush(produce.kafka, FLUSH_SLICE_MS);
     }
+    cli_progress_end(&produce.progress);
     status = report(&produce, args);
     if (rc != 0) {
         status = cli_failed("cannot read stdin: %s", strerror(-rc));

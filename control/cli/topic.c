@@ -502,6 +502,94 @@ run_delete(const struct cli_args *args)
     return with_client(args, delete_topics);
 }
 
+/* ---- alter ---- */
+
+static const struct cli_option alter_options[] = {
+    {.name = "--partitions",
+     .value = "N",
+     .help = "so many partitions from now on; never fewer than before",
+     .kind = CLI_NUMBER,
+     .offset = offsetof(struct cli_args, partitions),
+     .min = 1,
+     .max = 1000000},
+    {.name = "--config",
+     .value = "KEY=VALUE",
+     .help = "sets a setting of the topic; may be given several times",
+     .kind = CLI_CONFIG},
+    {.name = "--delete-config",
+     .value = "KEY",
+     .help = "back to the broker's default; may be given several times",
+     .kind = CLI_KEY},
+};
+
+static int
+grow(struct mr_client *client, const struct cli_args *args)
+{
+    struct mr_create_partitions_request_topic topic = {
+        .name = mr_str_from_c(args->operands[0]),
+        .count = (int32_t)args->partitions,
+        .assignments_count = -1,
+    };
+    struct mr_create_partitions_request request;
+    const struct mr_create_partitions_response *response;
+    const void *answer;
+
+    mr_wire_init(&mr_create_partitions_request_message, &request);
+    request.topics = &topic;
+    request.topics_count = 1;
+    request.timeout_ms = (int32_t)args->timeout_ms;
+    if (mr_client_call(client, MR_API_CREATE_PARTITIONS, &request, &answer) != 0) {
+        return cli_failed("%s", mr_client_error(client));
+    }
+    response = answer;
+    if (response->results_count == 1 && response->results[0].error_code != 0) {
+        return cli_refused(args->operands[0], response->results[0].error_code,
+                           response->results[0].error_message);
+    }
+    return CLI_EXIT_OK;
+}
+
+static int
+run_alter(const struct cli_args *args)
+{
+    bool configs = args->config_count + args->delete_config_count > 0;
+    struct mr_client *client;
+    int status = CLI_EXIT_OK;
+
+    if (args->partitions < 0 && !configs) {
+        return cli_misused("nothing to change: --partitions, --config or --delete-config");
+    }
+    client = cli_connect(args);
+    if (!client) {
+        return CLI_EXIT_FAILED;
+    }
+    if (configs) {
+        status = cli_configs_alter(client, CLI_RESOURCE_TOPIC, args->operands[0], args);
+    }
+    if (status == CLI_EXIT_OK && args->partitions >= 0) {
+        status = grow(client, args);
+    }
+    mr_client_close(client);
+    if (status == CLI_EXIT_OK && !args->json) {
+        printf("altered topic %s\n", args->operands[0]);
+    }
+    return status;
+}
+
+const struct cli_command cli_topic_alter = {
+    .family = "topic",
+    .name = "alter",
+    .operands = "NAME",
+    .summary = "Gives a topic more partitions or other settings",
+    .details = "The settings change first, all of them or none.\n\nFor example:\n"
+               "  millrace topic alter orders --partitions 12 --config retention.ms=86400000",
+    .options = alter_options,
+    .option_count = sizeof(alter_options) / sizeof(alter_options[0]),
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run_alter,
+};
+
 const struct cli_command cli_topic_create = {
     .family = "topic",
     .name = "create",

@@ -31,6 +31,7 @@ int mr_list_offsets_start(struct mr_request *request);
 int mr_offset_for_leader_epoch_start(struct mr_request *request);
 int mr_delete_records_start(struct mr_request *request);
 int mr_describe_log_dirs_start(struct mr_request *request);
+int mr_describe_producers_start(struct mr_request *request);
 int mr_metadata_start(struct mr_request *request);
 int mr_api_versions_start(struct mr_request *request);
 int mr_describe_cluster_start(struct mr_request *request);

@@ -33,6 +33,10 @@ mr_describe_cluster_start(struct mr_request *request)
                               ? MR_KAFKA_MISMATCHED_ENDPOINT_TYPE
                               : MR_KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
         out->error_message = mr_str_from_c("this is a broker's listener");
+        out->endpoint_type = ENDPOINT_BROKERS; /* the field's default: Kafka tells nothing then */
+        out->controller_id = -1;
+        out->cluster_id = mr_str_from_c("");
+        out->cluster_authorized_operations = INT32_MIN;
         mr_request_answer(request, out);
         return 0;
     }
@@ -92,7 +96,7 @@ describe_topic(struct describe *describe, struct mr_str name, int32_t first)
         &describe->out->topics[describe->out->topics_count++];
 
     out->name = name;
-    out->topic_authorized_operations = INT32_MIN;
+    out->topic_authorized_operations = MR_TOPIC_OPERATIONS;
     if (!ref.topic) {
         out->error_code = mr_topic_name_valid(name) ? MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION
                                                     : MR_KAFKA_INVALID_TOPIC_EXCEPTION;
@@ -100,7 +104,6 @@ describe_topic(struct describe *describe, struct mr_str name, int32_t first)
     }
     out->topic_id = ref.topic->id;
     out->is_internal = ref.topic->internal;
-    out->topic_authorized_operations = MR_TOPIC_OPERATIONS;
     if (first >= ref.topic->partition_count) {
         first = ref.topic->partition_count;
     }
@@ -204,6 +207,34 @@ describe_all(struct describe *describe, const struct mr_str *names, int32_t coun
     return true;
 }
 
+/* A cursor is at a partition of a topic that is asked for. */
+static bool
+cursor_valid(const struct mr_describe_topic_partitions_request *body)
+{
+    bool found = body->topics_count <= 0;
+
+    for (int32_t i = 0; body->cursor && i < body->topics_count; i++) {
+        found |= name_order(body->topics[i].name, body->cursor->topic_name) == 0;
+    }
+    return !body->cursor || (found && body->cursor->partition_index >= 0);
+}
+
+static void
+refuse_all(struct describe *describe)
+{
+    const struct mr_describe_topic_partitions_request *body = describe->request->body;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        describe->out->topics[describe->out->topics_count++] =
+            (struct mr_describe_topic_partitions_response_topic){
+                .error_code = MR_KAFKA_INVALID_REQUEST,
+                .name = body->topics[i].name,
+                .topic_authorized_operations = INT32_MIN,
+            };
+    }
+    mr_request_answer(describe->request, describe->out);
+}
+
 int
 mr_describe_topic_partitions_start(struct mr_request *request)
 {
@@ -223,6 +254,10 @@ mr_describe_topic_partitions_start(struct mr_request *request)
     }
     if (!names || !describe.out || !describe.out->topics || !describe.nodes) {
         mr_request_fail(request);
+        return 0;
+    }
+    if (!cursor_valid(body)) {
+        refuse_all(&describe);
         return 0;
     }
     describe.nodes[0] = request->server->config.node.node_id;

@@ -10,6 +10,7 @@
 #include "dataplane/base/endian.h"
 #include "dataplane/base/log.h"
 #include "dataplane/kafka/api.h"
+#include "dataplane/kafka/throttle.h"
 
 #define LENGTH_SIZE      4u
 #define REQUESTS_MAX     128u  /* of one connection, in progress */
@@ -40,7 +41,8 @@ conn_pause(struct mr_conn *conn)
 static void
 conn_resume(struct mr_conn *conn)
 {
-    if (conn->paused && conn->net && !conn->held && mr_list_empty(&conn->waiting_node)) {
+    if (conn->paused && conn->net && !conn->held && !conn->throttled &&
+        mr_list_empty(&conn->waiting_node)) {
         conn->paused = false;
         mr_net_resume(conn->net);
     }
@@ -379,7 +381,9 @@ conn_request(struct mr_conn *conn, size_t frame_size)
     error =
         conn->heap ? frame_from_heap(conn, request) : frame_from_slices(conn, request, frame_size);
     if (!error) {
+        mr_throttle_work_begin(request);
         error = mr_request_decode(request);
+        mr_throttle_work_end(request);
     }
     if (error) {
         mr_request_free(request);
@@ -436,8 +440,8 @@ conn_cut(struct mr_conn *conn)
 {
     size_t frame_size;
 
-    while (!conn->closing && !conn->held && mr_list_empty(&conn->waiting_node) &&
-           frame_ready(conn, &frame_size)) {
+    while (!conn->closing && !conn->held && !conn->throttled &&
+           mr_list_empty(&conn->waiting_node) && frame_ready(conn, &frame_size)) {
         conn_request(conn, frame_size);
     }
 }
@@ -457,11 +461,13 @@ start_queued(struct mr_conn *conn)
         if (request->state == MR_REQUEST_QUEUED) {
             int error;
 
-            if (blocking || (unfinished && !request->api->overlaps)) {
+            if (blocking || conn->throttled || (unfinished && !request->api->overlaps)) {
                 return;
             }
             request->state = MR_REQUEST_RUNNING;
+            mr_throttle_work_begin(request);
             error = request->api->start(request);
+            mr_throttle_work_end(request);
             if (error) {
                 MR_ASSERT(error == -EAGAIN);
                 request->state = MR_REQUEST_QUEUED;
@@ -507,6 +513,7 @@ send_ready(struct mr_conn *conn)
             return;
         }
         mr_list_remove(&request->node);
+        mr_throttle_mute(request);
         if (request->silent) {
             request->on_release(request);
             continue;
@@ -531,6 +538,9 @@ mr_conn_advance(struct mr_conn *conn)
     }
     start_queued(conn);
     send_ready(conn);
+    if (conn->throttled) {
+        conn_pause(conn);
+    }
 }
 
 /* ---- the transport's side -------------------------------------------------------------------- */
@@ -554,6 +564,7 @@ mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
     mr_list_init(&conn->waiting_node);
     mr_list_init(&conn->dirty_node);
     mr_list_init(&conn->requests);
+    mr_throttle_conn_init(conn);
     mr_list_push_back(&server->conns_open, &conn->node);
     mr_server_wake_sweep(server);
     return conn;
@@ -685,6 +696,7 @@ mr_conn_closed(void *user, int reason)
     {
         orphan(MR_CONTAINER_OF(node, struct mr_request, node));
     }
+    mr_throttle_conn_end(conn);
     mr_list_remove(&conn->waiting_node);
     mr_list_remove(&conn->dirty_node);
     mr_list_remove(&conn->node);
@@ -717,7 +729,8 @@ unpin_stalled(struct mr_conn *conn, uint64_t now_ns)
 static bool
 mid_frame(const struct mr_conn *conn)
 {
-    return (conn->pending > 0 || conn->heap) && !conn->held && mr_list_empty(&conn->waiting_node);
+    return (conn->pending > 0 || conn->heap) && !conn->held && !conn->throttled &&
+           mr_list_empty(&conn->waiting_node);
 }
 
 /* True while answers are being sent and the client takes nothing of them. */
@@ -746,7 +759,7 @@ expired(struct mr_conn *conn, uint64_t now_ns)
     if (send_stalled(conn, now_ns)) {
         return true;
     }
-    return mr_list_empty(&conn->requests) &&
+    return mr_list_empty(&conn->requests) && !conn->throttled &&
            now_ns - conn->active_ns > conn->server->config.idle_ns;
 }
 

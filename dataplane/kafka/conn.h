@@ -13,6 +13,7 @@
  * A client that takes none of its answers' bytes for a minute is closed as well.
  *
  *   READING -> WAITING (for a context, memory or a credit: reading is paused) -> READING
+ *   READING -> THROTTLED (a quota was exceeded) -> READING
  *   any -> CLOSING -> gone, when the transport says closed and no request is left
  */
 #ifndef MR_KAFKA_CONN_H
@@ -60,6 +61,12 @@ struct mr_conn {
     uint64_t heap_short_ns; /* since when it waits */
     uint64_t window_ns;     /* when the window began in which its speed is measured */
     size_t window_filled;   /* and what had arrived then */
+
+    /* A quota was exceeded: nothing is read, cut or started until the timer has fired, which starts
+     * when the answer that says so leaves. */
+    bool throttled;
+    uint64_t throttle_end_ns;
+    struct mr_timer throttle_timer;
 
     uint32_t sending;     /* answers that the transport has */
     uint64_t sent_bytes;  /* the transport's count when it last moved */

@@ -19,6 +19,7 @@
 #include "dataplane/kafka/conn.h"
 #include "dataplane/kafka/fetch_session.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "dataplane/shard/timer.h"
@@ -54,6 +55,7 @@ struct fetch_item {
     int32_t diverging_epoch;
     int64_t diverging_offset;
     enum mr_kafka_err error;
+    bool with_records; /* they are in the answer */
     struct mr_fetch_response_partition *response;
 };
 
@@ -140,11 +142,26 @@ on_read(struct mr_read *read)
     part_check_done(item->part);
 }
 
-/* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged. */
+static void
+refuse_item(struct fetch_item *item, enum mr_kafka_err error)
+{
+    item->read.size = 0;
+    item->read.iov_count = 0;
+    item->read.offsets = (struct mr_log_offsets){-1, -1, -1, 0, -1, false};
+    item->error = error;
+}
+
+/* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged; one that knows a
+ * later epoch than the log is out of its range. */
 static bool
 check_diverged(const struct mr_log *log, struct fetch_item *item)
 {
     item->diverged = false;
+    mr_log_offsets(log, &item->read.offsets);
+    if (item->last_fetched_epoch > item->read.offsets.leader_epoch) {
+        refuse_item(item, MR_KAFKA_OFFSET_OUT_OF_RANGE);
+        return false;
+    }
     if (item->last_fetched_epoch < 0 ||
         mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
                          &item->diverging_offset) != 0) {
@@ -164,15 +181,6 @@ answer_empty(struct fetch_item *item)
     item->read.offsets = (struct mr_log_offsets){.leader_epoch = -1};
     item->read.error = item->offset == 0 ? MR_KAFKA_NONE : MR_KAFKA_OFFSET_OUT_OF_RANGE;
     item_answered(item);
-}
-
-static void
-refuse_item(struct fetch_item *item, enum mr_kafka_err error)
-{
-    item->read.size = 0;
-    item->read.iov_count = 0;
-    item->read.offsets = (struct mr_log_offsets){-1, -1, -1, 0, -1, false};
-    item->error = error;
 }
 
 /* -EAGAIN: no read buffer is free. */
@@ -200,6 +208,9 @@ run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
     if (check_diverged(log, item)) {
         item->read.bytes_max = 0;
         item->read.one_at_least = false;
+    }
+    if (item->error) {
+        return 0;
     }
     result = mr_log_read(log, &item->read);
     if (result == -EAGAIN) {
@@ -336,6 +347,10 @@ fill_partition(const struct mr_request *request, struct fetch_item *item, bool w
     out->last_stable_offset = out->high_watermark; /* no transactions yet */
     out->log_start_offset = failed ? -1 : item->read.offsets.start;
     out->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
+    if (item->error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION ||
+        item->error == MR_KAFKA_UNKNOWN_TOPIC_ID) {
+        out->aborted_transactions_count = 0;
+    }
     if (item->diverged && item->error == MR_KAFKA_NONE) {
         out->diverging_epoch.epoch = item->diverging_epoch;
         out->diverging_epoch.end_offset = item->diverging_offset;
@@ -400,26 +415,54 @@ count_item(struct mr_server *server, const struct fetch_item *item)
         item->read.size;
 }
 
-/* Limits bind over all partitions in the order of the request; the first records go whole. */
+/* Limits bind over all partitions in the order of the request; the first records go whole. Returns
+ * how many bytes of records the answer has. */
+static uint64_t
+fill_partitions(struct fetch *fetch)
+{
+    uint32_t left = fetch->max_bytes;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < fetch->item_count; i++) {
+        struct fetch_item *item = &fetch->items[i];
+
+        item->with_records = item->read.size > 0 && !fetch->aborted &&
+                             item->error == MR_KAFKA_NONE &&
+                             (bytes == 0 || item->read.size <= left);
+        fill_partition(fetch->request, item, item->with_records);
+        if (item->with_records) {
+            bytes += item->read.size;
+            left -= item->read.size < left ? item->read.size : left;
+        }
+    }
+    return bytes;
+}
+
+/* As in Kafka, a client over its quota is told of no partition, and gets no session. */
+static void
+answer_throttled(struct fetch *fetch)
+{
+    fetch->response.responses_count = 0;
+    fetch->response.session_id = fetch->session.incremental ? fetch->session.id : 0;
+    mr_request_answer(fetch->request, &fetch->response);
+}
+
 static void
 answer(struct fetch *fetch)
 {
     struct mr_request *request = fetch->request;
-    uint32_t left = fetch->max_bytes;
-    bool any = false;
+    uint64_t bytes;
 
     set_state(fetch, FETCH_ANSWERING);
     request->on_release = on_release;
+    bytes = fill_partitions(fetch);
+    if (mr_throttle_fetch(request, bytes) && !fetch->response.error_code) {
+        answer_throttled(fetch);
+        return;
+    }
     for (unsigned i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
-        bool with_records = item->read.size > 0 && !fetch->aborted &&
-                            item->error == MR_KAFKA_NONE && (!any || item->read.size <= left);
-
-        fill_partition(request, item, with_records);
-        if (with_records) {
-            any = true;
-            left -= item->read.size < left ? item->read.size : left;
-            count_item(request->server, item);
+        if (fetch->items[i].with_records) {
+            count_item(request->server, &fetch->items[i]);
         }
     }
     if (!fetch->response.error_code) {
@@ -713,6 +756,7 @@ set_limits(struct fetch *fetch, const struct mr_fetch_request *body)
 
     fetch->max_bytes =
         max_bytes < server->config.fetch_bytes_max ? max_bytes : server->config.fetch_bytes_max;
+    fetch->max_bytes = mr_throttle_fetch_max(fetch->request, fetch->max_bytes);
     fetch->min_bytes = min_bytes < fetch->max_bytes ? min_bytes : fetch->max_bytes;
     fetch->deadline_ns = server->shard->now_ns + wait_ms * MR_NS_PER_MS;
     fetch->last_round = wait_ms == 0;

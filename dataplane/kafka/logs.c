@@ -1,8 +1,9 @@
-/* kafka/logs.c: DeleteRecords (key 21) and DescribeLogDirs (key 35): what asks the owners of logs
- * about their starts and sizes.
+/* kafka/logs.c: DeleteRecords (key 21), DescribeLogDirs (key 35) and DescribeProducers (key 61):
+ * what asks the owners of logs about their starts, sizes and producers.
  *
  * DescribeLogDirs goes on to the control thread, which knows the folders that the stores lie in. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dataplane/kafka/api.h"
@@ -19,6 +20,11 @@ struct logs_item {
     struct mr_log_id id;
     uint16_t store;
     bool remove; /* DeleteRecords */
+    bool tell;   /* DescribeProducers */
+    struct mr_log_producer
+        *producers; /* the owner allocates them, the request's shard frees them */
+    uint32_t producer_count;
+    struct mr_describe_producers_response_partition *told;
     int64_t offset;
     enum mr_kafka_err error;
     int64_t start_out;
@@ -93,6 +99,20 @@ remove_records(struct mr_log *log, const struct mr_snapshot_topic *topic,
     mr_log_trim(log, &item->trim);
 }
 
+/* Between the two calls nothing is appended. */
+static void
+tell_producers(const struct mr_log *log, struct logs_item *item)
+{
+    uint32_t count = mr_log_producers(log, NULL, 0);
+
+    item->producers = calloc(count + 1, sizeof(*item->producers));
+    if (item->producers) {
+        item->producer_count = mr_log_producers(log, item->producers, count);
+    } else {
+        item->error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+}
+
 static void
 run_item(struct mr_server *owner, struct logs_item *item)
 {
@@ -111,6 +131,9 @@ run_item(struct mr_server *owner, struct logs_item *item)
     item->size_out = (int64_t)offsets.size_bytes;
     if (item->remove) {
         remove_records(log, topic, &offsets, item);
+    }
+    if (item->tell && log) {
+        tell_producers(log, item);
     }
 }
 
@@ -444,4 +467,110 @@ int
 mr_describe_log_dirs_start(struct mr_request *request)
 {
     return start(request, describe_begin);
+}
+
+/* ---- DescribeProducers ----------------------------------------------------------------------- */
+
+/* False: no memory. */
+static bool
+fill_producers(struct mr_request *request, const struct logs_item *item)
+{
+    struct mr_describe_producers_response_partition *out = item->told;
+
+    out->error_code = (int16_t)item->error;
+    out->error_message =
+        item->error ? mr_str_from_c(mr_kafka_err_text(out->error_code)) : mr_str_null();
+    out->active_producers =
+        mr_request_alloc(request, item->producer_count, sizeof(*out->active_producers));
+    for (uint32_t i = 0; out->active_producers && i < item->producer_count; i++) {
+        const struct mr_log_producer *producer = &item->producers[i];
+
+        out->active_producers[i] = (struct mr_describe_producers_response_producer_state){
+            .producer_id = producer->id,
+            .producer_epoch = producer->epoch,
+            .last_sequence = producer->last_sequence,
+            .last_timestamp = producer->last_timestamp_ms,
+            .coordinator_epoch = -1,
+            .current_txn_start_offset = -1,
+        };
+    }
+    out->active_producers_count = (int32_t)item->producer_count;
+    return out->active_producers != NULL;
+}
+
+static void
+producers_finish(struct logs *logs)
+{
+    bool good = true;
+
+    for (unsigned i = 0; i < logs->item_count; i++) {
+        good = good && fill_producers(logs->request, &logs->items[i]);
+        free(logs->items[i].producers);
+    }
+    if (good) {
+        mr_request_answer(logs->request, logs->response);
+    } else {
+        mr_request_fail(logs->request);
+    }
+}
+
+static bool
+producers_of_topic(struct logs *logs, const struct mr_describe_producers_request_topic *topic,
+                   struct mr_describe_producers_response_topic *out)
+{
+    struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, topic->name, NULL, false);
+    size_t count =
+        (size_t)(topic->partition_indexes_count > 0 ? topic->partition_indexes_count : 0);
+
+    out->name = topic->name;
+    out->partitions_count = (int32_t)count;
+    out->partitions = mr_request_alloc(logs->request, count, sizeof(*out->partitions));
+    for (size_t p = 0; out->partitions && p < count; p++) {
+        struct logs_item *item = add_item(logs, ref.topic, topic->partition_indexes[p]);
+
+        out->partitions[p].partition_index = topic->partition_indexes[p];
+        item->tell = true;
+        item->told = &out->partitions[p];
+        if (!mr_topic_name_valid(topic->name)) {
+            item->error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
+        }
+    }
+    return out->partitions != NULL;
+}
+
+static struct logs *
+producers_begin(struct mr_request *request)
+{
+    const struct mr_describe_producers_request *body = request->body;
+    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
+    struct mr_describe_producers_response *response =
+        mr_request_alloc(request, 1, sizeof(*response));
+    size_t count = 0;
+    struct logs *logs;
+
+    for (size_t t = 0; t < topics; t++) {
+        count += (size_t)(body->topics[t].partition_indexes_count > 0
+                              ? body->topics[t].partition_indexes_count
+                              : 0);
+    }
+    logs = logs_alloc(request, count);
+    if (!response || !logs) {
+        return NULL;
+    }
+    logs->response = response;
+    logs->finish = producers_finish;
+    response->topics_count = (int32_t)topics;
+    response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
+    for (size_t t = 0; response->topics && t < topics; t++) {
+        if (!producers_of_topic(logs, &body->topics[t], &response->topics[t])) {
+            return NULL;
+        }
+    }
+    return response->topics && make_parts(logs) ? logs : NULL;
+}
+
+int
+mr_describe_producers_start(struct mr_request *request)
+{
+    return start(request, producers_begin);
 }

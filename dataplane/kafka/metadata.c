@@ -10,6 +10,7 @@
 
 #define VERSION_ALLOW_AUTO_CREATE 4
 #define VERSION_NULL_MEANS_ALL    1
+#define VERSION_BY_ID             12
 #define API_KEY_CREATE_TOPICS     19
 #define CREATE_TOPICS_VERSION     5
 
@@ -90,101 +91,6 @@ fill_missing(const struct mr_metadata_request_topic *asked, bool by_id,
         result && result->error_code ? result->error_code : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-static bool
-fill_asked(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
-{
-    const struct mr_metadata_request *body = request->body;
-    const struct mr_create_topics_response *created = &metadata->created;
-    int32_t next_created = 0;
-
-    metadata->response.topics_count = body->topics_count;
-    metadata->response.topics =
-        array(request, body->topics_count, sizeof(*metadata->response.topics));
-    if (!metadata->response.topics) {
-        return false;
-    }
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        const struct mr_metadata_request_topic *asked = &body->topics[i];
-        bool by_id = asked->name.size < 0;
-        struct mr_topic_ref ref =
-            mr_topic_resolve(request->server, asked->name, &asked->topic_id, by_id);
-        const struct mr_create_topics_response_topic *result = NULL;
-
-        /* The results come in the order of the request and share its texts. */
-        if (!by_id && next_created < created->topics_count &&
-            created->topics[next_created].name.data == asked->name.data) {
-            result = &created->topics[next_created++];
-        }
-        if (!ref.topic) {
-            fill_missing(asked, by_id, result, &metadata->response.topics[i]);
-        } else if (!fill_topic(request, ref.topic, nodes, &metadata->response.topics[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-fill_all(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
-{
-    const struct mr_snapshot *snapshot = request->server->snapshot;
-
-    metadata->response.topics_count = (int32_t)snapshot->topic_count;
-    metadata->response.topics =
-        array(request, metadata->response.topics_count, sizeof(*metadata->response.topics));
-    for (uint32_t i = 0; metadata->response.topics && i < snapshot->topic_count; i++) {
-        if (!fill_topic(request, snapshot->topics_by_name[i], nodes,
-                        &metadata->response.topics[i])) {
-            return false;
-        }
-    }
-    return metadata->response.topics;
-}
-
-static bool
-wants_all(const struct mr_request *request)
-{
-    const struct mr_metadata_request *body = request->body;
-
-    return request->version >= VERSION_NULL_MEANS_ALL ? body->topics_count < 0
-                                                      : body->topics_count <= 0;
-}
-
-static void
-answer(struct mr_request *request)
-{
-    const struct mr_server_node *node = &request->server->config.node;
-    const struct mr_metadata_request *body = request->body;
-    struct metadata *metadata = request->state_of_handler;
-    struct mr_metadata_response *out = &metadata->response;
-    int32_t *nodes = replicas(request);
-    bool filled;
-
-    out->brokers = array(request, 1, sizeof(*out->brokers));
-    if (!out->brokers || !nodes) {
-        mr_request_fail(request);
-        return;
-    }
-    out->brokers_count = 1;
-    out->brokers[0] = (struct mr_metadata_response_broker){
-        .node_id = node->node_id,
-        .host = mr_str_from_c(node->host),
-        .port = node->port,
-        .rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null(),
-    };
-    out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
-    out->controller_id = node->node_id;
-    out->cluster_authorized_operations =
-        body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
-    filled = wants_all(request) ? fill_all(request, metadata, nodes)
-                                : fill_asked(request, metadata, nodes);
-    if (filled) {
-        mr_request_answer(request, out);
-    } else {
-        mr_request_fail(request);
-    }
-}
-
 /* Remembers names: a table of places in the request, twice as large as it has topics. */
 struct name_set {
     const struct mr_metadata_request_topic *topics;
@@ -227,6 +133,154 @@ name_set_add(struct name_set *set, int32_t place)
     }
     set->places[hash] = place;
     return true;
+}
+
+static bool
+fill_asked(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
+{
+    const struct mr_metadata_request *body = request->body;
+    const struct mr_create_topics_response *created = &metadata->created;
+    struct name_set names = {0};
+    int32_t next_created = 0;
+
+    metadata->response.topics =
+        array(request, body->topics_count, sizeof(*metadata->response.topics));
+    if (!metadata->response.topics || !name_set_make(&names, request)) {
+        return false;
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct mr_metadata_request_topic *asked = &body->topics[i];
+        struct mr_metadata_response_topic *out =
+            &metadata->response.topics[metadata->response.topics_count];
+        bool by_id = asked->name.size < 0;
+        struct mr_topic_ref ref =
+            mr_topic_resolve(request->server, asked->name, &asked->topic_id, by_id);
+        const struct mr_create_topics_response_topic *result = NULL;
+
+        if (!by_id && !name_set_add(&names, i)) {
+            continue; /* told already */
+        }
+        metadata->response.topics_count++;
+
+        /* The results come in the order of the request and share its texts. */
+        if (!by_id && next_created < created->topics_count &&
+            created->topics[next_created].name.data == asked->name.data) {
+            result = &created->topics[next_created++];
+        }
+        if (!ref.topic) {
+            fill_missing(asked, by_id, result, out);
+        } else if (!fill_topic(request, ref.topic, nodes, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Kafka takes ids from version 12 on only, though versions 10 and 11 have the field. */
+static bool
+names_by_id_too_early(const struct mr_request *request)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    for (int32_t i = 0; request->version < VERSION_BY_ID && i < body->topics_count; i++) {
+        if (body->topics[i].name.size < 0 || !mr_uuid_is_zero(&body->topics[i].topic_id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The whole request is refused; the answer tells nothing of the cluster. */
+static void
+refuse_ids(struct mr_request *request, struct mr_metadata_response *out)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    out->topics = array(request, body->topics_count, sizeof(*out->topics));
+    out->topics_count = body->topics_count;
+    out->cluster_id = mr_str_null();
+    out->controller_id = -1;
+    out->cluster_authorized_operations = INT32_MIN;
+    for (int32_t i = 0; out->topics && i < body->topics_count; i++) {
+        struct mr_str name = body->topics[i].name;
+
+        out->topics[i] = (struct mr_metadata_response_topic){
+            .error_code = MR_KAFKA_INVALID_REQUEST,
+            .name = name.size < 0 ? mr_str_from_c("") : name,
+            .topic_id = body->topics[i].topic_id,
+            .topic_authorized_operations = INT32_MIN,
+        };
+    }
+    if (out->topics) {
+        mr_request_answer(request, out);
+    } else {
+        mr_request_fail(request);
+    }
+}
+
+static bool
+fill_all(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
+{
+    const struct mr_snapshot *snapshot = request->server->snapshot;
+
+    metadata->response.topics_count = (int32_t)snapshot->topic_count;
+    metadata->response.topics =
+        array(request, metadata->response.topics_count, sizeof(*metadata->response.topics));
+    for (uint32_t i = 0; metadata->response.topics && i < snapshot->topic_count; i++) {
+        if (!fill_topic(request, snapshot->topics_by_name[i], nodes,
+                        &metadata->response.topics[i])) {
+            return false;
+        }
+    }
+    return metadata->response.topics;
+}
+
+static bool
+wants_all(const struct mr_request *request)
+{
+    const struct mr_metadata_request *body = request->body;
+
+    return request->version >= VERSION_NULL_MEANS_ALL ? body->topics_count < 0
+                                                      : body->topics_count <= 0;
+}
+
+static void
+answer(struct mr_request *request)
+{
+    const struct mr_server_node *node = &request->server->config.node;
+    const struct mr_metadata_request *body = request->body;
+    struct metadata *metadata = request->state_of_handler;
+    struct mr_metadata_response *out = &metadata->response;
+    int32_t *nodes = replicas(request);
+    bool filled;
+
+    if (names_by_id_too_early(request)) {
+        refuse_ids(request, out);
+        return;
+    }
+    out->brokers = array(request, 1, sizeof(*out->brokers));
+    if (!out->brokers || !nodes) {
+        mr_request_fail(request);
+        return;
+    }
+    out->brokers_count = 1;
+    out->brokers[0] = (struct mr_metadata_response_broker){
+        .node_id = node->node_id,
+        .host = mr_str_from_c(node->host),
+        .port = node->port,
+        .rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null(),
+    };
+    out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
+    out->controller_id = node->node_id;
+    out->cluster_authorized_operations =
+        body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
+    filled = wants_all(request) ? fill_all(request, metadata, nodes)
+                                : fill_asked(request, metadata, nodes);
+    if (filled) {
+        mr_request_answer(request, out);
+    } else {
+        mr_request_fail(request);
+    }
 }
 
 /* Puts the topics that are missing and may be created into metadata->create, each once; -ENOMEM. */

@@ -9,6 +9,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/part.h"
+#include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
@@ -26,6 +27,7 @@ struct produce_item {
     bool zstd_allowed;
     bool transactional_allowed;
     bool topic_by_id;
+    bool start_told; /* although it failed */
     struct mr_batch_refusal refusal;
     struct mr_produce_response_partition *response;
 };
@@ -81,7 +83,7 @@ fill_item(struct mr_request *request, struct produce_item *item)
     out->error_code = (int16_t)item->append.error;
     out->base_offset = -1;
     out->log_append_time_ms = -1;
-    out->log_start_offset = -1;
+    out->log_start_offset = item->start_told ? item->append.log_start_offset : -1;
     if (item->append.error == MR_KAFKA_NONE) {
         out->base_offset = item->append.base_offset;
         out->log_append_time_ms = item->append.append_time_ms;
@@ -131,11 +133,36 @@ part_check_done(struct mr_part *part)
     mr_part_check_done(part, MR_MSG_PRODUCE_REPLY, mr_produce_replied);
 }
 
+/* Kafka tells the log's start with most errors, but not with those of the partition or of the bytes
+ * as a whole. */
+static void
+tell_start(const struct mr_log *log, struct produce_item *item)
+{
+    struct mr_log_offsets offsets = {0};
+
+    if (item->refusal.of_request || item->append.error == MR_KAFKA_KAFKA_STORAGE_ERROR ||
+        item->append.error == MR_KAFKA_CORRUPT_MESSAGE ||
+        item->append.error == MR_KAFKA_MESSAGE_TOO_LARGE ||
+        item->append.error == MR_KAFKA_RECORD_LIST_TOO_LARGE) {
+        return;
+    }
+    if (log) {
+        mr_log_offsets(log, &offsets);
+    }
+    item->start_told = true;
+    item->append.log_start_offset = offsets.start;
+}
+
 static void
 on_appended(struct mr_append *append)
 {
     struct produce_item *item = MR_CONTAINER_OF(append, struct produce_item, append);
 
+    if (append->error != MR_KAFKA_NONE) {
+        struct mr_store *store = mr_topic_store(item->part->owner, &item->id, NULL);
+
+        tell_start(store ? mr_store_log_find(store, &item->id) : NULL, item);
+    }
     item->part->pending--;
     part_check_done(item->part);
 }
@@ -178,6 +205,7 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
         mr_batch_validate(item->records.iov, item->records.iov_count, (size_t)item->records.size,
                           &rules, owner->scratch, &item->append.batch, &item->refusal);
     if (item->append.error != MR_KAFKA_NONE) {
+        tell_start(mr_store_log_find(store, &item->id), item);
         return 0;
     }
     log = mr_store_log_make(store, &item->id);
@@ -381,6 +409,7 @@ mr_produce_start(struct mr_request *request)
     if (!mr_parts_take(request, produce->parts, produce->part_count, 1u << MR_MESH_REQUEST)) {
         return -EAGAIN;
     }
+    mr_throttle_produce(request);
     produce->parts_left = produce->part_count + 1; /* one for this function */
     for (unsigned i = 0; i < produce->part_count; i++) {
         struct mr_part *part = &produce->parts[i];

@@ -10,6 +10,7 @@
 #include "dataplane/base/log.h"
 #include "dataplane/kafka/api.h"
 #include "dataplane/kafka/conn.h"
+#include "dataplane/kafka/throttle.h"
 
 #define API_KEY_API_VERSIONS 18
 #define HEAP_PER_FRAME_BYTE  8u /* decoded structs are larger than what they came from */
@@ -141,8 +142,21 @@ ready(struct mr_request *request)
     }
 }
 
+/* KIP-219: the client is told how long it is not served. */
+static void
+set_throttle_time(const struct mr_wire_struct *root, void *response, uint32_t throttle_ms)
+{
+    for (unsigned i = 0; i < root->field_count; i++) {
+        const struct mr_wire_field *field = &root->fields[i];
+
+        if (strcmp(field->name, "throttle_time_ms") == 0) {
+            *(int32_t *)(void *)((uint8_t *)response + field->offset) = (int32_t)throttle_ms;
+        }
+    }
+}
+
 void
-mr_request_answer(struct mr_request *request, const void *response)
+mr_request_answer(struct mr_request *request, void *response)
 {
     const struct mr_wire_api *wire = mr_wire_api_find(request->api->key);
     uint8_t *length;
@@ -151,6 +165,10 @@ mr_request_answer(struct mr_request *request, const void *response)
     if (request->silent || !request->conn) {
         ready(request);
         return;
+    }
+    mr_throttle_answer(request);
+    if (request->throttle_ms > 0) {
+        set_throttle_time(wire->response->root, response, request->throttle_ms);
     }
     mr_wire_out_init(&request->out, &request->bump);
     length = mr_wire_out_reserve_4(&request->out);

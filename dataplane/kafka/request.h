@@ -43,6 +43,10 @@ struct mr_request {
     uint32_t holds;   /* threads and transports that still use the context */
     size_t frame_size;
     uint64_t arrived_ns;
+    uint32_t throttle_ms;    /* a quota was exceeded: the connection waits so long (throttle.h) */
+    bool charged;            /* to the request quota */
+    uint64_t works_since_ns; /* the thread works on it; 0: it does not, or nobody counts */
+    uint64_t worked_ns;
 
     /* The frame: slices over receive buffers, the heap, or frame_inline. */
     struct iovec *frame;
@@ -75,8 +79,9 @@ void mr_request_free(struct mr_request *request);
 int mr_request_decode(struct mr_request *request);
 
 /* Encodes `response` (a struct of the wire codec for the request's API and version) as the answer
- * and makes the request READY. What `response` points to must live until on_release. */
-void mr_request_answer(struct mr_request *request, const void *response);
+ * and makes the request READY; its throttle time is filled in. What `response` points to must live
+ * until on_release. */
+void mr_request_answer(struct mr_request *request, void *response);
 
 /* READY without an answer. */
 void mr_request_done_silent(struct mr_request *request);

@@ -13,6 +13,7 @@
 #include "dataplane/kafka/metrics.h"
 #include "dataplane/kafka/part.h"
 #include "dataplane/kafka/retention.h"
+#include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 
 #define SWEEP_NS (250 * MR_NS_PER_MS)
@@ -25,6 +26,7 @@ mr_server_budget(const struct mr_server_config *config,
     line(context, "frames over 4 MiB, and stalled ones", config->frame_heap_bytes_max);
     line(context, "counters of topics", mr_topic_stats_bytes());
     line(context, "fetch sessions", mr_fetch_sessions_bytes(config->fetch_sessions_max));
+    line(context, "meters of quotas", mr_quotas_bytes(&config->quota));
     line(context, "connections", config->connections_max * sizeof(struct mr_conn));
 }
 
@@ -111,6 +113,12 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_LOGS_REPLY:
         on_reply(server, message, MR_MESH_REQUEST);
         mr_logs_replied(message->context);
+        break;
+    case MR_MSG_QUOTA_USED:
+        mr_throttle_used(server, message);
+        break;
+    case MR_MSG_QUOTA_NOTED:
+        on_reply(server, message, MR_MESH_REQUEST);
         break;
     case MR_MSG_CTL_REPLY:
         mr_control_replied(server, message->context, message->from);
@@ -306,8 +314,9 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     server->fetch_sessions = mr_fetch_sessions_create(
         config->fetch_sessions_max, (uint32_t)(mr_clock_wall_ms(shard->clock) / 1000), shard->index,
         shard->shard_count);
-    if (!server->fetch_sessions || !server->topic_stats || !server->retention || !server->stores ||
-        !server->conns || !server->requests || !server->scratch) {
+    server->quotas = mr_quotas_create(&config->quota);
+    if (!server->quotas || !server->fetch_sessions || !server->topic_stats || !server->retention ||
+        !server->stores || !server->conns || !server->requests || !server->scratch) {
         mr_server_destroy(server);
         return -ENOMEM;
     }
@@ -369,6 +378,7 @@ mr_server_destroy(struct mr_server *server)
     }
     mr_retention_destroy(server->retention);
     mr_fetch_sessions_destroy(server->fetch_sessions);
+    mr_quotas_destroy(server->quotas);
     mr_batch_scratch_destroy(server->scratch);
     mr_topic_stats_destroy(server->topic_stats);
     free(server->requests);

@@ -17,6 +17,7 @@
 #include "control/ctl_metrics.h"
 #include "control/ctl_msg.h"
 #include "dataplane/base/list.h"
+#include "dataplane/kafka/quota.h"
 #include "dataplane/net/net.h"
 #include "dataplane/shard/shard.h"
 #include "dataplane/shard/timer.h"
@@ -51,6 +52,7 @@ struct mr_server_config {
     uint64_t retention_check_ns;  /* log.retention.check.interval.ms */
     uint64_t cleaner_backoff_ns;  /* log.cleaner.backoff.ms; 0: no compaction */
     uint64_t cleaner_bytes_per_s; /* log.cleaner.io.max.bytes.per.second; 0: any */
+    struct mr_quota_config quota; /* of the shard's meters */
     bool auto_create_topics;      /* auto.create.topics.enable */
 };
 
@@ -86,6 +88,7 @@ struct mr_server {
     struct mr_batch_scratch *scratch;
     struct mr_retention *retention;
     struct mr_fetch_sessions *fetch_sessions;
+    struct mr_quotas *quotas;
 
     struct mr_conn *conns;
     struct mr_list conns_free;

@@ -31,6 +31,10 @@ enum mr_msg_type {
     /* shard -> shard; context: struct mr_part. Class REQUEST. */
     MR_MSG_LOGS,
     MR_MSG_LOGS_REPLY,
+    /* shard -> shard; arguments: a quota's key in two, and what was used (a double's bits). Class
+     * REQUEST. */
+    MR_MSG_QUOTA_USED,
+    MR_MSG_QUOTA_NOTED,
 
     /* shard -> control; context: struct mr_ctl_request. Class REQUEST, or GROUP for a coordinator.
      * A cancel (GROUP only, at most one) is always answered, before or after the reply; it makes

@@ -67,9 +67,38 @@ broker_configs() {
     configs broker-deleted "$version" "${of[@]}" --describe
 }
 
+client_configs() {
+    local version=$1 of=(--entity-type clients --entity-name "client $1")
+    local all=(--entity-type clients --entity-default)
+    configs client-alter "$version" "${of[@]}" --alter \
+        --add-config 'producer_byte_rate=1048576,consumer_byte_rate=2097152'
+    configs client-default "$version" "${all[@]}" --alter --add-config request_percentage=150
+    configs client-bad "$version" "${of[@]}" --alter --add-config no_such_rate=1
+    configs client-altered "$version" "${of[@]}" --describe
+    configs clients-altered "$version" --entity-type clients --describe
+    configs client-delete "$version" "${of[@]}" --alter \
+        --delete-config 'producer_byte_rate,consumer_byte_rate'
+    configs clients-delete "$version" "${all[@]}" --alter --delete-config request_percentage
+    configs users-described "$version" --entity-type users --describe
+}
+
+# offsets VERSION TIME...: kafka-get-offsets; the old one knows fewer times.
+offsets() {
+    local version=$1 time class=kafka.tools.GetOffsetShell at=(--broker-list "$SERVER")
+    shift
+    if [ "$version" = "$NEW" ]; then
+        class=org.apache.kafka.tools.GetOffsetShell
+        at=(--bootstrap-server "$SERVER")
+    fi
+    for time in "$@"; do
+        tool "offsets-$time" "$version" $class "${at[@]}" --topic "t-$version" --time "$time"
+    done
+}
+
 records() {
     local version=$1
     seq 20 | kcat -q -P -b "$SERVER" -t "t-$version" -p 0
+    offsets "$version" -1 -2 -3 -4 1000
     cat >"$OUT/offsets.json" <<END
 {"partitions": [{"topic": "t-$version", "partition": 0, "offset": 7},
                 {"topic": "t-$version", "partition": 1, "offset": 3}], "version": 1}
@@ -120,6 +149,7 @@ every_tool() {
         tool grown $version "$topics" --bootstrap-server "$SERVER" --describe --topic t-$version
         topic_configs $version
         broker_configs $version
+        client_configs $version
         records $version
         replicas $version
         if [ $version = $NEW ]; then
@@ -148,8 +178,13 @@ judge_success() {
     local version
     for version in $VERSIONS; do
         succeeded "$version" create grow topic-describe-all topic-alter topic-altered broker-alter \
-            cluster-alter broker-altered delete-records log-dirs elect-all reassignments
+            cluster-alter broker-altered delete-records log-dirs elect-all reassignments \
+            client-alter client-default client-altered clients-altered client-delete users-described \
+            offsets--1 offsets--2 offsets-1000
     done
+    if [[ $VERSIONS == *$NEW* ]]; then
+        succeeded $NEW quorum-status quorum-replication features offsets--3 offsets--4
+    fi
 }
 
 for version in $OLD $NEW; do

@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE=1
 
 golden=$COMPAT/python/conversation.golden
 fetch_jars $NEW
-start_kafka
+start_kafka group.initial.rebalance.delay.ms=0
 wait_until 60 "Apache Kafka serves" kafka_serves
 if [ "${1:-}" = record ]; then
     python3 "$COMPAT/python/conversation.py" "${KAFKA%:*}" "${KAFKA#*:}" >"$WORK/golden"

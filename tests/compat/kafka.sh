@@ -30,6 +30,7 @@ kafka_serves() {
     python3 -c "import socket; socket.create_connection(('127.0.0.1', ${KAFKA#*:}), 1)"
 }
 
+# start_kafka [PROPERTY=VALUE...]
 start_kafka() {
     local port controller
     port=$(free_port)
@@ -46,6 +47,7 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$WORK/kafka
 offsets.topic.replication.factor=1
 END
+    printf '%s\n' "$@" >>"$WORK/server.properties"
     quiet "${JAVA[@]}" -cp "$CACHE/jars-$NEW/*" kafka.tools.StorageTool format --standalone \
         -t AAAAAAAAQACAAAAAAAAAAA -c "$WORK/server.properties"
     java -Xmx512M -cp "$CACHE/jars-$NEW/*" kafka.Kafka "$WORK/server.properties" \

@@ -98,6 +98,15 @@ broker_start() {
     fail "the broker does not start ($try attempts)"
 }
 
+# broker_again [ARGUMENTS...]: the broker, which has ended, with its folder and its address.
+broker_again() {
+    : >"$WORK/broker.out"
+    "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+        >"$WORK/broker.out" 2>"$WORK/broker.log" &
+    BROKER_PID=$!
+    wait_until 30 "the broker is back" broker_said
+}
+
 # Stops the broker as an operator does; it has to end by itself with status 0.
 broker_stop() {
     local status=0 pid=$BROKER_PID
@@ -108,7 +117,6 @@ broker_stop() {
     if [ "$status" -ne 0 ]; then
         fail "the broker ended with status $status"
     fi
-    rm -rf "$WORK/data"
 }
 
 sum() {

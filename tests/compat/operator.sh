@@ -15,6 +15,27 @@ refused() {
     grep -qF -- "$text" "$WORK/refused" || fail "millraced $*: no '$text' in: $(cat "$WORK/refused")"
 }
 
+# completed WORDS...: what bash offers for the last word.
+completed() {
+    (
+        . <("$millrace" completion bash)
+        COMP_WORDS=(millrace "$@")
+        COMP_CWORD=$#
+        _millrace
+        echo "${COMPREPLY[*]}"
+    )
+}
+
+same "completion of a family" topic "$(completed to)"
+same "completion of a command" "describe delete" "$(completed topic de)"
+same "completion of an option" "--partitions --partition" \
+    "$(completed topic create x --parti) $(completed consume x --parti)"
+"$millrace" completion fish 2>/dev/null && fail "there is completion for fish"
+"$millrace" completion zsh | grep -q '^compdef _millrace millrace' || fail "no completion for zsh"
+"$millrace" man >"$WORK/millrace.1"
+[ "$(grep -c '^\.SS' "$WORK/millrace.1")" -ge 18 ] || fail "the manual page lacks commands"
+grep -q '^\.B \\-\\-replication' "$WORK/millrace.1" || fail "the manual page lacks options"
+
 printf 'num.partitions=3\n# a comment\nbogus.key = 2\n' >"$WORK/server.properties"
 printf '[cores]\nshard = 2\n' >"$WORK/profile.ini"
 refused "server.properties:3: unknown key 'bogus.key'" --config "$WORK/server.properties"
@@ -57,6 +78,38 @@ at="--bootstrap-server $BROKER"
     same "lag after a reset" 3 "$(lag)"
     quiet "$millrace" group delete billing $at
     same "groups after the deletion" "[]" "$("$millrace" group list --json $at)"
+    quiet "$millrace" topic alter orders --partitions 5 --config retention.ms=86400000 $at
+    same "partitions after an alteration" 5 "$("$millrace" topic list --json $at | python3 -c \
+        'import json, sys; print([t for t in json.load(sys.stdin) if t["name"] == "orders"][0]["partition_count"])')"
+    "$millrace" topic alter orders --partitions 2 $at >"$WORK/shrunk" 2>&1 && fail "a topic shrank"
+    "$millrace" topic alter orders $at >"$WORK/nothing" 2>&1 && fail "nothing was changed"
+    "$millrace" config describe topic orders $at | grep -q '^retention.ms  *86400000  *topic' ||
+        fail "config describe shows no retention.ms"
+    quiet "$millrace" config alter topic orders --delete-config retention.ms $at
+    same "settings of orders" "[]" "$("$millrace" config describe topic orders --json $at |
+        python3 -c 'import json, sys; print([c["key"] for c in json.load(sys.stdin) if c["source"] == "topic"])')"
+    quiet "$millrace" config alter broker --config log.retention.ms=777000 $at
+    "$millrace" config describe broker 1 $at | grep -q '^log.retention.ms  *777000  *cluster' ||
+        fail "config describe shows no log.retention.ms"
+    "$millrace" config alter broker --config num.io.threads=x $at >"$WORK/bad" 2>&1 &&
+        fail "a bad value was taken"
+    quiet "$millrace" quota alter --client-id '<default>' --config producer_byte_rate=1e9 $at
+    quiet "$millrace" quota alter --client-id ann --user bob --config request_percentage=50 $at
+    "$millrace" quota describe $at >"$WORK/quotas"
+    grep -q '^client-id=<default>  *producer_byte_rate  *1000000000$' "$WORK/quotas" ||
+        fail "quota describe: $(cat "$WORK/quotas")"
+    grep -q '^client-id=ann,user=bob  *request_percentage  *50$' "$WORK/quotas" ||
+        fail "quota describe: $(cat "$WORK/quotas")"
+    quiet "$millrace" quota alter --client-id '<default>' --delete-config producer_byte_rate $at
+    same "quotas of all clients" "[]" "$("$millrace" quota describe --client-id '<default>' --json $at)"
+    same "brokers" "1 $BROKER" "$("$millrace" broker list --json $at | python3 -c \
+        'import json, sys; print(*["%d %s:%d" % (b["id"], b["host"], b["port"]) for b in json.load(sys.stdin)])')"
+    seq -f 'record %g of a file' 300000 >"$WORK/many"
+    python3 -c 'import pty, sys; pty.spawn(sys.argv[1:])' sh -c \
+        "$millrace produce orders $at <$WORK/many" >"$WORK/progress"
+    grep -q 'sending \[#' "$WORK/progress" || fail "no progress on a terminal"
+    "$millrace" produce orders $at <"$WORK/many" 2>"$WORK/progress" >/dev/null
+    same "progress without a terminal" "" "$(cat "$WORK/progress")"
     "$millrace" broker api-versions $at | grep -q Produce || fail "api-versions shows no Produce"
 }
 kill -TERM "$BROKER_PID"

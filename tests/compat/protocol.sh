@@ -13,7 +13,7 @@ for shards in 1 4; do
     python3 "$COMPAT/python/dialogue.py" "${BROKER%:*}" "${BROKER#*:}" "$@" ||
         fail "checks have failed with $shards shards"
     broker_stop
-    broker_start --shards $shards
+    broker_start --shards $shards --set group.initial.rebalance.delay.ms=0
     python3 "$COMPAT/python/conversation.py" "${BROKER%:*}" "${BROKER#*:}" \
         "$COMPAT/python/conversation.golden" || fail "other answers than Kafka's"
     broker_stop

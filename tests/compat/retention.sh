@@ -82,11 +82,7 @@ size=$(start_of by-size)
 kill -KILL "$BROKER_PID"
 wait "$BROKER_PID" 2>/dev/null || true
 BROKER_PID=
-: >"$WORK/broker.out"
-"$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "${SETTINGS[@]}" \
-    >"$WORK/broker.out" 2>"$WORK/broker.log" &
-BROKER_PID=$!
-wait_until 30 "the broker is back" broker_said
+broker_again "${SETTINGS[@]}"
 [ "$(start_of by-size)" -ge "$size" ] || fail "the log start fell from $size to $(start_of by-size)"
 few_are_left || fail "compacted records are there again"
 diff <(expected_map) "$WORK/map" >/dev/null || fail "the map of a consumer differs after a kill"

@@ -164,6 +164,7 @@ create_server(struct sim_server *sim, const struct sim_server_config *config)
         .fetch_bytes_max = 1024 * 1024,
         .fetches_parked_max = 16,
         .fetch_sessions_max = 8,
+        .quota = {.meters_max = 16, .samples = 11, .sample_ms = 1000, .shard_count = 1},
         .idle_ns = 600 * MR_NS_PER_S,
     };
     struct mr_net_sim_config net = {

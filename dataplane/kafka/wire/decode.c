@@ -72,7 +72,8 @@ push(struct decoder *d, const struct mr_wire_struct *type, void *first, uint32_t
     memcpy(first, type->defaults, type->size);
 }
 
-/* Reads a length or count: -1 for null, which the caller judges. `fixed_size` is 2 or 4. */
+/* Reads a length or count: -1 for null, which the caller judges; in its fixed size, which is 2 or
+ * 4, any negative number says null, as to Kafka. */
 static int
 read_length(struct decoder *d, const struct mr_wire_field *field, size_t fixed_size, int32_t *out)
 {
@@ -96,7 +97,8 @@ read_length(struct decoder *d, const struct mr_wire_field *field, size_t fixed_s
         }
         *out = fixed_size == 2 ? (int16_t)mr_be16_get(raw) : (int32_t)mr_be32_get(raw);
     }
-    return *out < -1 ? -EBADMSG : 0;
+    *out = *out < 0 ? -1 : *out;
+    return 0;
 }
 
 /* Reads text, bytes or records. */

@@ -164,7 +164,8 @@ class Reader:
 # ---- connections --------------------------------------------------------------------------------
 
 class Connection:
-    def __init__(self, address):
+    def __init__(self, address, client_id="dialogue"):
+        self.client_id = client_id.encode()
         self.socket = socket.create_connection(address, TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.correlation = 1000
@@ -185,7 +186,7 @@ class Connection:
         if header_flexible is not None:
             flexible = header_flexible
         header = struct.pack(">hhi", api, version, self.correlation) + struct.pack(
-            ">h", 8) + b"dialogue" + (b"\0" if flexible else b"")
+            ">h", len(self.client_id)) + self.client_id + (b"\0" if flexible else b"")
         frame = header + bytes(body)
         self.send_raw(struct.pack(">i", len(frame)) + frame)
         if answered:

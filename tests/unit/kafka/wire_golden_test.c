@@ -209,9 +209,9 @@ MR_TEST(corrupt_golden_messages_fail_cleanly_in_bounded_memory)
 /* Goal: each way to lie, by hand, is refused before anything is allocated. */
 MR_TEST(lies_are_refused_before_they_cost_memory)
 {
-    /* Metadata v1: topics of 2^31-1, -2; v0: null where only an array is allowed. */
+    /* Metadata v1: topics of 2^31-1; v0: null where only an array is allowed. */
     REFUSED(mr_metadata_request, 1, 0x7f, 0xff, 0xff, 0xff);
-    REFUSED(mr_metadata_request, 1, 0xff, 0xff, 0xff, 0xfe);
+    REFUSED(mr_metadata_request, 0, 0xff, 0xff, 0xff, 0xfe);
     REFUSED(mr_metadata_request, 0, 0xff, 0xff, 0xff, 0xff);
     /* One more topic than there are bytes for. */
     REFUSED(mr_metadata_request, 1, 0, 0, 0, 2, 0, 0, 0);

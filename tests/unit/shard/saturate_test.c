@@ -159,18 +159,20 @@ deadline(void *context)
 static void
 build(struct test_shard *shard)
 {
-    struct mr_server_config config = {.node = {.node_id = 1, .host = "127.0.0.1", .port = 1},
-                                      .store_count = SHARDS,
-                                      .requests_max = 512,
-                                      .connections_max = 32,
-                                      .frame_bytes_max = 4u * 1024 * 1024,
-                                      .frame_heap_bytes_max = 16u * 1024 * 1024,
-                                      .connection_bytes_max = 1024 * 1024,
-                                      .response_heap_bytes_max = 8u * 1024 * 1024,
-                                      .fetch_bytes_max = 1024 * 1024,
-                                      .fetches_parked_max = 64,
-                                      .fetch_sessions_max = 8,
-                                      .idle_ns = 600 * MR_NS_PER_S};
+    struct mr_server_config config = {
+        .node = {.node_id = 1, .host = "127.0.0.1", .port = 1},
+        .store_count = SHARDS,
+        .requests_max = 512,
+        .connections_max = 32,
+        .frame_bytes_max = 4u * 1024 * 1024,
+        .frame_heap_bytes_max = 16u * 1024 * 1024,
+        .connection_bytes_max = 1024 * 1024,
+        .response_heap_bytes_max = 8u * 1024 * 1024,
+        .fetch_bytes_max = 1024 * 1024,
+        .fetches_parked_max = 64,
+        .fetch_sessions_max = 8,
+        .quota = {.meters_max = 16, .samples = 11, .sample_ms = 1000, .shard_count = 1},
+        .idle_ns = 600 * MR_NS_PER_S};
     struct mr_server_store store = {.index = (uint16_t)shard->index};
     struct mr_net_uring_config net = {.uring = &shard->shard.uring,
                                       .arena = shard->receive,
