@@ -15,6 +15,25 @@ refused() {
     grep -qF -- "$text" "$WORK/refused" || fail "millraced $*: no '$text' in: $(cat "$WORK/refused")"
 }
 
+# grown TOPIC COUNT: the error code of CreatePartitions version 0.
+grown() {
+    python3 - "$BROKER" "$1" "$2" <<'PYTHON'
+import socket
+import struct
+import sys
+
+host, port = sys.argv[1].rsplit(':', 1)
+name = sys.argv[2].encode()
+request = struct.pack('>hhihih', 37, 0, 1, -1, 1, len(name)) + name
+request += struct.pack('>iii?', int(sys.argv[3]), -1, 10000, False)
+broker = socket.create_connection((host, int(port)), timeout=30)
+broker.sendall(struct.pack('>i', len(request)) + request)
+answer = broker.makefile('rb')
+size, = struct.unpack('>i', answer.read(4))
+print(struct.unpack_from('>h', answer.read(size), 4 + 4 + 4 + 2 + len(name))[0])
+PYTHON
+}
+
 printf 'num.partitions=3\n# a comment\nbogus.key = 2\n' >"$WORK/server.properties"
 printf '[cores]\nshard = 2\n' >"$WORK/profile.ini"
 refused "server.properties:3: unknown key 'bogus.key'" --config "$WORK/server.properties"
@@ -31,7 +50,8 @@ refused "$WORK/profile.ini: Not a directory; choose another" --data-dir "$WORK/p
 refused "true or false" --set auto.create.topics.enable=maybe
 
 printf 'log.flush.interval.ms=5\nnum.partitions=2\n' >"$WORK/known.properties"
-broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini"
+broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini" \
+    --set partitions.max=60
 grep -q 'not acted on: log.flush.interval.ms' "$WORK/broker.log" || fail "no warning of an idle key"
 grep -q 'budget: ' "$WORK/broker.log" || fail "no memory budget"
 refused "in use by another broker" --data-dir "$WORK/data" --listen "127.0.0.1:$(free_port)"
@@ -42,6 +62,11 @@ at="--bootstrap-server $BROKER"
 {
     quiet "$millrace" topic create orders --partitions 3 $at
     "$millrace" topic create orders $at >"$WORK/again" 2>&1 && fail "a topic was created twice"
+    "$millrace" topic create many --partitions 58 $at >"$WORK/many" 2>&1 &&
+        fail "more partitions than partitions.max were created"
+    grep -q 'more partitions than partitions.max' "$WORK/many" || fail "$(cat "$WORK/many")"
+    same "growth beyond partitions.max" 44 "$(grown orders 61)"
+    same "growth to fewer partitions" 37 "$(grown orders 2)"
     printf 'k1:first\nk2:second\nk1:third\n' |
         quiet "$millrace" produce orders --key-separator : --compression lz4 $at
     "$millrace" consume orders --from-beginning --exit-at-end --format '%k=%v\n' $at >"$WORK/out"
