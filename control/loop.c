@@ -880,6 +880,12 @@ mr_control_is_new(const struct mr_control *control)
     return control->is_new;
 }
 
+bool
+mr_control_is_unused(const struct mr_control *control)
+{
+    return mr_metadata_is_unused(control->metadata);
+}
+
 struct mr_uuid
 mr_control_cluster_id(const struct mr_control *control)
 {

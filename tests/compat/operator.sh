@@ -49,6 +49,25 @@ refused "--shards needs a value" --listen "127.0.0.1:$(free_port)" --shards
 refused "$WORK/profile.ini: Not a directory; choose another" --data-dir "$WORK/profile.ini"
 refused "true or false" --set auto.create.topics.enable=maybe
 
+# A first start that is cut short leaves a folder that the next one makes use of.
+cut=("$MR_BUILD/millraced" --data-dir "$WORK/cut" --listen "127.0.0.1:$(free_port)" --shards 2)
+"${cut[@]}" >"$WORK/cut.out" 2>&1 &
+BROKER_PID=$!
+wait_until 30 "a store is being made" eval 'ls "$WORK"/cut/store-*'
+kill -KILL "$BROKER_PID"
+wait "$BROKER_PID" || true
+"${cut[@]}" >"$WORK/cut.out" 2>&1 &
+BROKER_PID=$!
+wait_until 30 "the broker is ready, or has given up" \
+    eval "grep -q 'millraced ready' '$WORK/cut.out' || ! kill -0 $BROKER_PID"
+grep -q 'millraced ready' "$WORK/cut.out" || fail "after a start cut short: $(tail -1 "$WORK/cut.out")"
+same "stores after a start cut short" "store-000.mr store-001.mr" \
+    "$(cd "$WORK/cut" && echo store-*)"
+kill -TERM "$BROKER_PID"
+wait "$BROKER_PID" || fail "the broker ended with status $?"
+BROKER_PID=
+rm -rf "$WORK/cut"
+
 printf 'log.flush.interval.ms=5\nnum.partitions=2\n' >"$WORK/known.properties"
 broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini" \
     --set partitions.max=60
@@ -95,4 +114,6 @@ wait "$BROKER_PID" || fail "the broker ended with status $?"
 BROKER_PID=
 "$millrace" log dump "$WORK/data" >"$WORK/dump"
 grep -q clean "$WORK/dump" || fail "log dump: $(cat "$WORK/dump")"
+rm "$WORK"/data/store-*.mr
+refused "but no store lies in log.dirs" --data-dir "$WORK/data" --listen "$BROKER"
 pass
