@@ -656,6 +656,9 @@ on_housekeeping(uv_timer_t *timer)
     struct mr_control *control = timer->data;
 
     control->logs_not_deleted = 0;
+    if (control->admin) {
+        mr_admin_tick(control->admin);
+    }
 }
 
 static void
