@@ -40,6 +40,7 @@ take_snapshot(struct mr_server *server, const struct mr_msg *message)
 
     MR_ASSERT(first || snapshot->epoch > server->snapshot->epoch);
     server->snapshot = snapshot;
+    mr_retention_settings(server->retention);
     if (first && server->on_first && server->on_first(server->on_first_context) != 0) {
         mr_mesh_send(server->shard->port, message->from,
                      (struct mr_msg){.type = MR_MSG_SHARD_FAILED});
