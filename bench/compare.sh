@@ -2,7 +2,8 @@
 # Millrace beside Apache Kafka 4.3.1 on this machine: the same loads by the same generator, five
 # rounds that take turns. Kafka runs as shipped and with topics that flush every message.
 # Usage: bench/compare.sh [ROUNDS]   (after ./test.sh or a build; needs java and mvn)
-# Millrace may use 4 GiB of memory; Kafka has its 1 GiB heap and the page cache of the whole machine.
+# Millrace may use 10 GiB of memory; Kafka has its 1 GiB heap and the page cache of the whole machine:
+# both hold all that is produced here.
 # Prints median and range of every figure, and the ratios of the medians.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,7 +45,7 @@ load() { # NAME FLAGS...
 
 fetch_kafka
 start_kafka ""
-start_millrace --set store.bytes=12884901888 --set memory.bytes=4294967296
+start_millrace --set store.bytes=12884901888 --set memory.bytes=10737418240
 wait_for $kafka_port
 wait_for $millrace_port
 make_topics

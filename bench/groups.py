@@ -220,4 +220,5 @@ def main():
         'commits_s': round(commits[0]), 'commit_p99_ms': round(commits[2], 2)}))
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -16,6 +16,7 @@
 
 #define CONNECTIONS_MAX 32u
 #define TIMEOUT_S       10u
+#define STEPS_MAX       8u
 
 /* A connection that waits for figures. */
 struct scrape {
@@ -63,6 +64,21 @@ round_begin(struct mr_admin *admin)
     }
 }
 
+/* As often as it has something to do at once: what follows an answer, the end of a connection of
+ * HTTP/1.0, say, comes a step later, and nothing of the socket says so. */
+static void
+run_daemon(struct mr_admin *admin)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    unsigned steps = 0;
+
+    do {
+        MHD_run(admin->daemon);
+        steps++;
+    } while (steps < STEPS_MAX && MHD_get_timeout(admin->daemon, &wait_ms) == MHD_YES &&
+             wait_ms == 0);
+}
+
 static void
 round_end(struct mr_admin *admin)
 {
@@ -77,7 +93,7 @@ round_end(struct mr_admin *admin)
         MHD_resume_connection(scrape->connection);
     }
     mr_lag_free(&admin->lag);
-    MHD_run(admin->daemon);
+    run_daemon(admin);
 }
 
 void
@@ -290,7 +306,7 @@ on_readable(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
-    MHD_run(admin->daemon);
+    run_daemon(admin);
 }
 
 void

@@ -1,19 +1,22 @@
 /* control/api_log_dirs.c: DescribeLogDirs (key 35) and AlterReplicaLogDirs (key 34).
  *
- * A folder with store files is what Kafka calls a log directory. The shards know the sizes of logs
- * (kafka/logs.c), this thread knows where the stores lie. */
+ * A folder with store files, or a device, is what Kafka calls a log directory. The shards know the
+ * sizes of logs (kafka/logs.c), this thread knows where the stores lie. */
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include "control/api.h"
 
-/* The folder of a store's file, without a '/' at the end. */
+/* The folder of a store's file, without a '/' at the end, or the store's device. */
 static struct mr_str
 dir_of(const struct mr_control *control, unsigned store)
 {
     const char *path = control->stores[store].path;
     const char *slash = strrchr(path, '/');
 
+    if (control->stores[store].device) {
+        return mr_str_from_c(path);
+    }
     if (!slash) {
         return mr_str_from_c(".");
     }
@@ -96,7 +99,9 @@ describe_dir(struct mr_control *control, struct mr_ctl_request *request, unsigne
     out->usable_bytes = -1;
     memcpy(path, out->log_dir.data, (size_t)out->log_dir.size);
     path[out->log_dir.size] = 0;
-    if (statvfs(path, &space) == 0) {
+    if (control->stores[store].device) {
+        out->total_bytes = (int64_t)control->stores[store].size_bytes;
+    } else if (statvfs(path, &space) == 0) {
         out->total_bytes = (int64_t)(space.f_blocks * space.f_frsize);
         out->usable_bytes = (int64_t)(space.f_bavail * space.f_frsize);
     }

@@ -353,7 +353,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"ssl.truststore.password", MR_CONFIG_PASSWORD, NULL, false, false, "password of that file"},
     {"ssl.truststore.type", MR_CONFIG_STRING, "JKS", false, false, "format of that file"},
     {"store.bytes", MR_CONFIG_LONG, "268435456", true, true, "size of a new store"},
-    {"store.direct.run.bytes", MR_CONFIG_INT, "32768", true, true, "appends from this size on go straight to their place, past the journal"},
+    {"store.direct.run.bytes", MR_CONFIG_INT, "12288", true, true, "appends from this size on go straight to their place, past the journal"},
     {"store.growth.bytes", MR_CONFIG_LONG, "268435456", true, true, "by how much a store that is short of room grows"},
     {"stores.per.dir", MR_CONFIG_INT, "0", true, true, "stores that are made in each folder; 0: one for each shard"},
     {"telemetry.max.bytes", MR_CONFIG_INT, "1048576", false, false, "largest report of metrics that a client may send"},

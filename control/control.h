@@ -21,10 +21,11 @@
 /* Consumer groups and their offsets take at most this part of memory.bytes, beside it. */
 #define MR_CONTROL_GROUPS_PART 8u
 
-/* What the control thread must know of a store's file. */
+/* What the control thread must know of a store. */
 struct mr_control_store {
     char path[MR_CONTROL_PATH_SIZE];
     uint64_t size_bytes;
+    bool device;  /* a block device: it does not grow */
     bool growing; /* private */
 };
 

@@ -258,24 +258,62 @@ static const struct mr_metalog_events metalog_events = {
     .failed = on_metalog_failed,
 };
 
+/* ---- saving the state ------------------------------------------------------------------------ */
+
+/* A worker makes bytes of the state while commands go on. */
+struct save_work {
+    uv_work_t work;
+    struct mr_control *control;
+    struct mr_metadata_image *image;
+    uint8_t *state;
+    size_t size;
+};
+
+static void
+save_on_worker(uv_work_t *work)
+{
+    struct save_work *save = MR_CONTAINER_OF(work, struct save_work, work);
+
+    save->state = mr_metadata_image_save(save->image, &save->size);
+}
+
+static void
+save_done(uv_work_t *work, int status)
+{
+    struct save_work *save = MR_CONTAINER_OF(work, struct save_work, work);
+    int error = mr_metalog_snapshot_end(save->control->metalog, save->state, save->size);
+
+    (void)status; /* nothing cancels it */
+    if (error) {
+        MR_LOG_ERROR("control", "the metadata cannot be saved: %s", strerror(-error));
+    }
+    mr_metadata_image_release(save->image);
+    free(save);
+}
+
 /* At half full the log is replaced by a snapshot of the state. */
 static void
 trim_metalog(struct mr_control *control)
 {
+    struct save_work *save;
     uint64_t used;
     uint64_t size;
-    uint8_t *state;
-    size_t state_size;
 
     mr_metalog_fill(control->metalog, &used, &size);
-    if (used * 2 < size || control->metalog_failed) {
+    if (used * 2 < size || mr_metalog_snapshot_begin(control->metalog, control->applied_index)) {
         return;
     }
-    state = mr_metadata_save(control->metadata, &state_size);
-    if (state) {
-        mr_metalog_snapshot(control->metalog, control->applied_index, state, state_size);
-        free(state);
+    save = calloc(1, sizeof(*save));
+    if (save) {
+        save->control = control;
+        save->image = mr_metadata_image_take(control->metadata);
     }
+    if (!save || !save->image) {
+        mr_metalog_snapshot_end(control->metalog, NULL, 0);
+        free(save);
+        return;
+    }
+    uv_queue_work(&control->loop, &save->work, save_on_worker, save_done);
 }
 
 /* ---- growth of store files ------------------------------------------------------------------- */
@@ -327,8 +365,10 @@ grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned fro
     struct mr_control_store *store = &control->stores[request->store];
     struct grow_work *grow = calloc(1, sizeof(*grow));
 
-    if (!grow || control->config.growth_bytes == 0 || store->growing) {
-        request->error = control->config.growth_bytes == 0 ? -ENOSPC : -ENOMEM;
+    bool fixed = control->config.growth_bytes == 0 || store->device;
+
+    if (!grow || fixed || store->growing) {
+        request->error = fixed ? -ENOSPC : -ENOMEM;
         free(grow);
         mr_mesh_send(control->port, from,
                      (struct mr_msg){.type = MR_MSG_STORE_GROW_REPLY, .context = request});
@@ -410,7 +450,7 @@ unclean_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *
 }
 
 /* Every shard has opened its stores: leader epochs rise if one was not closed cleanly, and then the
- * shards get their first snapshot, upon which they listen. */
+ * shards get their first snapshot; when all have it, they listen. */
 static void
 shards_ready(struct mr_control *control)
 {
@@ -506,9 +546,14 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_SHARD_READY:
         shard_ready(control, message);
         break;
-    case MR_MSG_SHARD_FAILED:
-        control->status = 1;
-        stop_shards(control);
+    case MR_MSG_SERVE_REPLY:
+        mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
+        if (message->value == 0) {
+            mr_publish_served(control, message->from);
+        } else {
+            control->status = 1; /* the shard has said why */
+            stop_shards(control);
+        }
         break;
     case MR_MSG_QUIET:
         shard_quiet(control, message->from);
@@ -552,6 +597,7 @@ on_check(uv_check_t *check)
     mr_mesh_port_awake(control->port);
     mr_uring_reap(&control->uring, COMPLETIONS_PER_TURN);
     mr_mesh_poll(control->port, MESSAGES_PER_TURN, on_message, control);
+    trim_metalog(control);
 }
 
 static void
@@ -584,7 +630,9 @@ on_prepare(uv_prepare_t *prepare)
 static void
 on_housekeeping(uv_timer_t *timer)
 {
-    trim_metalog(timer->data);
+    struct mr_control *control = timer->data;
+
+    control->logs_not_deleted = 0;
 }
 
 static void

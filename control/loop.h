@@ -38,12 +38,16 @@ struct mr_control_shard {
     bool quiet; /* stops, and has no request under way */
     bool told;  /* has been sent MR_MSG_STOP */
     bool stopped;
+    bool told_serve;
+    bool serves;                    /* listens */
     const struct mr_snapshot *used; /* acknowledged; a reference is held */
     const struct mr_snapshot *sent; /* not acknowledged yet; NULL: none under way */
 };
 
 struct mr_admin;
 struct mr_coordinator;
+
+#define MR_CONTROL_LOGS_DELETING_MAX 512u
 
 struct mr_control {
     struct mr_control_config config;
@@ -82,7 +86,11 @@ struct mr_control {
     int64_t producer_next;
     int64_t producer_end;
     bool producer_asked;
-    unsigned logs_deleting; /* messages under way */
+    unsigned logs_deleting;                                            /* messages under way */
+    struct mr_metadata_log logs_deleted[MR_CONTROL_LOGS_DELETING_MAX]; /* not noted yet */
+    unsigned logs_deleted_count;
+    bool logs_noting;          /* a command about the last batch is under way */
+    unsigned logs_not_deleted; /* tombstones that are passed over until the next housekeeping */
     struct mr_coordinator *coordinator;
     struct mr_admin *admin; /* NULL: not wanted */
 };
@@ -109,9 +117,11 @@ void mr_ctl_reply(struct mr_control *control, struct mr_ctl_request *request, un
 
 /* ---- publish.c ---- */
 
-/* Sends newer snapshots to shards that have none under way, and answers what waited for them. */
+/* Sends newer snapshots to shards that have none under way, and answers what waited for them. When
+ * every shard has its first one they listen, and when all do, the broker is ready. */
 void mr_publish(struct mr_control *control);
 void mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epoch);
+void mr_publish_served(struct mr_control *control, unsigned shard);
 
 /* Whether every shard uses the newest snapshot. */
 bool mr_publish_current(struct mr_control *control);

@@ -5,6 +5,9 @@
 
 #include "control/metadata_internal.h"
 
+#define STATE_FIXED_BYTES 64u /* at most, of a saved state's head and counts */
+#define GRAVE_BYTES       20u
+
 /* ---- topics ---------------------------------------------------------------------------------- */
 
 void
@@ -49,15 +52,36 @@ metadata_topic_position(const struct mr_metadata *metadata, const char *name, ui
     return low;
 }
 
+/* The index in by_id of the first topic whose id is not before `id`. */
+static uint32_t
+id_position(const struct mr_metadata *metadata, const struct mr_uuid *id)
+{
+    uint32_t low = 0;
+    uint32_t high = metadata->topic_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (memcmp(metadata->by_id[middle]->view.id.bytes, id->bytes, sizeof(id->bytes)) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 uint32_t
 metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id)
 {
-    uint32_t at = 0;
+    uint32_t at = id_position(metadata, id);
+    const struct mr_snapshot_topic *topic;
 
-    while (at < metadata->topic_count && !mr_uuid_equal(&metadata->topics[at]->view.id, id)) {
-        at++;
+    if (at == metadata->topic_count || !mr_uuid_equal(&metadata->by_id[at]->view.id, id)) {
+        return metadata->topic_count;
     }
-    return at;
+    topic = &metadata->by_id[at]->view;
+    return metadata_topic_position(metadata, topic->name, topic->name_size);
 }
 
 void
@@ -70,29 +94,58 @@ metadata_changed(struct mr_metadata *metadata)
     }
 }
 
+static int
+reserve_topics(struct mr_metadata *metadata)
+{
+    uint32_t capacity = metadata->topic_capacity ? metadata->topic_capacity * 2 : 64;
+    struct metadata_topic **topics;
+    struct metadata_topic **by_id;
+
+    if (metadata->topic_count < metadata->topic_capacity) {
+        return 0;
+    }
+    topics = realloc(metadata->topics, capacity * sizeof(*topics));
+    metadata->topics = topics ? topics : metadata->topics;
+    by_id = realloc(metadata->by_id, capacity * sizeof(*by_id));
+    metadata->by_id = by_id ? by_id : metadata->by_id;
+    if (!topics || !by_id) {
+        return -ENOMEM;
+    }
+    metadata->topic_capacity = capacity;
+    return 0;
+}
+
+static void
+insert_at(struct metadata_topic **topics, uint32_t count, uint32_t at, struct metadata_topic *topic)
+{
+    memmove(&topics[at + 1], &topics[at], (count - at) * sizeof(struct metadata_topic *));
+    topics[at] = topic;
+}
+
+static void
+remove_at(struct metadata_topic **topics, uint32_t count, uint32_t at)
+{
+    memmove(&topics[at], &topics[at + 1], (count - at - 1) * sizeof(struct metadata_topic *));
+}
+
 /* Puts a topic in its place; takes the reference over. */
 int
 metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *topic)
 {
-    uint32_t at = metadata_topic_position(metadata, topic->view.name, topic->view.name_size);
+    const struct mr_snapshot_topic *view = &topic->view;
+    int error = reserve_topics(metadata);
 
-    if (metadata->topic_count == metadata->topic_capacity) {
-        uint32_t capacity = metadata->topic_capacity ? metadata->topic_capacity * 2 : 64;
-        struct metadata_topic **grown = realloc(metadata->topics, capacity * sizeof(*grown));
-
-        if (!grown) {
-            return -ENOMEM;
-        }
-        metadata->topics = grown;
-        metadata->topic_capacity = capacity;
+    if (error) {
+        return error;
     }
-    memmove(&metadata->topics[at + 1], &metadata->topics[at],
-            (metadata->topic_count - at) * sizeof(*metadata->topics));
-    metadata->topics[at] = topic;
+    insert_at(metadata->topics, metadata->topic_count,
+              metadata_topic_position(metadata, view->name, view->name_size), topic);
+    insert_at(metadata->by_id, metadata->topic_count, id_position(metadata, &view->id), topic);
     metadata->topic_count++;
-    metadata->partition_count += (uint32_t)topic->view.partition_count;
-    for (int32_t p = 0; p < topic->view.partition_count; p++) {
-        metadata->store_load[topic->view.partitions[p].store]++;
+    metadata->topic_bytes += metadata_topic_bytes(topic);
+    metadata->partition_count += (uint32_t)view->partition_count;
+    for (int32_t p = 0; p < view->partition_count; p++) {
+        metadata->store_load[view->partitions[p].store]++;
     }
     return 0;
 }
@@ -134,9 +187,20 @@ metadata_topic_clone(const struct metadata_topic *topic, uint32_t partition_coun
 void
 metadata_topic_replace(struct mr_metadata *metadata, uint32_t at, struct metadata_topic *topic)
 {
+    metadata->topic_bytes += metadata_topic_bytes(topic);
+    metadata->topic_bytes -= metadata_topic_bytes(metadata->topics[at]);
+    metadata->by_id[id_position(metadata, &topic->view.id)] = topic;
     metadata_topic_release(metadata->topics[at]);
     metadata->topics[at] = topic;
     metadata_changed(metadata);
+}
+
+bool
+metadata_has_room(const struct mr_metadata *metadata, uint64_t bytes)
+{
+    return STATE_FIXED_BYTES + metadata->topic_bytes + metadata->setting_bytes +
+               metadata->grave_count * GRAVE_BYTES + metadata->tombstone_count * 6ull + bytes <=
+           MR_METADATA_STATE_MAX;
 }
 
 /* ---- applying -------------------------------------------------------------------------------- */
@@ -161,7 +225,8 @@ apply_create(struct mr_metadata *metadata, struct metadata_reader *reader,
         return 0;
     }
     if ((uint32_t)topic->view.partition_count >
-        MR_METADATA_PARTITIONS_MAX - metadata->partition_count) {
+            MR_METADATA_PARTITIONS_MAX - metadata->partition_count ||
+        !metadata_has_room(metadata, metadata_topic_bytes(topic))) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
         metadata_topic_release(topic);
         return 0;
@@ -176,44 +241,6 @@ apply_create(struct mr_metadata *metadata, struct metadata_reader *reader,
     return 0;
 }
 
-int
-metadata_tombstone_add(struct mr_list *list, const struct mr_uuid *id, int32_t partition,
-                       uint16_t store)
-{
-    struct metadata_tombstone *tombstone = calloc(1, sizeof(*tombstone));
-
-    if (!tombstone) {
-        return -ENOMEM;
-    }
-    tombstone->id = *id;
-    tombstone->partition = partition;
-    tombstone->store = store;
-    mr_list_push_back(list, &tombstone->node);
-    return 0;
-}
-
-/* A tombstone for each partition, or none of them. */
-static int
-bury(struct mr_metadata *metadata, const struct mr_snapshot_topic *topic)
-{
-    struct mr_list buried;
-    struct mr_list *node;
-    int error = 0;
-
-    mr_list_init(&buried);
-    for (int32_t p = 0; p < topic->partition_count && !error; p++) {
-        error = metadata_tombstone_add(&buried, &topic->id, p, topic->partitions[p].store);
-    }
-    while ((node = mr_list_pop_front(&buried))) {
-        if (error) {
-            free(MR_CONTAINER_OF(node, struct metadata_tombstone, node));
-        } else {
-            mr_list_push_back(&metadata->tombstones, node);
-        }
-    }
-    return error;
-}
-
 static int
 apply_delete(struct mr_metadata *metadata, const struct mr_uuid *id,
              struct mr_metadata_outcome *outcome)
@@ -226,15 +253,16 @@ apply_delete(struct mr_metadata *metadata, const struct mr_uuid *id,
         return 0;
     }
     topic = metadata->topics[at];
-    if (bury(metadata, &topic->view) != 0) {
+    if (metadata_bury(metadata, &topic->view) != 0) {
         return -ENOMEM;
     }
     for (int32_t p = 0; p < topic->view.partition_count; p++) {
         metadata->store_load[topic->view.partitions[p].store]--;
     }
     metadata->partition_count -= (uint32_t)topic->view.partition_count;
-    memmove(&metadata->topics[at], &metadata->topics[at + 1],
-            (metadata->topic_count - at - 1) * sizeof(*metadata->topics));
+    metadata->topic_bytes -= metadata_topic_bytes(topic);
+    remove_at(metadata->topics, metadata->topic_count, at);
+    remove_at(metadata->by_id, metadata->topic_count, id_position(metadata, id));
     metadata->topic_count--;
     metadata_topic_release(topic);
     metadata_changed(metadata);
@@ -283,7 +311,8 @@ apply_grow(struct mr_metadata *metadata, struct metadata_reader *reader,
         outcome->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     } else if ((uint32_t)metadata->topics[at]->view.partition_count != count_before) {
         outcome->error = MR_KAFKA_INVALID_PARTITIONS; /* another has been faster */
-    } else if (added > MR_METADATA_PARTITIONS_MAX - metadata->partition_count) {
+    } else if (added > MR_METADATA_PARTITIONS_MAX - metadata->partition_count ||
+               !metadata_has_room(metadata, added * 6ull)) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
     } else {
         return grow_topic(metadata, at, count, stores);
@@ -291,20 +320,20 @@ apply_grow(struct mr_metadata *metadata, struct metadata_reader *reader,
     return 0;
 }
 
-static void
-apply_log_deleted(struct mr_metadata *metadata, const struct mr_uuid *id, int32_t partition)
+static int
+apply_logs_deleted(struct mr_metadata *metadata, struct metadata_reader *reader)
 {
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
+    uint32_t count = get_u32(reader);
 
-        if (tombstone->partition == partition && mr_uuid_equal(&tombstone->id, id)) {
-            mr_list_remove(node);
-            free(tombstone);
-            return;
-        }
+    if (reader->bad || count > reader->left / 20) {
+        return -EBADMSG;
     }
+    for (uint32_t i = 0; i < count; i++) {
+        struct mr_uuid id = get_uuid(reader);
+
+        metadata_log_deleted(metadata, &id, (int32_t)get_u32(reader));
+    }
+    return 0;
 }
 
 int
@@ -345,9 +374,11 @@ mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size_t s
         id = get_uuid(&reader);
         number = get_u32(&reader);
         if (!reader.bad) {
-            apply_log_deleted(metadata, &id, (int32_t)number);
+            metadata_log_deleted(metadata, &id, (int32_t)number);
         }
         break;
+    case COMMAND_LOGS_DELETED:
+        return apply_logs_deleted(metadata, &reader);
     case COMMAND_PRODUCER_IDS:
         number = get_u32(&reader);
         if (!reader.bad && number > INT64_MAX - metadata->next_producer_id) {

@@ -22,7 +22,12 @@
 #define MR_METADATA_TOPIC_PARTITIONS_MAX 10000u
 #define MR_METADATA_COMMAND_MAX          (512u * 1024)
 
+/* Of a saved state; what would make it larger is refused with POLICY_VIOLATION. The metadata log
+ * must have room for it, or it could never be trimmed. */
+#define MR_METADATA_STATE_MAX (7u * 1024 * 1024)
+
 struct mr_metadata;
+struct mr_metadata_image;
 
 /* `defaults` and what it points to outlive the state. NULL without memory. */
 struct mr_metadata *mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults);
@@ -54,9 +59,14 @@ size_t mr_metadata_encode_create_topic(uint8_t *out, size_t capacity,
 /* The topic goes at once; its logs stay as tombstones until their stores have deleted them. */
 size_t mr_metadata_encode_delete_topic(uint8_t *out, size_t capacity, const struct mr_uuid *id);
 
-/* A log of a deleted topic is gone from its store. */
-size_t mr_metadata_encode_log_deleted(uint8_t *out, size_t capacity, const struct mr_uuid *id,
-                                      int32_t partition);
+struct mr_metadata_log {
+    struct mr_uuid id;
+    int32_t partition;
+};
+
+/* Logs of deleted topics are gone from their stores. */
+size_t mr_metadata_encode_logs_deleted(uint8_t *out, size_t capacity,
+                                       const struct mr_metadata_log *logs, unsigned count);
 
 /* Reserves producer ids. */
 size_t mr_metadata_encode_producer_ids(uint8_t *out, size_t capacity, uint32_t count);
@@ -114,8 +124,16 @@ int mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size
 
 /* ---- saved state ----------------------------------------------------------------------------- */
 
-/* The whole state as bytes; free() them. NULL without memory. */
-uint8_t *mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out);
+/* The state as it is now, to be made bytes of while commands go on. It shares the topics, so it
+ * costs an array of pointers, and a copy of the tombstones and settings. NULL without memory. */
+struct mr_metadata_image *mr_metadata_image_take(const struct mr_metadata *metadata);
+
+/* The image as bytes, in memory that mr_metalog_snapshot_end() takes over (or free() does). NULL
+ * without memory. Any thread: nothing that an image holds changes. */
+uint8_t *mr_metadata_image_save(const struct mr_metadata_image *image, size_t *size_out);
+
+/* Before mr_metadata_destroy(). */
+void mr_metadata_image_release(struct mr_metadata_image *image);
 
 /* Replaces the state. 0, -EBADMSG or -ENOMEM (then the state is empty). */
 int mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t size);
@@ -148,9 +166,10 @@ uint32_t mr_metadata_partitions(const struct mr_metadata *metadata);
 /* Partitions placed on a store, for placement.h. */
 uint32_t mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store);
 
-/* Calls `each` for every tombstone. */
-void mr_metadata_tombstones(const struct mr_metadata *metadata,
-                            void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
+/* Calls `each` for every tombstone of a topic that snapshots of `epoch` do not have, until it
+ * returns false. */
+void mr_metadata_tombstones(const struct mr_metadata *metadata, uint64_t epoch,
+                            bool (*each)(void *context, const struct mr_uuid *id, int32_t partition,
                                          uint16_t store),
                             void *context);
 

@@ -193,6 +193,11 @@ metadata_apply_topic_config(struct mr_metadata *metadata, struct metadata_reader
         metadata_topic_release(topic);
         return error;
     }
+    if (!metadata_has_room(metadata, metadata_topic_bytes(topic))) { /* the old one's bytes spare */
+        outcome->error = MR_KAFKA_POLICY_VIOLATION;
+        metadata_topic_release(topic);
+        return 0;
+    }
     mr_topic_limits_fill(&metadata->effective, topic->overrides, &topic->view.limits);
     metadata_topic_replace(metadata, at, topic);
     return 0;
@@ -298,6 +303,22 @@ settings_count(const struct mr_list *settings)
         count++;
     }
     return count;
+}
+
+/* In a saved state. */
+static uint64_t
+settings_bytes(const struct mr_list *settings)
+{
+    uint64_t bytes = 0;
+
+    MR_LIST_FOR_EACH(node, settings)
+    {
+        const struct metadata_setting *setting =
+            MR_CONTAINER_OF(node, struct metadata_setting, node);
+
+        bytes += 7 + strlen(setting->entity) + strlen(setting->name) + strlen(setting->value);
+    }
+    return bytes;
 }
 
 static int
@@ -435,6 +456,7 @@ swap_settings(struct mr_metadata *metadata, struct mr_list *settings)
         mr_list_push_back(&metadata->settings, node);
     }
     metadata->setting_count = settings_count(&metadata->settings);
+    metadata->setting_bytes = settings_bytes(&metadata->settings);
     metadata_fill_effective(metadata);
     metadata_quotas_release(metadata->quotas);
     metadata->quotas = NULL;
@@ -464,7 +486,8 @@ metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *re
     mr_list_init(&settings);
     error = settings_copy(&metadata->settings, &settings);
     error = error ? error : settings_change(&settings, reader);
-    if (!error && settings_count(&settings) > SETTINGS_MAX) {
+    if (!error && (settings_count(&settings) > SETTINGS_MAX ||
+                   !metadata_has_room(metadata, settings_bytes(&settings)))) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
     } else if (!error && of_brokers) {
         clones = clone_topics(metadata);
@@ -538,6 +561,7 @@ metadata_get_settings(struct mr_metadata *metadata, struct metadata_reader *read
         error = get_setting(metadata, reader);
     }
     metadata->setting_count = settings_count(&metadata->settings);
+    metadata->setting_bytes = settings_bytes(&metadata->settings);
     return error;
 }
 

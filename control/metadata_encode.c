@@ -40,6 +40,21 @@ metadata_put_topic(struct metadata_writer *writer, const struct mr_snapshot_topi
     }
 }
 
+uint64_t
+metadata_topic_bytes(const struct metadata_topic *topic)
+{
+    const struct mr_snapshot_topic *view = &topic->view;
+    uint64_t bytes = sizeof(view->id.bytes) + 1 + 4 + 2 + view->name_size + 4 +
+                     (uint64_t)view->partition_count * 6 + 2;
+
+    for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
+        if (topic->overrides[i]) {
+            bytes += 4 + strlen(mr_topic_key_at(i)->name) + strlen(topic->overrides[i]);
+        }
+    }
+    return bytes;
+}
+
 /* A terminated copy. A zero byte inside would make it shorter than `size` says. */
 char *
 metadata_get_text(struct metadata_reader *reader, size_t size)
@@ -170,14 +185,17 @@ mr_metadata_encode_delete_topic(uint8_t *out, size_t capacity, const struct mr_u
 }
 
 size_t
-mr_metadata_encode_log_deleted(uint8_t *out, size_t capacity, const struct mr_uuid *id,
-                               int32_t partition)
+mr_metadata_encode_logs_deleted(uint8_t *out, size_t capacity, const struct mr_metadata_log *logs,
+                                unsigned count)
 {
     struct metadata_writer writer = {out, capacity, false};
 
-    put_kind(&writer, COMMAND_LOG_DELETED);
-    put_bytes(&writer, id->bytes, sizeof(id->bytes));
-    put_u32(&writer, (uint32_t)partition);
+    put_kind(&writer, COMMAND_LOGS_DELETED);
+    put_u32(&writer, count);
+    for (unsigned i = 0; i < count; i++) {
+        put_bytes(&writer, logs[i].id.bytes, sizeof(logs[i].id.bytes));
+        put_u32(&writer, (uint32_t)logs[i].partition);
+    }
     return written(&writer, out);
 }
 

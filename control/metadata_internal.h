@@ -1,7 +1,8 @@
 /* control/metadata_internal.h: what the files of the metadata state machine share.
  *
  * metadata.c applies commands; metadata_encode.c makes them; metadata_config.c changes
- * configurations and settings; metadata_state.c saves, loads and builds snapshots. Private. */
+ * configurations and settings; metadata_graves.c keeps what deleted topics leave behind;
+ * metadata_state.c saves, loads and builds snapshots. Private. */
 #ifndef MR_CONTROL_METADATA_INTERNAL_H
 #define MR_CONTROL_METADATA_INTERNAL_H
 
@@ -12,7 +13,7 @@
 #include "dataplane/base/list.h"
 
 #define METADATA_VERSION       1
-#define METADATA_STATE_VERSION 2 /* 1 had no settings */
+#define METADATA_STATE_VERSION 3 /* 1 had no settings, 2 no graves but tombstones */
 #define METADATA_STORES_MAX    65536u
 #define METADATA_EPOCH_MAX                                                                         \
     (1 << 29) /* of generations and stored leader epochs: sums stay in an int32_t */
@@ -22,12 +23,13 @@ enum metadata_command {
     COMMAND_UNCLEAN_START = 2,
     COMMAND_CREATE_TOPIC = 3,
     COMMAND_DELETE_TOPIC = 4,
-    COMMAND_LOG_DELETED = 5,
+    COMMAND_LOG_DELETED = 5, /* of older brokers */
     COMMAND_PRODUCER_IDS = 6,
     COMMAND_STATE = 7, /* a whole saved state; never in the log */
     COMMAND_GROW_TOPIC = 8,
     COMMAND_TOPIC_CONFIG = 9,
     COMMAND_SETTINGS = 10,
+    COMMAND_LOGS_DELETED = 11,
 };
 
 /* A topic as the state and its snapshots share it; immutable once built. */
@@ -37,11 +39,18 @@ struct metadata_topic {
     char *overrides[MR_TOPIC_KEYS];
 };
 
-struct metadata_tombstone {
+/* A deleted topic whose logs are not all gone. */
+struct metadata_grave {
     struct mr_list node;
     struct mr_uuid id;
-    int32_t partition;
-    uint16_t store;
+    uint64_t epoch; /* the first without the topic; 0: of an earlier life */
+    uint32_t count;
+    uint32_t left;
+    struct {
+        int32_t partition;
+        uint16_t store;
+        bool gone;
+    } logs[];
 };
 
 /* One dynamic setting: a key of a broker's configuration, of a client's quota, ... */
@@ -76,13 +85,18 @@ struct mr_metadata {
     int32_t generation;
     int64_t next_producer_id;
     struct metadata_topic **topics; /* sorted by name */
+    struct metadata_topic **by_id;  /* the same, sorted by id */
     uint32_t topic_count;
     uint32_t topic_capacity;
     uint32_t partition_count;
     uint32_t *store_load;
-    struct mr_list tombstones;
+    struct mr_list graves;
+    uint32_t grave_count;
+    uint32_t tombstone_count; /* logs that are left in all graves */
     struct mr_list settings;
     uint32_t setting_count;
+    uint64_t topic_bytes; /* of all topics and settings in a saved state */
+    uint64_t setting_bytes;
     struct metadata_quotas *quotas; /* made of the settings; NULL: to be made */
     uint64_t epoch;
     struct metadata_snapshot *snapshot; /* of `epoch`; NULL: to be built */
@@ -255,7 +269,7 @@ int metadata_name_order(const char *a, uint32_t a_size, const char *b, uint32_t 
 uint32_t metadata_topic_position(const struct mr_metadata *metadata, const char *name,
                                  uint32_t name_size);
 
-/* The topic's index, or the number of topics. */
+/* The topic's index among those sorted by name, or the number of topics. */
 uint32_t metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id);
 
 /* Puts a topic in its place; takes the reference over. 0 or -ENOMEM. */
@@ -266,20 +280,33 @@ int metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *t
 struct metadata_topic *metadata_topic_clone(const struct metadata_topic *topic,
                                             uint32_t partition_count);
 
-/* Gives the index another topic, which must have the same name; takes the reference over. */
+/* Gives the index another topic, which must have the same name and id; takes the reference over. */
 void metadata_topic_replace(struct mr_metadata *metadata, uint32_t at,
                             struct metadata_topic *topic);
 
-int metadata_tombstone_add(struct mr_list *list, const struct mr_uuid *id, int32_t partition,
-                           uint16_t store);
+/* Whether a saved state may become larger by so much. */
+bool metadata_has_room(const struct mr_metadata *metadata, uint64_t bytes);
 
 /* The state has changed: the next snapshot is a new one. */
 void metadata_changed(struct mr_metadata *metadata);
+
+/* ---- deleted topics: metadata_graves.c ------------------------------------------------------- */
+
+int metadata_bury(struct mr_metadata *metadata, const struct mr_snapshot_topic *topic);
+void metadata_log_deleted(struct mr_metadata *metadata, const struct mr_uuid *id,
+                          int32_t partition);
+void metadata_graves_clear(struct mr_metadata *metadata);
+void metadata_put_graves(struct metadata_writer *writer, const struct mr_metadata *metadata);
+int metadata_get_graves(struct mr_metadata *metadata, struct metadata_reader *reader);
+int metadata_get_tombstones(struct mr_metadata *metadata, struct metadata_reader *reader);
 
 /* ---- a topic's bytes: metadata_encode.c ------------------------------------------------------ */
 
 void metadata_put_topic(struct metadata_writer *writer, const struct mr_snapshot_topic *topic,
                         const char *const overrides[MR_TOPIC_KEYS]);
+
+/* How many they are. */
+uint64_t metadata_topic_bytes(const struct metadata_topic *topic);
 
 /* NULL for malformed bytes (reader->bad) or without memory. */
 struct metadata_topic *metadata_get_topic(struct metadata_reader *reader,

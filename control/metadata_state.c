@@ -4,13 +4,24 @@
 #include <string.h>
 
 #include "control/metadata_internal.h"
+#include "control/metalog.h"
 
 /* ---- saved state ----------------------------------------------------------------------------- */
 
+/* The state at one moment: the topics are shared with it, what is small is bytes already. */
+struct mr_metadata_image {
+    struct metadata_topic **topics;
+    uint32_t topic_count;
+    uint8_t *head; /* from the kind to the topics' count */
+    size_t head_size;
+    uint8_t *rest; /* graves and settings */
+    size_t rest_size;
+};
+
 static void
-put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
+put_head(struct metadata_writer *writer, const void *context)
 {
-    uint32_t tombstones = 0;
+    const struct mr_metadata *metadata = context;
 
     put_u8(writer, COMMAND_STATE);
     put_u8(writer, METADATA_STATE_VERSION);
@@ -19,38 +30,41 @@ put_state(struct metadata_writer *writer, const struct mr_metadata *metadata)
     put_u64(writer, (uint64_t)metadata->next_producer_id);
     put_u64(writer, metadata->epoch);
     put_u32(writer, metadata->topic_count);
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        metadata_put_topic(writer, &metadata->topics[i]->view,
-                           (const char *const *)metadata->topics[i]->overrides);
-    }
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        tombstones++;
-    }
-    put_u32(writer, tombstones);
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        const struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
-
-        put_bytes(writer, tombstone->id.bytes, sizeof(tombstone->id.bytes));
-        put_u32(writer, (uint32_t)tombstone->partition);
-        put_u16(writer, tombstone->store);
-    }
-    metadata_put_settings(writer, metadata);
 }
 
-uint8_t *
-mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out)
+static void
+put_rest(struct metadata_writer *writer, const void *context)
 {
-    for (size_t capacity = 64 * 1024;; capacity *= 2) {
-        uint8_t *bytes = malloc(capacity);
+    metadata_put_graves(writer, context);
+    metadata_put_settings(writer, context);
+}
+
+static void
+put_image(struct metadata_writer *writer, const void *context)
+{
+    const struct mr_metadata_image *image = context;
+
+    put_bytes(writer, image->head, image->head_size);
+    for (uint32_t i = 0; i < image->topic_count; i++) {
+        metadata_put_topic(writer, &image->topics[i]->view,
+                           (const char *const *)image->topics[i]->overrides);
+    }
+    put_bytes(writer, image->rest, image->rest_size);
+}
+
+/* What `put` writes, in memory that the metadata log can take over. NULL without memory. */
+static uint8_t *
+bytes_of(void (*put)(struct metadata_writer *writer, const void *context), const void *context,
+         size_t *size_out)
+{
+    for (size_t capacity = 16 * MR_METALOG_ALIGN;; capacity *= 2) {
+        uint8_t *bytes = aligned_alloc(MR_METALOG_ALIGN, capacity);
         struct metadata_writer writer = {bytes, capacity, false};
 
         if (!bytes) {
             return NULL;
         }
-        put_state(&writer, metadata);
+        put(&writer, context);
         if (!writer.full) {
             *size_out = written(&writer, bytes);
             return bytes;
@@ -59,24 +73,63 @@ mr_metadata_save(const struct mr_metadata *metadata, size_t *size_out)
     }
 }
 
+struct mr_metadata_image *
+mr_metadata_image_take(const struct mr_metadata *metadata)
+{
+    struct mr_metadata_image *image = calloc(1, sizeof(*image));
+
+    if (!image) {
+        return NULL;
+    }
+    image->head = bytes_of(put_head, metadata, &image->head_size);
+    image->rest = bytes_of(put_rest, metadata, &image->rest_size);
+    image->topics = calloc(metadata->topic_count + 1, sizeof(*image->topics));
+    if (!image->head || !image->rest || !image->topics) {
+        mr_metadata_image_release(image);
+        return NULL;
+    }
+    image->topic_count = metadata->topic_count;
+    for (uint32_t i = 0; i < metadata->topic_count; i++) {
+        image->topics[i] = metadata->topics[i];
+        image->topics[i]->references++;
+    }
+    return image;
+}
+
+uint8_t *
+mr_metadata_image_save(const struct mr_metadata_image *image, size_t *size_out)
+{
+    return bytes_of(put_image, image, size_out);
+}
+
+void
+mr_metadata_image_release(struct mr_metadata_image *image)
+{
+    for (uint32_t i = 0; i < image->topic_count; i++) {
+        metadata_topic_release(image->topics[i]);
+    }
+    free(image->topics);
+    free(image->head);
+    free(image->rest);
+    free(image);
+}
+
 /* As created, but for the epoch, which only rises. */
 static void
 clear(struct mr_metadata *metadata)
 {
-    struct mr_list *node;
-
     for (uint32_t i = 0; i < metadata->topic_count; i++) {
         metadata_topic_release(metadata->topics[i]);
     }
-    while ((node = mr_list_pop_front(&metadata->tombstones))) {
-        free(MR_CONTAINER_OF(node, struct metadata_tombstone, node));
-    }
+    metadata_graves_clear(metadata);
     metadata_settings_clear(&metadata->settings);
     metadata->setting_count = 0;
+    metadata->setting_bytes = 0;
     metadata_fill_effective(metadata);
     metadata_quotas_release(metadata->quotas);
     metadata->quotas = NULL;
     metadata->topic_count = 0;
+    metadata->topic_bytes = 0;
     metadata->partition_count = 0;
     memset(metadata->store_load, 0, METADATA_STORES_MAX * sizeof(*metadata->store_load));
     metadata->cluster_id = (struct mr_uuid){{0}};
@@ -136,15 +189,9 @@ load_state(struct mr_metadata *metadata, struct metadata_reader *reader)
     for (uint32_t i = 0; i < count && !error; i++) {
         error = load_topic(metadata, reader);
     }
-    count = error ? 0 : get_u32(reader);
-    for (uint32_t i = 0; i < count && !error && !reader->bad; i++) {
-        struct mr_uuid id = get_uuid(reader);
-        uint32_t partition = get_u32(reader);
-        uint16_t store = get_u16(reader);
-
-        error = reader->bad
-                    ? -EBADMSG
-                    : metadata_tombstone_add(&metadata->tombstones, &id, (int32_t)partition, store);
+    if (!error) {
+        error = version > 2 ? metadata_get_graves(metadata, reader)
+                            : metadata_get_tombstones(metadata, reader);
     }
     if (!error && version > 1) {
         error = metadata_get_settings(metadata, reader);
@@ -186,7 +233,7 @@ mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults)
     metadata->node_id = node_id;
     metadata->defaults = defaults;
     metadata->epoch = 1;
-    mr_list_init(&metadata->tombstones);
+    mr_list_init(&metadata->graves);
     mr_list_init(&metadata->settings);
     metadata_fill_effective(metadata);
     metadata->store_load = calloc(METADATA_STORES_MAX, sizeof(*metadata->store_load));
@@ -208,17 +255,9 @@ mr_metadata_destroy(struct mr_metadata *metadata)
         mr_metadata_snapshot_release(&metadata->snapshot->view);
     }
     free(metadata->topics);
+    free(metadata->by_id);
     free(metadata->store_load);
     free(metadata);
-}
-
-static int
-id_order(const void *a, const void *b)
-{
-    const struct metadata_topic *const *left = a;
-    const struct metadata_topic *const *right = b;
-
-    return memcmp((*left)->view.id.bytes, (*right)->view.id.bytes, sizeof((*left)->view.id.bytes));
 }
 
 static struct metadata_snapshot *
@@ -241,9 +280,8 @@ build_snapshot(struct mr_metadata *metadata)
     for (uint32_t i = 0; i < metadata->topic_count; i++) {
         metadata->topics[i]->references++;
         snapshot->by_name[i] = metadata->topics[i];
-        snapshot->by_id[i] = metadata->topics[i];
+        snapshot->by_id[i] = metadata->by_id[i];
     }
-    qsort(snapshot->by_id, metadata->topic_count, sizeof(*snapshot->by_id), id_order);
     snapshot->view = (struct mr_snapshot){
         .epoch = metadata->epoch,
         .cluster_id = metadata->cluster_id,
@@ -315,21 +353,6 @@ uint32_t
 mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store)
 {
     return metadata->store_load[store];
-}
-
-void
-mr_metadata_tombstones(const struct mr_metadata *metadata,
-                       void (*each)(void *context, const struct mr_uuid *id, int32_t partition,
-                                    uint16_t store),
-                       void *context)
-{
-    MR_LIST_FOR_EACH(node, &metadata->tombstones)
-    {
-        const struct metadata_tombstone *tombstone =
-            MR_CONTAINER_OF(node, struct metadata_tombstone, node);
-
-        each(context, &tombstone->id, tombstone->partition, tombstone->store);
-    }
 }
 
 _Static_assert(offsetof(struct metadata_topic, view) == 0, "snapshots cast between topic and view");

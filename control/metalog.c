@@ -16,9 +16,15 @@ mr_metalog_append(struct mr_metalog *log, const uint8_t *command, size_t size, u
 }
 
 int
-mr_metalog_snapshot(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size)
+mr_metalog_snapshot_begin(struct mr_metalog *log, uint64_t index)
 {
-    return log->ops->snapshot(log, index, state, size);
+    return log->ops->snapshot_begin(log, index);
+}
+
+int
+mr_metalog_snapshot_end(struct mr_metalog *log, uint8_t *state, size_t size)
+{
+    return log->ops->snapshot_end(log, state, size);
 }
 
 void

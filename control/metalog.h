@@ -18,6 +18,7 @@
 
 #define MR_METALOG_COMMAND_MAX (1024u * 1024)
 #define MR_METALOG_PENDING_MAX 4096u
+#define MR_METALOG_ALIGN       4096u
 
 struct mr_metalog;
 
@@ -42,7 +43,8 @@ struct mr_metalog_events {
 
 struct mr_metalog_ops {
     int (*append)(struct mr_metalog *log, const uint8_t *command, size_t size, uint64_t token);
-    int (*snapshot)(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size);
+    int (*snapshot_begin)(struct mr_metalog *log, uint64_t index);
+    int (*snapshot_end)(struct mr_metalog *log, uint8_t *state, size_t size);
     void (*fill)(const struct mr_metalog *log, uint64_t *used, uint64_t *size);
     void (*close)(struct mr_metalog *log);
 };
@@ -58,9 +60,14 @@ struct mr_metalog {
  * -EMSGSIZE. */
 int mr_metalog_append(struct mr_metalog *log, const uint8_t *command, size_t size, uint64_t token);
 
-/* Gives the engine the state after command `index`, so that it may forget the commands up to there.
- * Copied. 0 or -errno (-EBUSY: one is still being written; -EINVAL: `size` is 0). */
-int mr_metalog_snapshot(struct mr_metalog *log, uint64_t index, const uint8_t *state, size_t size);
+/* The state after command `index`, the last one committed, is about to be saved, which may take a
+ * while: commands go on. Not from a callback. 0; -EBUSY: another snapshot is in progress; -EIO. */
+int mr_metalog_snapshot_begin(struct mr_metalog *log, uint64_t index);
+
+/* The state is saved: the engine may forget the commands up to `index`, in its own time. `state`
+ * is the engine's now and freed by it: from aligned_alloc(MR_METALOG_ALIGN), its memory a multiple
+ * of that. NULL: the snapshot is given up. 0; -EMSGSIZE: larger than the engine's space; -EIO. */
+int mr_metalog_snapshot_end(struct mr_metalog *log, uint8_t *state, size_t size);
 
 /* Bytes of log space that are used, of how many: time for a snapshot at a half. */
 void mr_metalog_fill(const struct mr_metalog *log, uint64_t *used, uint64_t *size);

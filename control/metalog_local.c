@@ -20,9 +20,12 @@
 
 struct header {
     uint64_t generation;
-    uint64_t index;
+    uint64_t index; /* the state's */
     uint64_t size;
     uint32_t crc;
+    uint64_t tail_size; /* commands behind `index`, in the first block after the state */
+    uint32_t tail_crc;
+    uint32_t tail_count;
 };
 
 /* An append that waits; the bytes lie behind it. */
@@ -33,20 +36,43 @@ struct pending {
     uint8_t bytes[];
 };
 
-enum write_kind {
-    WRITE_NONE,
-    WRITE_RECORD,
-    WRITE_SNAPSHOT,
-    WRITE_FLUSH,
-    WRITE_HEADER,
+/* A snapshot's way to the device. Records are written beside its first three steps; from TAIL on
+ * the next one waits for the new area.
+ *
+ *     NONE ──begin──► KEEP ──end──► STATE ──written, no record under way──► TAIL
+ *       ▲              │ given up     │ the tail does not fit                 │
+ *       ├──────────────┴──────────────┘                                       ▼
+ *       └──────────────────────written: the other area counts─── HEADER ◄── FLUSH
+ */
+enum snapshot_step {
+    SNAPSHOT_NONE,
+    SNAPSHOT_KEEP,  /* the owner saves the state; what commits is kept */
+    SNAPSHOT_STATE, /* the state is being written, or is and a record is under way */
+    SNAPSHOT_TAIL,  /* what was kept is being written */
+    SNAPSHOT_FLUSH,
+    SNAPSHOT_HEADER,
+};
+
+struct snapshot {
+    enum snapshot_step step;
+    struct mr_dev_io io;
+    struct iovec iov;
+    bool io_pending;
+    uint64_t index;
+    uint8_t *state;
+    size_t size;
+    struct mr_list kept; /* struct pending, committed behind `index` */
+    size_t kept_bytes;
+    uint32_t kept_count;
+    uint8_t *tail; /* they, as bytes in whole blocks; then the header's block */
 };
 
 struct metalog_local {
     struct mr_metalog base;
     struct mr_dev *dev;
-    struct mr_dev_io io;
+    struct mr_dev_io io; /* of records */
     struct iovec iov;
-    enum write_kind writing;
+    bool writing;
     unsigned area;
     uint64_t generation;
     uint64_t next_index;
@@ -61,10 +87,7 @@ struct metalog_local {
     uint8_t *record;        /* of record_capacity bytes, block-aligned */
     size_t record_capacity;
     size_t record_size;
-
-    uint8_t *snapshot; /* wanted or being written; NULL: none */
-    size_t snapshot_size;
-    uint64_t snapshot_index;
+    struct snapshot snapshot;
 };
 
 static void write_next(struct metalog_local *log);
@@ -111,6 +134,9 @@ header_put(uint8_t *block, const struct header *header)
     mr_le64_put(block + 16, header->index);
     mr_le64_put(block + 24, header->size);
     mr_le32_put(block + 32, header->crc);
+    mr_le64_put(block + 36, header->tail_size);
+    mr_le32_put(block + 44, header->tail_crc);
+    mr_le32_put(block + 48, header->tail_count);
     mr_le32_put(block + HEADER_CRC_AT, mr_crc32c(0, block, HEADER_CRC_AT));
 }
 
@@ -125,6 +151,9 @@ header_get(const uint8_t *block, struct header *out)
     out->index = mr_le64_get(block + 16);
     out->size = mr_le64_get(block + 24);
     out->crc = mr_le32_get(block + 32);
+    out->tail_size = mr_le64_get(block + 36);
+    out->tail_crc = mr_le32_get(block + 44);
+    out->tail_count = mr_le32_get(block + 48);
     return true;
 }
 
@@ -257,25 +286,31 @@ build_record(struct metalog_local *log)
 }
 
 static void
-start_write(struct metalog_local *log, enum write_kind kind, uint8_t *bytes, size_t size,
-            uint64_t at)
-{
-    log->writing = kind;
-    log->iov = (struct iovec){bytes, size};
-    mr_dev_write(log->dev, &log->io, &log->iov, 1, at, kind != WRITE_SNAPSHOT);
-}
-
-static void
 write_record(struct metalog_local *log)
 {
-    uint64_t space = space_bytes(log->dev);
-
     if (!build_record(log)) {
         return;
     }
-    MR_ASSERT(log->record_size <= space - log->log_at); /* local_append() has reserved it */
-    start_write(log, WRITE_RECORD, log->record, log->record_size,
-                log_space_at(log->dev, log->area) + log->log_at);
+    MR_ASSERT(log->record_size <= space_bytes(log->dev) - log->log_at); /* it was reserved */
+    log->writing = true;
+    log->iov = (struct iovec){log->record, log->record_size};
+    mr_dev_write(log->dev, &log->io, &log->iov, 1, log_space_at(log->dev, log->area) + log->log_at,
+                 true);
+}
+
+/* What a snapshot in progress does not cover travels with it. */
+static void
+pending_done(struct metalog_local *log, struct pending *pending)
+{
+    struct snapshot *snapshot = &log->snapshot;
+
+    if (snapshot->step == SNAPSHOT_NONE) {
+        free(pending);
+        return;
+    }
+    mr_list_push_back(&snapshot->kept, &pending->node);
+    snapshot->kept_bytes += 4 + pending->size;
+    snapshot->kept_count++;
 }
 
 static void
@@ -297,86 +332,223 @@ record_written(struct metalog_local *log)
         log->pending_bytes -= record_bytes(pending->size);
         log->base.events.committed(log->base.events.context, index, pending->bytes, pending->size,
                                    pending->token);
-        free(pending);
+        pending_done(log, pending);
     }
+}
+
+static void
+on_record_io(struct mr_dev_io *io, int result)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(io, struct metalog_local, io);
+
+    log->writing = false;
+    if (log->failed) {
+        return;
+    }
+    if (result) {
+        fail(log, result);
+        return;
+    }
+    record_written(log);
+    write_next(log);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+static void
+drop_all(struct mr_list *list)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(list))) {
+        free(MR_CONTAINER_OF(node, struct pending, node));
+    }
+}
+
+static void
+snapshot_clear(struct snapshot *snapshot)
+{
+    drop_all(&snapshot->kept);
+    snapshot->kept_bytes = 0;
+    snapshot->kept_count = 0;
+    free(snapshot->state);
+    free(snapshot->tail);
+    snapshot->state = NULL;
+    snapshot->tail = NULL;
+    snapshot->step = SNAPSHOT_NONE;
+}
+
+static void
+snapshot_write(struct metalog_local *log, uint8_t *bytes, size_t size, uint64_t at, bool fua)
+{
+    struct snapshot *snapshot = &log->snapshot;
+
+    snapshot->io_pending = true;
+    snapshot->iov = (struct iovec){bytes, size};
+    mr_dev_write(log->dev, &snapshot->io, &snapshot->iov, 1, at, fua);
+}
+
+/* Puts the kept commands behind the state; without memory or room the snapshot is given up, and
+ * the owner will begin another. */
+static void
+snapshot_tail(struct metalog_local *log)
+{
+    struct snapshot *snapshot = &log->snapshot;
+    size_t bytes = round_up(snapshot->kept_bytes);
+    uint8_t *at;
+
+    if (round_up(snapshot->size) + bytes <= space_bytes(log->dev)) {
+        snapshot->tail = aligned_alloc(BLOCK, bytes > BLOCK ? bytes : BLOCK);
+    }
+    if (!snapshot->tail) {
+        snapshot_clear(snapshot);
+        return;
+    }
+    at = snapshot->tail;
+    MR_LIST_FOR_EACH(node, &snapshot->kept)
+    {
+        const struct pending *pending = MR_CONTAINER_OF(node, struct pending, node);
+
+        mr_le32_put(at, pending->size);
+        memcpy(at + 4, pending->bytes, pending->size);
+        at += 4 + pending->size;
+    }
+    memset(at, 0, bytes - snapshot->kept_bytes);
+    snapshot->step = SNAPSHOT_TAIL;
+    if (bytes > 0) {
+        snapshot_write(log, snapshot->tail, bytes,
+                       snapshot_at(log->dev, 1 - log->area) + round_up(snapshot->size), false);
+    }
+}
+
+static void
+snapshot_flush(struct metalog_local *log)
+{
+    log->snapshot.step = SNAPSHOT_FLUSH;
+    log->snapshot.io_pending = true;
+    mr_dev_flush(log->dev, &log->snapshot.io);
 }
 
 /* The other area's header: from here on it counts. */
 static void
-write_header(struct metalog_local *log)
+snapshot_header(struct metalog_local *log)
 {
+    struct snapshot *snapshot = &log->snapshot;
     struct header header = {
         .generation = log->generation + 1,
-        .index = log->snapshot_index,
-        .size = log->snapshot_size,
-        .crc = mr_crc32c(0, log->snapshot, log->snapshot_size),
+        .index = snapshot->index,
+        .size = snapshot->size,
+        .crc = mr_crc32c(0, snapshot->state, snapshot->size),
+        .tail_size = snapshot->kept_bytes,
+        .tail_crc = mr_crc32c(0, snapshot->tail, snapshot->kept_bytes),
+        .tail_count = snapshot->kept_count,
     };
 
-    header_put(log->record, &header);
-    start_write(log, WRITE_HEADER, log->record, BLOCK, (uint64_t)(1 - log->area) * BLOCK);
+    snapshot->step = SNAPSHOT_HEADER;
+    header_put(snapshot->tail, &header);
+    snapshot_write(log, snapshot->tail, BLOCK, (uint64_t)(1 - log->area) * BLOCK, true);
 }
 
 static void
-header_written(struct metalog_local *log)
+snapshot_counts(struct metalog_local *log)
 {
     log->area = 1 - log->area;
     log->generation++;
     log->log_at = 0;
     log->previous_crc = 0;
-    free(log->snapshot);
-    log->snapshot = NULL;
+    snapshot_clear(&log->snapshot);
+}
+
+/* The next step, if its turn has come. */
+static void
+snapshot_next(struct metalog_local *log)
+{
+    struct snapshot *snapshot = &log->snapshot;
+
+    if (snapshot->io_pending) {
+        return;
+    }
+    if (snapshot->step == SNAPSHOT_STATE && !log->writing) {
+        snapshot_tail(log);
+    }
+    if (snapshot->io_pending) {
+        return;
+    }
+    if (snapshot->step == SNAPSHOT_TAIL) {
+        snapshot_flush(log);
+    } else if (snapshot->step == SNAPSHOT_FLUSH) {
+        snapshot_header(log);
+    } else if (snapshot->step == SNAPSHOT_HEADER) {
+        snapshot_counts(log);
+    }
 }
 
 static void
-on_io(struct mr_dev_io *io, int result)
+on_snapshot_io(struct mr_dev_io *io, int result)
 {
-    struct metalog_local *log = MR_CONTAINER_OF(io, struct metalog_local, io);
-    enum write_kind done = log->writing;
+    struct metalog_local *log = MR_CONTAINER_OF(io, struct metalog_local, snapshot.io);
 
-    log->writing = WRITE_NONE;
+    log->snapshot.io_pending = false;
+    if (log->failed) {
+        return;
+    }
     if (result) {
         fail(log, result);
         return;
     }
-    switch (done) {
-    case WRITE_RECORD:
-        record_written(log);
-        break;
-    case WRITE_SNAPSHOT:
-        log->writing = WRITE_FLUSH;
-        mr_dev_flush(log->dev, &log->io);
-        return;
-    case WRITE_FLUSH:
-        write_header(log);
-        return;
-    case WRITE_HEADER:
-        header_written(log);
-        break;
-    case WRITE_NONE:
-        MR_ASSERT(!"a write completed that was not started");
-        break;
-    }
     write_next(log);
 }
 
-/* One write at a time. A snapshot waits until every command that was committed before it was taken
- * is all there is (it stands for exactly `snapshot_index`), so it goes first. */
+/* One record at a time. When a snapshot's state is on the device the next record is the first of
+ * the other area: until that counts, none begins. */
 static void
 write_next(struct metalog_local *log)
 {
-    if (log->writing != WRITE_NONE || log->failed) {
+    if (log->failed) {
         return;
     }
-    if (log->snapshot && log->snapshot_index + 1 == log->next_index) {
-        start_write(log, WRITE_SNAPSHOT, log->snapshot, round_up(log->snapshot_size),
-                    snapshot_at(log->dev, 1 - log->area));
-        return;
+    snapshot_next(log);
+    if (!log->writing && (log->snapshot.step <= SNAPSHOT_KEEP ||
+                          (log->snapshot.step == SNAPSHOT_STATE && log->snapshot.io_pending))) {
+        write_record(log);
     }
-    if (log->snapshot) { /* commands have been committed since: it stands for less than the log */
-        free(log->snapshot);
-        log->snapshot = NULL;
+}
+
+static int
+local_snapshot_begin(struct mr_metalog *base, uint64_t index)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+
+    if (log->failed) {
+        return -EIO;
     }
-    write_record(log);
+    if (log->snapshot.step != SNAPSHOT_NONE) {
+        return -EBUSY;
+    }
+    MR_ASSERT(index + 1 == log->next_index);
+    log->snapshot.step = SNAPSHOT_KEEP;
+    log->snapshot.index = index;
+    return 0;
+}
+
+static int
+local_snapshot_end(struct mr_metalog *base, uint8_t *state, size_t size)
+{
+    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
+    struct snapshot *snapshot = &log->snapshot;
+
+    MR_ASSERT(snapshot->step == SNAPSHOT_KEEP);
+    snapshot->state = state;
+    snapshot->size = size;
+    if (!state || log->failed || size > space_bytes(log->dev)) {
+        snapshot_clear(snapshot);
+        return !state ? 0 : log->failed ? -EIO : -EMSGSIZE;
+    }
+    MR_ASSERT(size > 0); /* on the device it would be a fresh log */
+    memset(state + size, 0, round_up(size) - size);
+    snapshot->step = SNAPSHOT_STATE;
+    snapshot_write(log, state, round_up(size), snapshot_at(log->dev, 1 - log->area), false);
+    return 0;
 }
 
 static int
@@ -407,52 +579,12 @@ local_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint6
     return 0;
 }
 
-static int
-local_snapshot(struct mr_metalog *base, uint64_t index, const uint8_t *state, size_t size)
-{
-    struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
-
-    if (log->failed) {
-        return -EIO;
-    }
-    if (size == 0) {
-        return -EINVAL; /* on the device it would be a fresh log */
-    }
-    if (log->snapshot || log->writing != WRITE_NONE) {
-        return -EBUSY;
-    }
-    MR_ASSERT(index + 1 == log->next_index);
-    if (size > space_bytes(log->dev)) {
-        return -EMSGSIZE;
-    }
-    log->snapshot = aligned_alloc(BLOCK, round_up(size));
-    if (!log->snapshot) {
-        return -ENOMEM;
-    }
-    memset(log->snapshot, 0, round_up(size));
-    memcpy(log->snapshot, state, size);
-    log->snapshot_size = size;
-    log->snapshot_index = index;
-    write_next(log);
-    return 0;
-}
-
-static void
-drop_all(struct mr_list *list)
-{
-    struct mr_list *node;
-
-    while ((node = mr_list_pop_front(list))) {
-        free(MR_CONTAINER_OF(node, struct pending, node));
-    }
-}
-
 static void
 local_close(struct mr_metalog *base)
 {
     struct metalog_local *log = MR_CONTAINER_OF(base, struct metalog_local, base);
 
-    while (log->writing != WRITE_NONE && !log->failed) {
+    while (log->writing || log->snapshot.io_pending) {
         if (mr_dev_wait(log->dev) != 0) {
             break; /* the device is gone; nothing will call back */
         }
@@ -460,7 +592,7 @@ local_close(struct mr_metalog *base)
     drop_all(&log->waiting);
     drop_all(&log->flying);
     mr_dev_close(log->dev);
-    free(log->snapshot);
+    snapshot_clear(&log->snapshot);
     free(log->record);
     free(log);
 }
@@ -476,7 +608,8 @@ local_fill(const struct mr_metalog *base, uint64_t *used, uint64_t *size)
 
 static const struct mr_metalog_ops local_ops = {
     .append = local_append,
-    .snapshot = local_snapshot,
+    .snapshot_begin = local_snapshot_begin,
+    .snapshot_end = local_snapshot_end,
     .fill = local_fill,
     .close = local_close,
 };
@@ -522,12 +655,11 @@ record_at(const struct replay *replay, uint64_t at, uint64_t *index, uint32_t *c
     return RECORD_HEADER + size;
 }
 
-/* Passes the commands of a valid record on; false where they do not fill it exactly. */
+/* Passes the commands of a valid record or tail on; false where they do not fill it exactly. */
 static bool
-replay_commands(struct replay *replay, const uint8_t *bytes, size_t size, uint32_t count)
+replay_commands(struct metalog_local *log, const uint8_t *bytes, size_t size, uint32_t count)
 {
-    struct metalog_local *log = replay->log;
-    size_t at = RECORD_HEADER;
+    size_t at = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t command;
@@ -560,7 +692,7 @@ replay_log(struct replay *replay)
            index == log->next_index && previous == log->previous_crc) {
         const uint8_t *bytes = replay->space + log->log_at;
 
-        if (!replay_commands(replay, bytes, size, count)) {
+        if (!replay_commands(log, bytes + RECORD_HEADER, size - RECORD_HEADER, count)) {
             snprintf(replay->reason, replay->reason_size, "metadata record %llu is malformed",
                      (unsigned long long)index);
             return -EUCLEAN;
@@ -579,33 +711,48 @@ replay_log(struct replay *replay)
     return 0;
 }
 
+/* The state, then the commands that were kept behind it. */
+static int
+restore_state(struct replay *replay, const struct header *header, const uint8_t *snapshot)
+{
+    struct metalog_local *log = replay->log;
+    const uint8_t *tail = snapshot + round_up(header->size);
+
+    snprintf(replay->reason, replay->reason_size, "the metadata snapshot fails its checksum");
+    if (mr_crc32c(0, snapshot, header->size) != header->crc ||
+        mr_crc32c(0, tail, header->tail_size) != header->tail_crc) {
+        return -EUCLEAN;
+    }
+    log->base.events.restore(log->base.events.context, header->index, snapshot, header->size);
+    return replay_commands(log, tail, header->tail_size, header->tail_count) ? 0 : -EUCLEAN;
+}
+
 static int
 restore_snapshot(struct replay *replay, const struct header *header)
 {
     struct metalog_local *log = replay->log;
-    size_t bytes = round_up(header->size ? header->size : 1);
+    uint64_t space = space_bytes(log->dev);
+    size_t bytes;
     uint8_t *snapshot;
     int error;
 
-    if (header->size > space_bytes(log->dev)) {
+    if (header->size > space || header->tail_size > space) {
         return -EUCLEAN;
     }
     log->next_index = header->index + 1;
     if (header->size == 0) {
         return 0; /* a fresh log: the state begins empty */
     }
+    bytes = round_up(header->size) + round_up(header->tail_size);
+    if (bytes > space) {
+        return -EUCLEAN;
+    }
     snapshot = aligned_alloc(BLOCK, bytes);
     if (!snapshot) {
         return -ENOMEM;
     }
     error = sync_read(log->dev, snapshot, bytes, snapshot_at(log->dev, log->area));
-    if (!error && mr_crc32c(0, snapshot, header->size) != header->crc) {
-        snprintf(replay->reason, replay->reason_size, "the metadata snapshot fails its checksum");
-        error = -EUCLEAN;
-    }
-    if (!error) {
-        log->base.events.restore(log->base.events.context, header->index, snapshot, header->size);
-    }
+    error = error ? error : restore_state(replay, header, snapshot);
     free(snapshot);
     return error;
 }
@@ -697,7 +844,9 @@ mr_metalog_local_open(struct mr_dev *dev, const struct mr_metalog_events *events
     log->base.ops = &local_ops;
     log->base.events = *events;
     log->dev = dev;
-    log->io.done = on_io;
+    log->io.done = on_record_io;
+    log->snapshot.io.done = on_snapshot_io;
+    mr_list_init(&log->snapshot.kept);
     mr_list_init(&log->waiting);
     mr_list_init(&log->flying);
     log->record_capacity = round_up(GROUP_SIZE_MAX + RECORD_HEADER);

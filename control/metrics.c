@@ -155,6 +155,7 @@ static const struct store_figure store_figures[] = {
     {"store_size_bytes", "gauge", "Size of the store.", IN(size_bytes)},
     {"store_free_bytes", "gauge", "Space that no partition owns.", IN(free_bytes)},
     {"store_largest_free_bytes", "gauge", "Largest free extent.", IN(largest_free_bytes)},
+    {"store_free_extents", "gauge", "Pieces that the free space is in.", IN(free_extents)},
     {"store_journal_bytes", "gauge", "Size of the journal.", IN(journal_bytes)},
     {"store_journal_used_bytes", "gauge", "Journal that no checkpoint has freed yet.",
      IN(journal_used_bytes)},
@@ -172,9 +173,14 @@ static const struct store_figure store_figures[] = {
     {"store_checkpoints_total", "counter", "Checkpoints.", IN(checkpoints)},
     {"store_checkpoint_bytes_total", "counter", "Bytes of checkpoint chains written.",
      IN(checkpoint_bytes)},
+    {"store_compactions_total", "counter", "Compactions that changed a log.", IN(compactions)},
+    {"store_compacted_bytes_total", "counter", "Bytes of batches written by compactions.",
+     IN(compacted_bytes)},
     {"store_voids_total", "counter", "Groups with a failed data write.", IN(voids)},
     {"store_reads_hot_total", "counter", "Reads answered from memory.", IN(reads_hot)},
     {"store_reads_cold_total", "counter", "Reads that went to the device.", IN(reads_cold)},
+    {"store_reads_ahead_total", "counter", "Reads of the device before anyone asked.",
+     IN(reads_ahead)},
     {"store_read_errors_total", "counter", "Reads that failed.", IN(read_errors)},
     {"store_cache_bytes", "gauge", "Memory that holds batches.", IN(cache_bytes)},
     {"store_cache_max_bytes", "gauge", "Limit of that memory.", IN(cache_bytes_max)},
@@ -210,6 +216,23 @@ write_stores(const struct page *page)
                 fprintf(page->file, "millrace_%s{shard=\"%u\",store=\"%u\"} %llu\n", figure->name,
                         s, store->index, store_value(&store->stats, figure));
             }
+        }
+    }
+}
+
+static void
+write_store_times(const struct page *page, const char *name, const char *help, size_t at)
+{
+    char labels[64];
+
+    head(page, name, "histogram", help);
+    for (unsigned s = 0; s < page->shard_count; s++) {
+        for (unsigned k = 0; k < page->shards[s]->store_count; k++) {
+            const struct mr_ctl_metrics_store *store = &page->shards[s]->stores[k];
+            const uint8_t *stats = (const uint8_t *)&store->stats;
+
+            snprintf(labels, sizeof(labels), "shard=\"%u\",store=\"%u\"", s, store->index);
+            write_histogram(page, name, labels, (const struct mr_buckets *)(stats + at));
         }
     }
 }
@@ -357,6 +380,12 @@ mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shar
         write_requests(&page);
         write_latencies(&page);
         write_stores(&page);
+        write_store_times(&page, "store_group_duration_seconds",
+                          "From the writing of a group commit to its being durable.",
+                          offsetof(struct mr_store_stats, group_time));
+        write_store_times(&page, "store_flush_duration_seconds",
+                          "Flushes of the device behind a group's writes.",
+                          offsetof(struct mr_store_stats, flush_time));
         write_topics(&page, snapshot);
         write_groups(&page);
         mr_lag_write(lag, snapshot, page.file);

@@ -6,8 +6,6 @@
 #include "dataplane/base/log.h"
 #include "dataplane/shard/msg.h"
 
-#define LOGS_DELETING_MAX 64u
-
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
 static uint64_t
@@ -66,6 +64,21 @@ answer_ops(struct mr_control *control)
     }
 }
 
+/* When all have a snapshot they listen: one that listened earlier would send the others parts of
+ * requests before they know any topic. */
+static void
+tell_serve(struct mr_control *control)
+{
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        struct mr_control_shard *state = &control->shards[i];
+
+        if (!state->told_serve && mr_mesh_take(control->port, i, MR_MESH_REQUEST)) {
+            state->told_serve = true;
+            mr_mesh_send(control->port, i, (struct mr_msg){.type = MR_MSG_SERVE});
+        }
+    }
+}
+
 void
 mr_publish(struct mr_control *control)
 {
@@ -79,13 +92,15 @@ mr_publish(struct mr_control *control)
     }
     mr_metadata_snapshot_release(snapshot);
     answer_ops(control);
+    if (oldest_epoch(control) > 0 && !control->stopping) {
+        tell_serve(control);
+    }
 }
 
 void
 mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epoch)
 {
     struct mr_control_shard *state = &control->shards[shard];
-    bool first = oldest_epoch(control) == 0;
 
     MR_ASSERT(state->sent && state->sent->epoch == epoch);
     if (state->used) {
@@ -93,8 +108,19 @@ mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_t epo
     }
     state->used = state->sent;
     state->sent = NULL;
-    if (first && oldest_epoch(control) > 0 && control->status == 0) {
-        control->ready(control->ready_context); /* every shard listens */
+}
+
+void
+mr_publish_served(struct mr_control *control, unsigned shard)
+{
+    bool all = true;
+
+    control->shards[shard].serves = true;
+    for (unsigned i = 0; i < control->config.shard_count; i++) {
+        all &= control->shards[i].serves;
+    }
+    if (all) {
+        control->ready(control->ready_context);
     }
 }
 
@@ -112,62 +138,96 @@ mr_publish_current(struct mr_control *control)
     return current;
 }
 
-static void
+struct deletion {
+    struct mr_control *control;
+    unsigned skip;
+};
+
+/* Sends one tombstone to its store; false: no more of them now. Those that could not be deleted
+ * lately stand first and are passed over. */
+static bool
 delete_log(void *context, const struct mr_uuid *id, int32_t partition, uint16_t store)
 {
-    struct mr_control *control = context;
+    struct deletion *deletion = context;
+    struct mr_control *control = deletion->control;
     unsigned shard = store % control->config.shard_count;
     struct mr_ctl_log *log;
 
-    if (control->logs_deleting == LOGS_DELETING_MAX ||
+    if (deletion->skip > 0) {
+        deletion->skip--;
+        return true;
+    }
+    if (control->logs_deleting == MR_CONTROL_LOGS_DELETING_MAX ||
         !mr_mesh_take(control->port, shard, MR_MESH_REQUEST)) {
-        return;
+        return false;
     }
     log = calloc(1, sizeof(*log));
     if (!log) {
         mr_mesh_give(control->port, shard, MR_MESH_REQUEST);
-        return;
+        return false;
     }
     *log = (struct mr_ctl_log){.topic_id = *id, .partition = partition, .store = store};
     control->logs_deleting++;
     mr_mesh_send(control->port, shard, (struct mr_msg){.type = MR_MSG_LOG_DELETE, .context = log});
+    return true;
 }
 
-/* One batch at a time, and only when no shard can still append to a deleted topic. Without
- * leadership the deletion could not be noted, and the same tombstones would be sent again without
- * end. */
+/* One batch at a time, and only topics that no shard can append to any more. Without leadership the
+ * deletion could not be noted, and the same tombstones would be sent again without end. */
 void
 mr_tombstones_go(struct mr_control *control)
 {
-    if (control->leads && control->logs_deleting == 0 && mr_list_empty(&control->proposals) &&
-        mr_publish_current(control)) {
-        mr_metadata_tombstones(control->metadata, delete_log, control);
+    struct deletion deletion = {control, control->logs_not_deleted};
+
+    if (control->leads && control->logs_deleting == 0 && !control->logs_noting) {
+        mr_metadata_tombstones(control->metadata, oldest_epoch(control), delete_log, &deletion);
     }
 }
 
 static void
-tombstone_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+tombstones_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
 {
-    (void)proposal;
-    (void)outcome; /* if it was lost, the tombstone is there and is sent again */
+    struct mr_control *control = proposal->slot;
+
+    (void)outcome; /* if it was lost, the tombstones are there and are sent again */
+    control->logs_noting = false;
+}
+
+/* The whole batch in one command. */
+static void
+note_deleted(struct mr_control *control)
+{
+    uint8_t command[16 + MR_CONTROL_LOGS_DELETING_MAX * 20];
+    size_t size = mr_metadata_encode_logs_deleted(command, sizeof(command), control->logs_deleted,
+                                                  control->logs_deleted_count);
+
+    if (control->logs_deleted_count == 0) {
+        return;
+    }
+    if (mr_propose(control, NULL, command, size, tombstones_decided, control) == 0) {
+        control->logs_noting = true;
+    } else {
+        MR_LOG_WARN("control", "%u tombstones stay until the metadata log works again",
+                    control->logs_deleted_count);
+        control->logs_not_deleted += control->logs_deleted_count;
+    }
+    control->logs_deleted_count = 0;
 }
 
 void
 mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log)
 {
-    uint8_t command[64];
-
     control->logs_deleting--;
     if (log->error) {
         MR_LOG_WARN("control", "a deleted partition's data stays in store %u for now: %s",
                     log->store, mr_kafka_err_text(log->error));
+        control->logs_not_deleted++;
     } else {
-        size_t size = mr_metadata_encode_log_deleted(command, sizeof(command), &log->topic_id,
-                                                     log->partition);
-
-        if (mr_propose(control, NULL, command, size, tombstone_decided, NULL) != 0) {
-            MR_LOG_WARN("control", "a tombstone stays until the metadata log works again");
-        }
+        control->logs_deleted[control->logs_deleted_count++] =
+            (struct mr_metadata_log){log->topic_id, log->partition};
     }
     free(log);
+    if (control->logs_deleting == 0) {
+        note_deleted(control);
+    }
 }

@@ -114,6 +114,13 @@ check_identity(const struct unit *unit)
                      unit->plan->path);
         return -EXDEV;
     }
+    if (identity.store_index != unit->plan->index) {
+        MR_LOG_ERROR("storage",
+                     "%s is store %u and stands where %u belongs; name log.dirs in their "
+                     "former order",
+                     unit->plan->path, identity.store_index, unit->plan->index);
+        return -EXDEV;
+    }
     return 0;
 }
 
@@ -143,7 +150,7 @@ open_unit(struct unit *unit)
     config.arena_bytes = unit->plan->arena_bytes;
     config.on_room = on_room;
     config.on_failed = on_failed;
-    config.on_low_space = on_low_space;
+    config.on_low_space = unit->plan->grows ? on_low_space : NULL;
     config.context = unit;
     error = mr_store_open(&config, &unit->store, reason, sizeof(reason));
     if (error) {
@@ -265,9 +272,9 @@ deadline_ns(void *context)
     return deadline;
 }
 
-/* The first snapshot is there: clients may come. */
+/* Clients may come. */
 static int
-on_first_snapshot(void *context)
+on_serve(void *context)
 {
     struct running *running = context;
     const struct mr_launch *plan = running->plan;
@@ -358,7 +365,7 @@ build(struct running *running)
         MR_LOG_ERROR("net", "shard %u has no transport: %s", plan->shard, strerror(-error));
         return error;
     }
-    mr_server_on_first_snapshot(running->server, on_first_snapshot, running);
+    mr_server_on_serve(running->server, on_serve, running);
     running->server_steps = mr_server_steps(running->server, on_control, running);
     return 0;
 }

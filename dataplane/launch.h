@@ -1,8 +1,8 @@
 /* dataplane/launch.h: one shard's life from its thread's start to its end.
  *
  * main.c plans and allocates; each shard then builds what belongs to its thread (ring, transport,
- * devices, stores, server), tells the control thread how that went, listens when the first metadata
- * snapshot arrives, and stops in the reverse order when the control thread says so. */
+ * devices, stores, server), tells the control thread how that went, listens when every shard has
+ * its first metadata snapshot, and stops in the reverse order when the control thread says so. */
 #ifndef MR_LAUNCH_H
 #define MR_LAUNCH_H
 
@@ -13,6 +13,7 @@
 struct mr_launch_store {
     uint16_t index;
     char path[MR_CONTROL_PATH_SIZE];
+    bool grows; /* a file, and store.growth.bytes is not 0 */
     uint8_t *arena;
     size_t arena_bytes;
 };

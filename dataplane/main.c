@@ -27,10 +27,12 @@
 #include "dataplane/launch.h"
 #include "dataplane/plan.h"
 #include "dataplane/shard/timer.h"
+#include "dataplane/stores.h"
 
-#define PORT_PAUSE_NS (50L * 1000 * 1000)
-#define PORT_PAUSES   60u
-#define MESSAGE_SIZE  4096
+#define PORT_PAUSE_NS   (50L * 1000 * 1000)
+#define PORT_PAUSES     60u
+#define MESSAGE_SIZE    4096
+#define HUGE_PAGE_BYTES (2ull << 20)
 
 /* The broken build of the power-cut test loses the stores' writes; with its metadata it would not
  * even start. */
@@ -48,6 +50,7 @@ struct broker {
     struct mr_mesh *mesh;
     struct mr_launch *launches;
     struct mr_launch_store *launch_stores;
+    bool huge_pages; /* the EAL's memory is reserved huge pages */
     int locks[MR_PLAN_DIRS_MAX];
 };
 
@@ -56,7 +59,8 @@ static const char usage[] =
     "A broker that speaks the Apache Kafka protocol.\n\n"
     "  --config FILE          a Kafka server.properties\n"
     "  --profile FILE         a hardware profile (hw-profiles/README.md)\n"
-    "  --data-dir DIR         where stores lie; may be given several times (log.dirs; ./data)\n"
+    "  --data-dir DIR         where stores lie; may be given several times (log.dirs; ./data).\n"
+    "                         Block devices, one store each, need metadata.log.dir as well\n"
     "  --listen HOST:PORT     (listeners; 127.0.0.1:9092)\n"
     "  --advertise HOST:PORT  what clients are told (advertised.listeners; as --listen)\n"
     "  --shards N             (shards; CPUs minus one)\n"
@@ -210,8 +214,8 @@ lock_dirs(struct broker *broker, char *error, size_t error_size)
 {
     char path[MR_CONTROL_PATH_SIZE];
 
-    for (unsigned i = 0; i < broker->plan.dir_count; i++) {
-        snprintf(path, sizeof(path), "%s/.lock", broker->plan.dirs[i]);
+    for (unsigned i = 0; i < broker->plan.lock_count; i++) {
+        snprintf(path, sizeof(path), "%s/.lock", broker->plan.lock_dirs[i]);
         broker->locks[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (broker->locks[i] < 0) {
             snprintf(error, error_size, "%s: %s", path, strerror(errno));
@@ -221,7 +225,7 @@ lock_dirs(struct broker *broker, char *error, size_t error_size)
             snprintf(error, error_size,
                      "data directory %s is in use by another broker; stop it or choose another "
                      "with --data-dir",
-                     broker->plan.dirs[i]);
+                     broker->plan.lock_dirs[i]);
             return -EWOULDBLOCK;
         }
     }
@@ -277,73 +281,7 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     return result;
 }
 
-/* ---- stores ---------------------------------------------------------------------------------- */
-
-static int
-format_store(const struct broker *broker, unsigned index, struct mr_uring *uring)
-{
-    const struct mr_plan *plan = &broker->plan;
-    struct mr_store_format format = {
-        .store_id = mr_uuid_random(),
-        .cluster_id = mr_control_cluster_id(broker->control),
-        .node_id = plan->server.node.node_id,
-        .store_index = index,
-        .journal_bytes = plan->journal_bytes,
-    };
-    struct mr_dev *dev;
-    int error = mr_dev_file_prepare(plan->stores[index].path, plan->store_bytes, 0);
-
-    if (!error) {
-        error = mr_dev_uring_open(plan->stores[index].path, uring, &dev);
-    }
-    if (!error) {
-        error = mr_store_format(dev, &format);
-        mr_dev_close(dev);
-    }
-    return error;
-}
-
-/* Stores and metadata are made together: one without the other stops start-up. A crash in between
- * leaves new metadata and stores of its cluster; what is missing is made then. */
-static int
-make_stores(struct broker *broker, char *error, size_t error_size)
-{
-    struct mr_plan *plan = &broker->plan;
-    struct mr_uring uring;
-    int result;
-
-    if (plan->stores_exist && mr_control_is_new(broker->control)) {
-        snprintf(error, error_size,
-                 "%s has stores, but there is no metadata at %s: set "
-                 "metadata.log.dir to where it lies",
-                 plan->dirs[0], plan->metadata_path);
-        return -ENODATA;
-    }
-    if (plan->stores_exist) {
-        return 0;
-    }
-    if (!mr_control_is_new(broker->control)) {
-        snprintf(error, error_size,
-                 "%s has metadata, but no store lies in log.dirs (%s): name the "
-                 "directories that hold them, or remove both",
-                 plan->metadata_path, plan->dirs[0]);
-        return -ENODATA;
-    }
-    result = mr_uring_init(&uring, 64);
-    for (unsigned i = 0; i < plan->store_count && !result; i++) {
-        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
-                    (unsigned long long)(plan->store_bytes >> 20));
-        result = format_store(broker, i, &uring);
-    }
-    if (result) {
-        snprintf(error, error_size, "a store cannot be made: %s", strerror(-result));
-    } else {
-        mr_uring_close(&uring);
-    }
-    return result;
-}
-
-/* With dev.volatile a test can see in <first data directory>/dev.volatile how much a kill takes. */
+/* With dev.volatile a test can see in dev.volatile of the first directory how much a kill takes. */
 static void
 map_gauge(const struct broker *broker)
 {
@@ -354,7 +292,7 @@ map_gauge(const struct broker *broker)
     if (!mr_config_bool(broker->config, "dev.volatile")) {
         return;
     }
-    snprintf(path, sizeof(path), "%s/dev.volatile", broker->plan.dirs[0]);
+    snprintf(path, sizeof(path), "%s/dev.volatile", broker->plan.lock_dirs[0]);
     fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || ftruncate(fd, MR_DEV_BLOCK) != 0) {
         return; /* the broker does not need it */
@@ -380,7 +318,7 @@ free_hugepage_bytes(void)
         }
         fclose(file);
     }
-    return pages * 2048 * 1024;
+    return pages * HUGE_PAGE_BYTES;
 }
 
 /* Lcore 0 is the control thread, which may run anywhere; lcore 1 + i is shard i on a CPU of its own
@@ -400,18 +338,43 @@ lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
     }
 }
 
-static int
-start_eal(const struct mr_plan *plan, const char *device, char *error, size_t error_size)
+/* Memory for a store's cache. Without reserved huge pages the EAL would give it in pages of 4 KiB,
+ * each with a fault of microseconds at its first use; transparent huge pages are as good as the
+ * reserved ones, but for a NIC that needs their physical addresses. It lives as long as the
+ * process. NULL without memory. */
+static uint8_t *
+arena_map(const struct broker *broker, size_t bytes)
 {
+    uintptr_t at;
+    void *mapped;
+
+    if (broker->huge_pages) {
+        return rte_malloc("store", bytes, MR_DEV_BLOCK);
+    }
+    mapped = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return NULL;
+    }
+    at = ((uintptr_t)mapped + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    madvise((void *)at, bytes, MADV_HUGEPAGE); /* where it is switched off: ordinary pages */
+    return (uint8_t *)at;
+}
+
+static int
+start_eal(struct broker *broker, const char *device, char *error, size_t error_size)
+{
+    const struct mr_plan *plan = &broker->plan;
     char lcores[4096];
     char megabytes[16];
     bool huge = free_hugepage_bytes() >= plan->eal_bytes;
+    uint64_t bytes = plan->eal_bytes - (huge ? 0 : plan->store_count * plan->store.arena_bytes);
     const char *arguments[24];
     int count = 0;
 
     lcore_map(plan, lcores, sizeof(lcores));
-    snprintf(megabytes, sizeof(megabytes), "%llu",
-             (unsigned long long)((plan->eal_bytes >> 20) + 1));
+    snprintf(megabytes, sizeof(megabytes), "%llu", (unsigned long long)((bytes >> 20) + 1));
+    broker->huge_pages = huge;
     arguments[count++] = "millraced";
     if (plan->dpdk && strncmp(device, "net_", 4) != 0) {
         arguments[count++] = "-a"; /* a PCI address */
@@ -481,8 +444,9 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
 
         store->index = (uint16_t)i;
         snprintf(store->path, sizeof(store->path), "%s", plan->stores[i].path);
+        store->grows = plan->growth_bytes > 0 && !plan->stores[i].device;
         store->arena_bytes = plan->store.arena_bytes;
-        store->arena = rte_malloc("store", store->arena_bytes, MR_DEV_BLOCK);
+        store->arena = arena_map(broker, store->arena_bytes);
         if (!store->arena) {
             return -ENOMEM;
         }
@@ -549,10 +513,10 @@ prepare(struct broker *broker, char *error, size_t error_size)
     control.shard_count = plan->shard_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
-    result = result ? result : make_stores(broker, error, error_size);
-    result = result
-                 ? result
-                 : start_eal(plan, mr_config_get(broker->config, "dpdk.device"), error, error_size);
+    result = result ? result : mr_stores_make(plan, broker->control, error, error_size);
+    result =
+        result ? result
+               : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
     if (!result && plan->dpdk) {
         result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
                                    (uint16_t)plan->shard_count, plan->dpdk_packets,

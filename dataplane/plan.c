@@ -3,10 +3,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,6 +101,33 @@ make_dir(const char *path, char *error, size_t error_size)
     return 0;
 }
 
+/* Sees whether log.dirs names block devices. */
+static int
+plan_devices(const char *metadata, struct mr_plan *plan, char *error, size_t error_size)
+{
+    unsigned count = 0;
+    struct stat status;
+
+    for (unsigned i = 0; i < plan->dir_count; i++) {
+        count += stat(plan->dirs[i], &status) == 0 && S_ISBLK(status.st_mode);
+    }
+    if (count > 0 && count < plan->dir_count) {
+        snprintf(error, error_size,
+                 "log.dirs names directories and devices: either may be, not both");
+        return -EINVAL;
+    }
+    plan->devices = count > 0;
+    if (plan->devices && (!metadata || strlen(metadata) >= sizeof(plan->lock_dirs[0]))) {
+        snprintf(error, error_size,
+                 "log.dirs names devices: set metadata.log.dir to a directory for the metadata");
+        return -EINVAL;
+    }
+    if (plan->devices) {
+        snprintf(plan->lock_dirs[plan->lock_count++], sizeof(plan->lock_dirs[0]), "%s", metadata);
+    }
+    return 0;
+}
+
 static int
 plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
 {
@@ -127,15 +157,19 @@ plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, siz
         snprintf(error, error_size, "log.dirs names no directory");
         return -EINVAL;
     }
-    for (unsigned i = 0; i < plan->dir_count; i++) {
+    if (metadata && make_dir(metadata, error, error_size) != 0) {
+        return -EINVAL;
+    }
+    if (plan_devices(metadata, plan, error, error_size) != 0) {
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < plan->dir_count && !plan->devices; i++) {
         int result = make_dir(plan->dirs[i], error, error_size);
 
         if (result) {
             return result;
         }
-    }
-    if (metadata && make_dir(metadata, error, error_size) != 0) {
-        return -EINVAL;
+        memcpy(plan->lock_dirs[plan->lock_count++], plan->dirs[i], sizeof(plan->dirs[i]));
     }
     snprintf(plan->metadata_path, sizeof(plan->metadata_path), "%s/metadata.log",
              metadata ? metadata : plan->dirs[0]);
@@ -145,6 +179,10 @@ plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, siz
 static void
 store_path(const struct mr_plan *plan, unsigned dir, unsigned at, char *out, size_t out_size)
 {
+    if (plan->devices) {
+        snprintf(out, out_size, "%s", plan->dirs[dir]);
+        return;
+    }
     snprintf(out, out_size, "%s/store-%03u.mr", plan->dirs[dir], at);
 }
 
@@ -164,12 +202,33 @@ count_stores(const struct mr_plan *plan, unsigned dir)
 }
 
 static int
+plan_device_sizes(struct mr_plan *plan, char *error, size_t error_size)
+{
+    for (unsigned i = 0; i < plan->store_count; i++) {
+        struct mr_control_store *store = &plan->stores[i];
+        int fd = open(store->path, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 || ioctl(fd, BLKGETSIZE64, &store->size_bytes) != 0) {
+            snprintf(error, error_size, "%s: %s", store->path, strerror(errno));
+            return -EINVAL;
+        }
+        close(fd);
+        if (plan->journal_bytes > store->size_bytes / 2) {
+            snprintf(error, error_size, "journal.bytes=%llu is more than half of %s",
+                     (unsigned long long)plan->journal_bytes, store->path);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static int
 plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
 {
-    unsigned found = count_stores(plan, 0);
-    int64_t per_dir = mr_config_long(config, "stores.per.dir");
+    unsigned found = plan->devices ? 0 : count_stores(plan, 0);
+    int64_t per_dir = plan->devices ? 1 : mr_config_long(config, "stores.per.dir");
 
-    for (unsigned dir = 1; dir < plan->dir_count; dir++) {
+    for (unsigned dir = 1; dir < plan->dir_count && !plan->devices; dir++) {
         if (count_stores(plan, dir) != found) {
             snprintf(error, error_size,
                      "%s has %u stores and %s has %u: a directory is missing, or one too many is "
@@ -192,7 +251,8 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
         (uint64_t)mr_config_long(config, "journal.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
     plan->growth_bytes =
         (uint64_t)mr_config_long(config, "store.growth.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
-    if (plan->journal_bytes < MIB || plan->journal_bytes > plan->store_bytes / 2) {
+    if (plan->journal_bytes < MIB ||
+        (!plan->devices && plan->journal_bytes > plan->store_bytes / 2)) {
         snprintf(error, error_size,
                  "journal.bytes=%llu must lie between 1 MiB and half of store.bytes=%llu",
                  (unsigned long long)plan->journal_bytes, (unsigned long long)plan->store_bytes);
@@ -206,11 +266,12 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
         store_path(plan, i / plan->stores_per_dir, i % plan->stores_per_dir, path, sizeof(path));
         memcpy(store->path, path, sizeof(path));
         store->size_bytes = plan->store_bytes;
+        store->device = plan->devices;
         if (plan->stores_exist && stat(store->path, &status) == 0 && S_ISREG(status.st_mode)) {
             store->size_bytes = (uint64_t)status.st_size;
         }
     }
-    return 0;
+    return plan->devices ? plan_device_sizes(plan, error, error_size) : 0;
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */

@@ -19,6 +19,9 @@ struct mr_plan {
     unsigned shard_count;
     char dirs[MR_PLAN_DIRS_MAX][MR_CONTROL_PATH_SIZE - 64];
     unsigned dir_count;
+    bool devices; /* `dirs` are block devices, each a store */
+    char lock_dirs[MR_PLAN_DIRS_MAX][MR_CONTROL_PATH_SIZE - 64]; /* that no other broker may use */
+    unsigned lock_count;
     unsigned stores_per_dir;
     unsigned store_count;
     struct mr_control_store stores[MR_PLAN_STORES_MAX];

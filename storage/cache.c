@@ -425,6 +425,9 @@ cache_grow(struct chunk *chunk, uint32_t bytes, bool wide)
     next->end = chunk->end;
     next->first_offset = chunk->first_offset;
     next->first_position = chunk->first_position;
+    next->loaded = chunk->loaded;
+    next->proved = chunk->proved;
+    next->proved_end = chunk->proved_end;
     next->blocks = wide ? CHUNK_BLOCKS : 1;
     memcpy(next->data, chunk->data, chunk->state[0].fill);
     next->state[0] = chunk->state[0];

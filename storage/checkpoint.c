@@ -67,6 +67,17 @@ checkpoint_due(const struct mr_store *store)
     return journal_used(store) * 2 >= store->ring_soft;
 }
 
+/* The journal is replayed from here on. */
+static void
+root_start(struct mr_store *store)
+{
+    struct mr_root *root = &store->ck.root;
+
+    root->start_sequence = store->durable_sequence + 1;
+    root->start_position = store->durable_position;
+    root->previous_crc = store->durable_crc;
+}
+
 void
 checkpoint_begin(struct mr_store *store)
 {
@@ -76,9 +87,10 @@ checkpoint_begin(struct mr_store *store)
     MR_ASSERT(ck->phase == CK_NONE);
     memset(&ck->root, 0, sizeof(ck->root));
     ck->root.generation = generation + 1; /* a broken one's is not used again */
-    ck->root.start_sequence = store->durable_sequence + 1;
-    ck->root.start_position = store->durable_position;
-    ck->root.previous_crc = store->durable_crc;
+    root_start(store);
+#ifdef MR_MUTANTS
+    ck->begun = store->durable_sequence;
+#endif
     ck->root.incarnation = store->super.incarnation;
     ck->root.chain_crc = mr_format_crc_seed(&store->super);
     ck->next =
@@ -465,6 +477,23 @@ cut_log(struct mr_log *log)
     store->ck.root.entries++;
 }
 
+#ifdef MR_MUTANTS
+/* The checkpoint holds what was durable when it began, and starts with the lowest cut: the first,
+ * cuts ascend. */
+static bool
+lowest_cut_skips(struct mr_store *store, const struct mr_log *log)
+{
+    if (log->cut_last == 0 && log->extent_count > 0 &&
+        log->extents[0]->sequence > store->ck.begun) {
+        return true;
+    }
+    if (store->ck.root.entries == 0) {
+        root_start(store);
+    }
+    return false;
+}
+#endif
+
 static bool
 cut_step(struct mr_store *store)
 {
@@ -479,6 +508,11 @@ cut_step(struct mr_store *store)
             struct mr_log *log = ck->next;
 
             ck_advance_next(store);
+#ifdef MR_MUTANTS
+            if (MUTANT(ROOT_FROM_LOWEST_CUT) && log->created && lowest_cut_skips(store, log)) {
+                continue;
+            }
+#endif
             if (log->created) {
                 cut_log(log);
             }
@@ -616,9 +650,7 @@ checkpoint_step(struct mr_store *store)
         }
         ck->tail = NULL; /* the last segment is complete, too */
         if (MUTANT(ROOT_STARTS_LATE)) {
-            ck->root.start_sequence = store->durable_sequence + 1;
-            ck->root.start_position = store->durable_position;
-            ck->root.previous_crc = store->durable_crc;
+            root_start(store);
         }
         ck->phase = CK_CHAIN;
         chain_pump(store);

@@ -1,8 +1,14 @@
 /* storage/dev.c: the disk contract's entry points: what every implementation may rely on. */
 #include "storage/dev.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "dataplane/base/assert.h"
 #include "storage/dev_private.h"
+
+#define BLANK_BYTES (1u << 20)
 
 /* Fills in what the implementations read. A wrong range or alignment is a bug of the caller. */
 static void
@@ -79,6 +85,55 @@ int
 mr_dev_resize(struct mr_dev *dev)
 {
     return dev->ops->resize(dev);
+}
+
+struct blank_read {
+    struct mr_dev_io io;
+    bool done;
+    int error;
+};
+
+static void
+blank_read_done(struct mr_dev_io *io, int result)
+{
+    struct blank_read *read = MR_CONTAINER_OF(io, struct blank_read, io);
+
+    read->done = true;
+    read->error = result;
+}
+
+static int
+check_zeros(struct mr_dev *dev, uint64_t offset, uint64_t size, uint8_t *buffer)
+{
+    struct blank_read read = {.io = {.done = blank_read_done}};
+    struct iovec iov = {buffer, size};
+
+    mr_dev_read(dev, &read.io, &iov, 1, offset);
+    while (!read.done) {
+        int error = mr_dev_wait(dev);
+
+        if (error) {
+            return error;
+        }
+    }
+    if (read.error) {
+        return read.error;
+    }
+    return buffer[0] == 0 && memcmp(buffer, buffer + 1, size - 1) == 0 ? 0 : -EEXIST;
+}
+
+int
+mr_dev_check_blank(struct mr_dev *dev)
+{
+    uint64_t size = dev->size_bytes < BLANK_BYTES ? dev->size_bytes : BLANK_BYTES;
+    uint8_t *buffer = size ? aligned_alloc(MR_DEV_BLOCK, size) : NULL;
+    int error = buffer ? check_zeros(dev, 0, size, buffer) : size ? -ENOMEM : 0;
+
+    if (!error && size) {
+        error = check_zeros(dev, dev->size_bytes - size, size, buffer);
+    }
+    free(buffer);
+    return error;
 }
 
 void

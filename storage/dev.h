@@ -88,14 +88,18 @@ int mr_dev_wait(struct mr_dev *dev);
  * -errno. */
 int mr_dev_resize(struct mr_dev *dev);
 
+/* Whether nothing but zeros lies in the first and the last MiB, where file systems, partition
+ * tables and the like begin or end. Blocking. 0; -EEXIST: something does; or another -errno. */
+int mr_dev_check_blank(struct mr_dev *dev);
+
 /* Nothing may be in flight; NULL is fine. */
 void mr_dev_close(struct mr_dev *dev);
 
 /* ---- dev_uring ------------------------------------------------------------------------------- */
 
 /* Opens a regular file or a block device with O_DIRECT | O_RDWR and takes an exclusive lock
- * (flock(2)) on it. `uring` outlives the device. -EWOULDBLOCK: another process has it; else
- * -errno. */
+ * (flock(2)) on it. `uring` outlives the device. -EWOULDBLOCK, or -EBUSY for a block device:
+ * another process has it, for some seconds; else -errno. */
 int mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out);
 
 /* Creates (or extends) a regular file to `size_bytes`, writes zeros through to the medium and

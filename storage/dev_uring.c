@@ -8,14 +8,18 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dataplane/base/assert.h"
 #include "storage/dev.h"
 #include "storage/dev_private.h"
 
-#define REAP_MAX 256u /* completions taken in one poll; they may be other users' of the ring */
-#define WAIT_NS  MR_NS_PER_S
+#define LOCK_PAUSE_NS (50L * 1000 * 1000)
+#define LOCK_PAUSES   60u
+
+#define REAP_MAX      256u /* completions taken in one poll; they may be other users' of the ring */
+#define WAIT_NS       MR_NS_PER_S
 
 struct dev_uring {
     struct mr_dev dev;
@@ -162,6 +166,33 @@ medium_size(int fd, uint64_t *size_out)
     return 0;
 }
 
+/* Opens and locks. The kernel takes the io_uring of a killed process apart behind it, and only then
+ * lets go of the files that it had registered, a device's exclusive use included: whoever starts
+ * again at once waits for that. The descriptor, or -errno. */
+static int
+open_locked(const char *path, int flags)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+    int error = 0;
+
+    for (unsigned i = 0; i < LOCK_PAUSES; i++) {
+        int fd = open(path, flags);
+
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return fd;
+        }
+        error = -errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (error != -EWOULDBLOCK && error != -EBUSY) {
+            break;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return error;
+}
+
 static int
 uring_resize(struct mr_dev *dev)
 {
@@ -216,14 +247,10 @@ mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out)
     if (!uring_dev) {
         return -ENOMEM;
     }
-    uring_dev->fd = open(path, flags);
+    uring_dev->fd = open_locked(path, flags);
     if (uring_dev->fd < 0) {
-        error = -errno;
+        error = uring_dev->fd;
         goto free_dev;
-    }
-    if (flock(uring_dev->fd, LOCK_EX | LOCK_NB) != 0) {
-        error = -errno;
-        goto close_fd;
     }
     error = medium_size(uring_dev->fd, &uring_dev->dev.size_bytes);
     if (error) {

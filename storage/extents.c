@@ -85,6 +85,7 @@ extent_leave(struct mr_store *store, struct extent *extent)
     }
     if (extent->busy == 0) {
         extent_dispose(store, extent);
+        store->stats.full = false;
         return;
     }
     index_drop(store, extent);
@@ -100,6 +101,7 @@ extent_unbusy(struct mr_store *store, struct extent *extent)
     extent->busy--;
     if (extent->busy == 0 && extent->sequence == UINT64_MAX) {
         extent_dispose(store, extent);
+        store->stats.full = false;
     }
 }
 
@@ -113,6 +115,25 @@ extent_next_block(const struct mr_log *log)
     return have > log->end_position / BLOCK ? have : log->end_position / BLOCK;
 }
 
+/* How large the log's next extent should be: twice the last one, but no larger than all that the
+ * log has. So a log that grows doubles, and one that retention keeps small does not come to hold
+ * extents far larger than itself. */
+static unsigned
+extent_next_order(const struct mr_log *log)
+{
+    unsigned order = log->extent_count ? log->extents[log->extent_count - 1]->order + 1u : 0;
+    uint64_t blocks = 1;
+
+    order = order < log->store->order_max ? order : log->store->order_max;
+    for (uint32_t i = log->extent_count; i > 0 && blocks < 1ull << order; i--) {
+        blocks += 1ull << log->extents[i - 1]->order;
+    }
+    while (blocks < 1ull << order) {
+        order--;
+    }
+    return order;
+}
+
 /* Makes sure that extents reach to `end_position`; `added` says how many are new, for the set.
  * 0, -ENOSPC or -ENOMEM, nothing is changed then. */
 int
@@ -124,14 +145,13 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
 
     *added = 0;
     while (have < last) {
-        unsigned order = log->extent_count ? log->extents[log->extent_count - 1]->order + 1u : 0;
+        unsigned order = extent_next_order(log);
         uint64_t lba = 0;
         bool got = false;
 
         while (order < store->order_max && (2ull << order) <= last - have) {
             order++;
         }
-        order = order < store->order_max ? order : store->order_max;
         for (;; order--) {
             got = extent_alloc(store, order, store->reserve_blocks, &lba);
             if (got || order == 0) {
@@ -258,13 +278,11 @@ extent_forget_above(struct mr_log *log, uint64_t position)
     for (uint32_t i = log->extent_count; i-- > 0;) {
         struct extent *extent = log->extents[i];
 
-        if (extent->first_position != NO_POSITION && extent->first_position >= position) {
-            extent->first_position = NO_POSITION;
-            extent->first_offset = -1;
-        }
         index_cut(extent, position);
-        if (extent_end(extent) * BLOCK <= position) {
-            break;
+        if (extent->first_position < position) {
+            break; /* that of the extents before it is smaller still */
         }
+        extent->first_position = NO_POSITION;
+        extent->first_offset = -1;
     }
 }

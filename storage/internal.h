@@ -22,16 +22,19 @@ enum mr_mutant {
     MUTANT_NONE,
     MUTANT_ACK_BEFORE_FLUSH,
     MUTANT_ACK_BESIDE_FAILED_WRITE,
-    MUTANT_NO_TAIL_IMAGE,
+    MUTANT_RUN_STARTS_IN_TAIL,
+    MUTANT_NO_TAIL_IMAGE, /* and no check before a block is overwritten */
     MUTANT_PLACE_BEFORE_SET_DURABLE,
     MUTANT_TWO_WRITES_TO_ONE_BLOCK,
     MUTANT_REUSE_BEFORE_TRIM_DURABLE,
     MUTANT_NO_OPEN_SET,
     MUTANT_NO_OPEN_FLUSH,
-    MUTANT_NO_VOID,
-    MUTANT_ROOT_STARTS_LATE,
+    MUTANT_VOID_WITH_DATA,
+    MUTANT_ROOT_FROM_LOWEST_CUT, /* with entries of what was durable when it began */
     MUTANT_SWAP_BEFORE_FLUSH,
     MUTANT_FORGOTTEN_CARRY,
+    MUTANT_NO_VOID,
+    MUTANT_ROOT_STARTS_LATE,
     MUTANT_TRUNCATE_REUSES_BLOCK,
     MUTANT_SWAP_AFTER_TRIM,
     MUTANTS,
@@ -81,12 +84,15 @@ struct chunk {
     int64_t first_offset;    /* of the first batch that starts in it, where it is known */
     uint64_t first_position; /* NO_POSITION: not known */
     uint32_t capacity;       /* bytes of `data` */
+    uint32_t proved;     /* bytes [proved, proved_end) of it have met a batch's CRC; only where */
+    uint32_t proved_end; /* it was loaded: what was appended is true */
     uint32_t pins;
     uint16_t dirty_blocks;
     uint16_t need_blocks;
     uint8_t blocks; /* that it may cover */
     uint8_t size_class;
     bool loading;
+    bool loaded;    /* from the medium, which may have rotted */
     bool wide;      /* has room for CHUNK_BLOCKS block states */
     uint8_t listed; /* enum chunk_list: where `dirty` is linked */
     struct cache_block state[];
@@ -227,6 +233,8 @@ struct group {
     bool has_runs;
     bool growth;
     uint64_t growth_blocks;
+    uint64_t began_ns; /* submitted */
+    uint64_t flush_began_ns;
     struct mr_list logs;
     struct mr_list trims;   /* struct mr_log_trim */
     struct mr_list deletes; /* struct mr_log_delete */
@@ -273,6 +281,7 @@ struct load_io {
     struct chunk *chunks[WRITE_SLICES];
     struct iovec iov[WRITE_SLICES];
     unsigned count;
+    uint32_t ahead; /* bytes, where nobody has asked for them yet */
 };
 
 struct read_state {
@@ -285,7 +294,8 @@ struct read_state {
     uint64_t wanted;     /* the load that it waits for: [wanted, wanted_end) */
     uint64_t wanted_end;
     unsigned tries; /* loads since it last came forward */
-    bool cold;      /* something was loaded for it: check the batches */
+    bool cold;      /* something was loaded for it */
+    bool follows;   /* it began where one before it ended */
     bool failed;
     unsigned pin_count;
     struct chunk **pins; /* small_pins or from the heap */
@@ -336,6 +346,9 @@ struct checkpoint {
     unsigned in_flight;
     uint64_t needs; /* blocks */
     bool broken;
+#ifdef MR_MUTANTS
+    uint64_t begun; /* durable sequence when it began */
+#endif
     struct mr_dev_io io;
     struct iovec iov;
     uint8_t *block; /* for the root */
@@ -419,6 +432,7 @@ struct mr_store {
     uint8_t *bounces;
     struct mr_list write_free;
     struct mr_list loads; /* in flight */
+    uint64_t ahead_bytes; /* of them, for reads that are expected */
     struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
     uint32_t read_count;
     struct mr_batch_scratch *scratch;

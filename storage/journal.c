@@ -21,6 +21,13 @@
 
 static void group_written(struct mr_store *store);
 
+#ifdef MR_MUTANTS
+#define LATE_VOIDS 64u
+/* Of MUTANT_VOID_WITH_DATA: they wait for the next group's set. */
+static struct mr_rec late_voids[LATE_VOIDS];
+static unsigned late_void_count;
+#endif
+
 static void
 group_init(struct group *group)
 {
@@ -44,6 +51,9 @@ journal_init(struct mr_store *store)
     if (store->config.direct_run_bytes > store->set_bytes_max / 8) {
         store->config.direct_run_bytes = store->set_bytes_max / 8;
     }
+#ifdef MR_MUTANTS
+    late_void_count = 0;
+#endif
     group_init(&store->filling);
     group_init(&store->flying);
     store->set_capacity = store->set_bytes_max + SET_SLACK + BLOCK;
@@ -289,6 +299,34 @@ put_append(struct encoder *encoder, struct mr_log *log)
         encoder->store->flying.has_runs = true;
     }
 }
+
+#ifdef MR_MUTANTS
+static void
+void_late(struct mr_store *store)
+{
+    MR_LIST_FOR_EACH(node, &store->flying.logs)
+    {
+        struct mr_log *log = MR_CONTAINER_OF(node, struct mr_log, fly_node);
+
+        if (log->run_failed && late_void_count < LATE_VOIDS) {
+            struct mr_rec *rec = &late_voids[late_void_count++];
+
+            log_void(log);
+            *rec = (struct mr_rec){.type = MR_REC_VOID, .log = log->number};
+            rec->u.voided.sequence = store->flying.sequence;
+        }
+    }
+}
+
+static void
+put_late_voids(struct encoder *encoder)
+{
+    for (unsigned i = 0; i < late_void_count; i++) {
+        put_record(encoder, &late_voids[i]);
+    }
+    late_void_count = 0;
+}
+#endif
 
 static void
 put_create(struct encoder *encoder, struct mr_log *log)
@@ -600,6 +638,9 @@ log_flies(struct mr_log *log)
     uint64_t first = (position + BLOCK - 1) / BLOCK, end = log->end_position / BLOCK;
     bool direct = log->end_position - position >= store->config.direct_run_bytes && first < end;
 
+    if (MUTANT(RUN_STARTS_IN_TAIL)) {
+        first = position / BLOCK;
+    }
     list_move(&log->fly_appends, &log->fill_appends);
     journal_leave(log);
     mr_list_push_back(&store->flying.logs, &log->fly_node);
@@ -639,6 +680,7 @@ journal_submit(struct mr_store *store)
     }
     group_init(&store->flying);
     store->flying.sequence = encoder.sequence;
+    store->flying.began_ns = mr_clock_now_ns(store->config.clock);
     store->record_count = 0;
     MR_LIST_FOR_EACH(node, &filling->logs)
     {
@@ -648,6 +690,9 @@ journal_submit(struct mr_store *store)
     if (frees) {
         put_frees(&encoder, filling, &store->flying);
     }
+#ifdef MR_MUTANTS
+    put_late_voids(&encoder);
+#endif
     store->state = GROUP_WRITING;
     store->confirmed = !frees && !produce;
     store->stats.groups++;
@@ -713,6 +758,7 @@ group_finish(struct mr_store *store)
     store->durable_position = store->position;
     store->durable_crc = store->previous_crc;
     store->idle_since_ns = mr_clock_now_ns(store->config.clock);
+    mr_buckets_record(&store->stats.group_time, store->idle_since_ns - group->began_ns);
     while ((node = mr_list_pop_front(&group->logs))) {
         struct mr_log *log = MR_CONTAINER_OF(node, struct mr_log, fly_node);
         enum mr_kafka_err error = MR_KAFKA_NONE;
@@ -775,6 +821,12 @@ void_submit(struct mr_store *store)
 static void
 group_flushed(struct mr_store *store)
 {
+#ifdef MR_MUTANTS
+    if (store->flying.any_failed && MUTANT(VOID_WITH_DATA)) {
+        store->flying.any_failed = false;
+        void_late(store);
+    }
+#endif
     if (store->flying.any_failed) {
         void_submit(store);
     } else {
@@ -794,6 +846,8 @@ flush_done(struct mr_dev_io *io, int result)
     if (result) {
         store_fail(store);
     } else {
+        mr_buckets_record(&store->stats.flush_time,
+                          mr_clock_now_ns(store->config.clock) - store->flying.flush_began_ns);
         group_flushed(store);
     }
     store_drain(store);
@@ -813,6 +867,7 @@ group_written(struct mr_store *store)
             store->state = GROUP_FLUSHING;
         }
         store->flush_io.done = flush_done;
+        store->flying.flush_began_ns = mr_clock_now_ns(store->config.clock);
         store->in_flight++;
         store->stats.flushes++;
         mr_dev_flush(store->dev, &store->flush_io);

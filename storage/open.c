@@ -18,11 +18,13 @@ struct open_run {
     struct mr_store *store;
     struct mr_root roots[2];
     bool root_valid[2];
+    bool read_failed; /* a root or a chain: what looks damaged may be whole */
     uint8_t *chain;
     uint8_t *last_set; /* a copy of the last whole set */
     struct mr_set_header last;
     struct open_void *voids;
     size_t void_count, void_capacity;
+    uint64_t given_up;                   /* the last set that a repair gives up; 0: none */
     uint64_t end_position, end_sequence; /* where replay stopped */
     uint32_t end_crc;
     char *reason;
@@ -50,12 +52,13 @@ refuse(struct open_run *run, int error, const char *format, ...)
 /* ---- superblocks ----------------------------------------------------------------------------- */
 
 int
-open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest)
+open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest, unsigned *whole)
 {
     struct mr_super copy;
     uint8_t *block;
     int found = -ENODATA;
 
+    *whole = 0;
     if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
         return -ENOMEM;
     }
@@ -71,6 +74,7 @@ open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest)
             continue;
         }
         error = mr_super_decode(block, &copy);
+        *whole += error == 0;
         if (error == 0 && (found != 0 || copy.incarnation > out->incarnation)) {
             *out = copy;
             *newest = i;
@@ -246,23 +250,27 @@ checkpoint_load(struct open_run *run)
     int error = 0, got;
 
     if (!run->root_valid[0] && !run->root_valid[1]) {
-        return refuse(run, -EUCLEAN, "neither checkpoint root is whole");
+        return refuse(run, run->read_failed ? -EIO : -EUCLEAN, "neither checkpoint root is whole");
     }
     newest = !run->root_valid[0] ||
              (run->root_valid[1] && run->roots[1].generation > run->roots[0].generation);
     other = 1 - newest;
     error = chain_read(run, &run->roots[newest]);
     if (error == -EBADMSG || error == -EIO) { /* the older one loses nothing */
+        run->read_failed = run->read_failed || error == -EIO;
         run->root_valid[newest] = false;
         newest = other;
         other = 1 - newest;
         if (!run->root_valid[newest]) {
-            return refuse(run, -EUCLEAN, "the only checkpoint is damaged");
+            return refuse(run, run->read_failed ? -EIO : -EUCLEAN,
+                          "the only checkpoint is damaged");
         }
         error = chain_read(run, &run->roots[newest]);
     }
     if (error) {
-        return error == -EBADMSG ? refuse(run, -EUCLEAN, "both checkpoints are damaged") : error;
+        return error == -EBADMSG
+                   ? refuse(run, run->read_failed ? -EIO : -EUCLEAN, "both checkpoints are damaged")
+                   : error;
     }
     root = &run->roots[newest];
     store->root_slot = newest;
@@ -414,7 +422,9 @@ journal_walk(struct open_run *run, const struct mr_root *root)
         position += mr_set_blocks(header.size);
         sequence++;
     }
-    if (sequence <= root->last_sequence) {
+    if (sequence <= root->last_sequence && store->config.repair) {
+        run->given_up = root->last_sequence;
+    } else if (sequence <= root->last_sequence) {
         return refuse(run, -EUCLEAN, "the journal ends at set %llu, but %llu was durable",
                       (unsigned long long)sequence - 1, (unsigned long long)root->last_sequence);
     }
@@ -422,6 +432,24 @@ journal_walk(struct open_run *run, const struct mr_root *root)
     run->end_sequence = sequence - 1;
     run->end_crc = crc;
     return 0;
+}
+
+/* A later set that a repair gives up must not be found again. */
+static int
+set_erase(struct open_run *run, uint64_t at, uint64_t sequence)
+{
+    struct mr_store *store = run->store;
+    uint8_t *block;
+    int error;
+
+    if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
+        return -ENOMEM;
+    }
+    memset(block, 0, BLOCK);
+    error = store_sync(store->dev, 'W', block, BLOCK, (MR_FORMAT_JOURNAL_LBA + at) * BLOCK);
+    run->given_up = run->given_up > sequence ? run->given_up : sequence;
+    free(block);
+    return error;
 }
 
 /* A whole set above the first bad one means rot, not a tear. */
@@ -444,7 +472,16 @@ ring_scan(struct open_run *run)
             struct mr_set_header header;
 
             if (mr_set_header_decode(piece + i * BLOCK, &store->super, SIZE_MAX >> 1, &header) ||
-                header.sequence <= run->end_sequence + 1 || set_read(store, at + i, &header) != 0) {
+                header.sequence <= run->end_sequence + 1) {
+                continue;
+            }
+            error = set_read(store, at + i, &header);
+            if (error) {
+                error = error == -EBADMSG ? 0 : error;
+                continue;
+            }
+            if (store->config.repair) {
+                error = set_erase(run, at + i, header.sequence);
                 continue;
             }
             error = refuse(run, -EUCLEAN, "set %llu is bad but set %llu is there",
@@ -546,6 +583,7 @@ journal_replay(struct open_run *run, const struct mr_root *root)
                 return error;
             }
             if (!good) {
+                store->stats.dropped_groups++;
                 run->end_sequence--;
                 run->end_position = position;
                 run->end_crc = header.previous_crc;
@@ -630,11 +668,33 @@ roots_read(struct open_run *run)
     }
     for (unsigned i = 0; i < 2 && error != -ECANCELED; i++) {
         error = store_sync(store->dev, 'r', block, BLOCK, (MR_FORMAT_ROOT_LBA + i) * BLOCK);
+        run->read_failed = run->read_failed || error == -EIO;
         run->root_valid[i] =
             error == 0 && mr_root_decode(block, &store->super, &run->roots[i]) == 0;
     }
     free(block);
     return error == -ECANCELED ? error : 0;
+}
+
+/* A root that this open does not use must not come back: it may be whole, and only its read have
+ * failed. What is written from here on is held by the other one alone. */
+static int
+roots_erase(struct open_run *run)
+{
+    uint8_t *block;
+    int error = 0;
+
+    if (run->root_valid[0] && run->root_valid[1]) {
+        return 0;
+    }
+    if (posix_memalign((void **)&block, BLOCK, BLOCK)) {
+        return -ENOMEM;
+    }
+    memset(block, 0, BLOCK);
+    error = store_sync(run->store->dev, 'W', block, BLOCK,
+                       (MR_FORMAT_ROOT_LBA + (run->root_valid[0] ? 1u : 0u)) * (uint64_t)BLOCK);
+    free(block);
+    return error;
 }
 
 /* Everything from the replay on, with the run's buffers in place. */
@@ -682,17 +742,32 @@ recover(struct open_run *run)
     return ownership_judge(run);
 }
 
+/* Both roots still name sets that are given up: two checkpoints take their places. */
+static int
+repair_finish(struct open_run *run)
+{
+    int error = checkpoint_sync(run->store);
+
+    error = error ? error : checkpoint_sync(run->store);
+    if (!error) {
+        refuse(run, 0, "sets %llu to %llu of the journal were given up",
+               (unsigned long long)run->end_sequence + 1, (unsigned long long)run->given_up);
+    }
+    return error;
+}
+
 /* Fills the store from its device. Blocking. */
 int
 open_recover(struct mr_store *store, char *reason, size_t reason_size)
 {
     struct open_run run = {.store = store, .reason = reason, .reason_size = reason_size};
     bool read_only = store->config.read_only;
-    unsigned newest = 0;
+    unsigned newest = 0, supers = 0;
     int error = read_only || MUTANT(NO_OPEN_FLUSH) ? 0 : store_sync(store->dev, 'f', NULL, 0, 0);
 
     if (!error) {
-        error = open_super(store->dev, &store->super, &newest);
+        error = open_super(store->dev, &store->super, &newest, &supers);
+        store->stats.supers_whole = (uint8_t)supers;
     }
     if (error) {
         return refuse(&run, error, "no superblock can be read (%d)", error);
@@ -710,6 +785,9 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
         error = recover(&run);
         store->replaying = false;
     }
+    if (!error && !read_only) {
+        error = roots_erase(&run);
+    }
     for (unsigned i = 0; i < 4 && !error && !read_only; i++) {
         error = journal_open_set(store);
         if (error != -ENOSPC) {
@@ -719,6 +797,10 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
         if (error == -EIO) {
             refuse(&run, error, "no journal space for the first set, and no checkpoint");
         }
+    }
+    store->stats.roots_whole = (uint8_t)(run.root_valid[0] + run.root_valid[1]);
+    if (!error && run.given_up) {
+        error = repair_finish(&run);
     }
     free(run.chain);
     free(run.last_set);

@@ -11,8 +11,9 @@ struct open_place {
     uint64_t lba;
 };
 
-/* The newest whole superblock and its slot. -ENODATA, -EPROTONOSUPPORT, -EIO, -ECANCELED. */
-int open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest);
+/* The newest whole superblock, its slot, and how many are whole. -ENODATA, -EPROTONOSUPPORT, -EIO,
+ * -ECANCELED. */
+int open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest, unsigned *whole);
 
 /* Fills the store; `reason` as in mr_store_open(). */
 int open_recover(struct mr_store *store, char *reason, size_t reason_size);

@@ -9,6 +9,9 @@
 
 #define LOAD_BYTES_MAX (1024u * 1024)
 #define TRIES_MAX      256u
+#define AHEAD_MIN      (512u * 1024)
+#define AHEAD_MAX      (2u * 1024 * 1024)
+#define AHEAD_BESIDE   (1024u * 1024) /* in flight beside a group: a reader must not delay it */
 
 static int read_step(struct read_state *state);
 
@@ -46,6 +49,7 @@ load_done(struct mr_dev_io *io, int result)
 
         end = (chunk->block + chunk->blocks) * BLOCK;
         chunk->loading = false;
+        chunk->loaded = true;
         if (result || log->buried) {
             cache_detach(chunk);
             continue;
@@ -63,6 +67,7 @@ load_done(struct mr_dev_io *io, int result)
     if (result) {
         store->stats.read_errors++;
     }
+    store->ahead_bytes -= load->ahead;
     extent_unbusy(store, load->extent);
     mr_list_remove(&load->node);
     free(load);
@@ -76,7 +81,7 @@ load_done(struct mr_dev_io *io, int result)
 
 /* One read of consecutive blocks of one extent into fresh chunks. */
 static int
-load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t end,
+load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t end, bool ahead,
             uint64_t *loaded_to)
 {
     struct mr_store *store = log->store;
@@ -113,7 +118,13 @@ load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t 
     log->busy++;
     extent->busy++;
     store->in_flight++;
-    store->stats.reads_cold++;
+    if (ahead) {
+        load->ahead = (uint32_t)((block - from) * BLOCK);
+        store->ahead_bytes += load->ahead;
+        store->stats.reads_ahead++;
+    } else {
+        store->stats.reads_cold++;
+    }
     *loaded_to = block;
     mr_dev_read(store->dev, &load->io, load->iov, load->count,
                 (extent->lba + (from - extent->first_block)) * BLOCK);
@@ -122,8 +133,8 @@ load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t 
 
 /* Loads what is not in memory of [position, position + size), as far as it is appended. 0, or
  * -EAGAIN where nothing could be started. */
-int
-read_load(struct mr_log *log, uint64_t position, uint64_t size)
+static int
+range_load(struct mr_log *log, uint64_t position, uint64_t size, bool ahead)
 {
     uint64_t block = position / BLOCK;
     uint64_t span = log_span_end(log, position);
@@ -147,12 +158,56 @@ read_load(struct mr_log *log, uint64_t position, uint64_t size)
         }
         to = extent_end(extent) < to ? extent_end(extent) : to;
         to = next && next->block < to ? next->block : to;
-        if (load_submit(log, extent, block, to, &block)) {
+        if (load_submit(log, extent, block, to, ahead, &block)) {
             return started ? 0 : -EAGAIN;
         }
         started = true;
     }
     return 0;
+}
+
+int
+read_load(struct mr_log *log, uint64_t position, uint64_t size)
+{
+    return range_load(log, position, size, false);
+}
+
+/* The reader that was answered up to `end` is expected to go on there: what follows is loaded,
+ * where it comes from the medium. Only memory that nothing else wants is taken, and little is in
+ * flight beside a group. */
+static void
+read_ahead(struct mr_log *log, uint64_t end, uint64_t size)
+{
+    struct mr_store *store = log->store;
+    uint64_t budget = store->config.arena_bytes / 16, stop = log_span_end(log, end), at = end;
+    const struct chunk *last = cache_find(log, (end - 1) / BLOCK);
+    uint64_t window = 2 * size > AHEAD_MIN ? 2 * size : AHEAD_MIN;
+
+    if (store->state != GROUP_NONE && budget > AHEAD_BESIDE) {
+        budget = AHEAD_BESIDE;
+    }
+    window = window < AHEAD_MAX ? window : AHEAD_MAX;
+    if (!last || !last->loaded || store->failed || store->closing || store->pressure ||
+        (store->pages_free <= store->page_count / 16 && mr_list_empty(&store->lru)) ||
+        store->ahead_bytes >= budget) {
+        return;
+    }
+    stop = stop < log->durable_position ? stop : log->durable_position;
+    stop = stop < end + window ? stop : end + window;
+    for (uint32_t i = cache_index_after(log, at / BLOCK); i < log->chunk_count && at < stop; i++) {
+        const struct chunk *chunk = log->chunks[i];
+
+        if (chunk->block * BLOCK > at) {
+            break;
+        }
+        at = (chunk->block + chunk->blocks) * BLOCK;
+    }
+    /* Not for every small answer a small read. */
+    if (at < stop && at - end <= window / 2) {
+        uint64_t room = budget - store->ahead_bytes;
+
+        range_load(log, at, stop - at < room ? stop - at : room, true);
+    }
 }
 
 /* ---- one read -------------------------------------------------------------------------------- */
@@ -333,22 +388,64 @@ read_wait(struct read_state *state, uint64_t position, uint64_t size)
     return 0;
 }
 
+/* Whether bytes [at, end), as far as they are in memory, never were on the medium or have met their
+ * CRCs since they were read from it. */
+static bool
+bytes_are_proved(const struct mr_log *log, uint64_t at, uint64_t end)
+{
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end && i < log->chunk_count; i++) {
+        const struct chunk *chunk = log->chunks[i];
+        uint64_t begin = chunk->block * BLOCK, stop = chunk->end < end ? chunk->end : end;
+
+        if (chunk->loaded && stop > begin && stop > at &&
+            ((at > begin ? at : begin) - begin < chunk->proved ||
+             stop - begin > chunk->proved_end)) {
+            return false;
+        }
+        at = stop > at ? stop : at;
+    }
+    return true;
+}
+
+/* Bytes [from, end) of the chunk are proved. Reads go forward, so one range is enough. */
+static void
+chunk_prove(struct chunk *chunk, uint32_t from, uint32_t end)
+{
+    if (from > chunk->proved_end || end < chunk->proved || chunk->proved == chunk->proved_end) {
+        chunk->proved = from;
+        chunk->proved_end = end;
+    } else {
+        chunk->proved = from < chunk->proved ? from : chunk->proved;
+        chunk->proved_end = end > chunk->proved_end ? end : chunk->proved_end;
+    }
+}
+
 /* Whether the batch that lies in memory at `position` has the CRC that its header names. */
 static bool
-batch_is_whole(const struct mr_log *log, uint64_t position, const struct mr_batch_header *header)
+batch_prove(struct mr_log *log, uint64_t position, const struct mr_batch_header *header)
 {
     uint64_t at = position + 21, end = position + (uint32_t)header->size;
-    uint32_t i = cache_index_after(log, at / BLOCK);
     uint32_t crc = 0;
 
-    for (; at < end; i++) {
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end; i++) {
         struct chunk *chunk = log->chunks[i];
         uint64_t stop = chunk->end < end ? chunk->end : end;
 
         crc = mr_crc32c(crc, chunk->data + (at - chunk->block * BLOCK), stop - at);
         at = stop;
     }
-    return crc == header->crc;
+    if (crc != header->crc) {
+        return false;
+    }
+    at = position;
+    for (uint32_t i = cache_index_after(log, at / BLOCK); at < end; i++) {
+        struct chunk *chunk = log->chunks[i];
+        uint64_t begin = chunk->block * BLOCK, stop = chunk->end < end ? chunk->end : end;
+
+        chunk_prove(chunk, (uint32_t)(at - begin), (uint32_t)(stop - begin));
+        at = stop;
+    }
+    return true;
 }
 
 /* The consecutive bytes from `position` on that consumers may see end here. */
@@ -401,7 +498,8 @@ read_extent_of(struct read_state *state, uint64_t *end, int64_t *offset)
         if (last - first + 1 > READ_SLICES && *end > state->position) {
             return 0;
         }
-        if (state->cold && !batch_is_whole(log, position, &header)) {
+        if (!bytes_are_proved(log, position, position + (uint32_t)header.size) &&
+            !batch_prove(log, position, &header)) {
             return *end > state->position ? 0 : -EBADMSG;
         }
         position += (uint32_t)header.size;
@@ -427,6 +525,7 @@ read_collect(struct read_state *state)
         cache_index_after(log, (span - 1) / BLOCK) -
                 cache_index_after(log, state->position / BLOCK) <
             READ_SLICES &&
+        bytes_are_proved(log, state->position, span) &&
         slices_take(state, state->position, span) == span) {
         end = span;
         offset = log->durable;
@@ -456,6 +555,9 @@ read_collect(struct read_state *state)
     hint = &log->hints[log->hint_next++ % HINTS];
     *hint = (struct log_hint){.offset = offset, .position = log_position_next(log, end)};
     log->store->stats.reads_hot += !state->cold;
+    if (state->follows) {
+        read_ahead(log, hint->position, end - state->position);
+    }
     return read_answer(state, MR_KAFKA_NONE, (uint32_t)(end - state->position));
 }
 
@@ -540,6 +642,7 @@ state_take(struct mr_store *store)
     state->pins = state->small_pins;
     state->iov = state->small_iov;
     state->cold = false;
+    state->follows = false;
     state->failed = false;
     state->tries = 0;
     return state;
@@ -578,6 +681,9 @@ mr_log_read(struct mr_log *log, struct mr_read *read)
         return 1;
     }
     state->generation = log->generation;
+    for (unsigned i = 0; i < HINTS; i++) {
+        state->follows = state->follows || log->hints[i].offset == read->offset;
+    }
     result = read_step(state);
     if (result < 0) {
         state_give(store, state);

@@ -50,6 +50,24 @@ open_place_find(struct mr_store *store, const uint8_t *set, const struct mr_set_
     return false;
 }
 
+#ifdef MR_MUTANTS
+/* What recovery without tail images would have to do: it takes the block from its place. */
+static struct chunk *
+tail_from_place(struct mr_log *log, uint64_t block, uint32_t size)
+{
+    struct extent *extent = extent_find(log, block);
+    struct chunk *chunk = extent ? cache_new(log, block, BLOCK, false) : NULL;
+
+    if (!chunk || store_sync(log->store->dev, 'r', chunk->data, BLOCK,
+                             (extent->lba + (block - extent->first_block)) * BLOCK)) {
+        return NULL;
+    }
+    chunk->state[0].fill = chunk->state[0].placed = (uint16_t)size;
+    chunk->end = block * BLOCK + size;
+    return chunk;
+}
+#endif
+
 /* Puts inline bytes into memory as dirty blocks. A block that does not begin here is in memory
  * already: its image, its first bytes or what the checkpoint carries came before. */
 static int
@@ -66,6 +84,11 @@ put_inline(struct mr_log *log, uint64_t position, const uint8_t *bytes, uint32_t
             cache_detach(chunk);
             chunk = NULL;
         }
+#ifdef MR_MUTANTS
+        if (!chunk && o != 0 && MUTANT(NO_TAIL_IMAGE)) {
+            chunk = tail_from_place(log, block, o);
+        }
+#endif
         if (!chunk) {
             if (o != 0) {
                 return -EUCLEAN;

@@ -125,8 +125,8 @@ int
 mr_store_identify(struct mr_dev *dev, struct mr_store_format *out)
 {
     struct mr_super super;
-    unsigned newest;
-    int error = open_super(dev, &super, &newest);
+    unsigned newest, whole;
+    int error = open_super(dev, &super, &newest, &whole);
 
     if (!error) {
         identity_of(&super, out);
@@ -251,6 +251,9 @@ mr_store_open(const struct mr_store_config *config, struct mr_store **out, char 
         return -ENOMEM;
     }
     store->config = *config;
+    if (store->config.dirty_bytes == 0) {
+        store->config.dirty_bytes = config->arena_bytes / 4;
+    }
     store->dev = config->dev;
     lists_init(store);
     error = store_init(store);
@@ -561,6 +564,9 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     *out = store->stats;
     out->size_bytes = store->size_blocks * BLOCK;
     out->free_bytes = store->buddy.free_blocks * BLOCK;
+    for (unsigned order = 0; order < MR_BUDDY_ORDERS; order++) {
+        out->free_extents += store->buddy.free[order].count;
+    }
     out->largest_free_bytes = largest < 0 ? 0 : (uint64_t)BLOCK << largest;
     out->journal_bytes = store->ring_blocks * BLOCK;
     out->journal_used_bytes = journal_used(store) * BLOCK;
@@ -568,7 +574,7 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     out->dirty_bytes = store->dirty_bytes;
     out->logs = store->log_count;
     out->failed = store->failed;
-    out->full = store->buddy.free_blocks <= store->reserve_blocks;
+    out->full |= store->buddy.free_blocks <= store->reserve_blocks;
 }
 
 void

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dataplane/base/buckets.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/kafka_err.h"
 #include "dataplane/base/list.h"
@@ -27,7 +28,7 @@ struct mr_store;
 
 struct mr_store_format {
     struct mr_uuid store_id;
-    struct mr_uuid cluster_id;
+    struct mr_uuid cluster_id; /* zero: prepared, no broker has it yet */
     int32_t node_id;
     uint32_t store_index; /* position among the data directories' stores */
     uint64_t
@@ -53,7 +54,12 @@ struct mr_store_config {
     uint32_t producers_max;       /* producer entries over all logs (producer.entries.max) */
     uint32_t direct_run_bytes;    /* runs of at least this size go straight to their extent */
     size_t index_bytes_max;       /* memory for sparse indexes */
-    bool read_only; /* for `millrace log dump`: replays, writes nothing, serves reads */
+    size_t dirty_bytes; /* write-behind starts above this, and writes partial blocks above twice it;
+                           0: a quarter of the arena */
+    bool read_only;     /* for `millrace log dump`: replays, writes nothing, serves reads */
+    /* For `millrace log check --repair`: a journal with a bad set before good ones, or that ends
+     * before what was durable, is cut there instead of refused; `reason` says what was given up. */
+    bool repair;
 
     /* Room has come back after -EAGAIN; may be NULL. Called at most once per tick. */
     void (*on_room)(void *context);
@@ -61,7 +67,7 @@ struct mr_store_config {
     void (*on_failed)(void *context);
     /* Free space has fallen under the low-water mark (or under a quarter while it may still grow):
      * the owner prepares more and calls mr_store_grow(), or mr_store_grow_refused(). At most once
-     * until one of them. */
+     * until one of them. NULL: it never grows, and appends that find it full are refused. */
     void (*on_low_space)(void *context);
     void *context;
 };
@@ -107,15 +113,22 @@ void mr_store_grow_refused(struct mr_store *store);
 
 struct mr_store_stats {
     uint64_t size_bytes, free_bytes, largest_free_bytes;
+    uint64_t free_extents; /* pieces that the free space is in */
     uint64_t journal_bytes, journal_used_bytes;
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
     uint64_t checkpoints, checkpoint_bytes, voids, tail_images, carried_blocks;
+    uint64_t dropped_groups;               /* by this open: their runs were not whole */
     uint64_t compactions, compacted_bytes; /* done; written by them */
-    uint64_t reads_hot, reads_cold, read_errors;
+    uint64_t reads_hot, reads_cold, reads_ahead, read_errors; /* cold, ahead: of the device */
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
+    uint32_t writes_in_flight; /* of write-behind */
+    uint8_t supers_whole; /* of the two superblocks and roots, how many this open found whole; */
+    uint8_t roots_whole;  /* one may be torn after a crash, or not be there yet */
     bool failed, full;
+    struct mr_buckets group_time; /* submitting a group to its being durable */
+    struct mr_buckets flush_time; /* of that, the flush behind a group's writes */
 };
 
 void mr_store_stats(const struct mr_store *store, struct mr_store_stats *out);

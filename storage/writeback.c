@@ -80,7 +80,8 @@ block_held(const struct mr_log *log, const struct cache_block *state, uint64_t g
     uint64_t cut;
 
     log_has_cut(log, generation, &cut);
-    return (state->image > cut &&
+    return MUTANT(NO_TAIL_IMAGE) ||
+           (state->image > cut &&
             (state->image <= log->store->durable_sequence || MUTANT(PLACE_BEFORE_SET_DURABLE))) ||
            (state->carry_from > 0 && state->carry_from <= generation &&
             generation <= state->carry_to);
@@ -114,6 +115,7 @@ write_done(struct mr_dev_io *io, int result)
     struct mr_log *log = write->log;
 
     store->in_flight--;
+    store->stats.writes_in_flight--;
     log->busy--;
     for (uint32_t i = 0; i < write->count; i++) {
         struct chunk *chunk = log->buried ? NULL : cache_find(log, write->block + i);
@@ -191,6 +193,7 @@ write_submit(struct chunk *chunk, struct extent *extent, unsigned i, unsigned co
     log->busy++;
     extent->busy++;
     store->in_flight++;
+    store->stats.writes_in_flight++;
     store->stats.written_behind_bytes += (uint64_t)count * BLOCK;
     mr_dev_write(store->dev, &write->io, write->iov, slices,
                  (extent->lba + (block - extent->first_block)) * BLOCK, false);
@@ -249,7 +252,6 @@ list_write(struct mr_store *store, struct mr_list *list, bool partial)
 bool
 writeback_step(struct mr_store *store)
 {
-    size_t arena = store->config.arena_bytes;
     bool did = false;
 
     if (store->failed) {
@@ -258,8 +260,8 @@ writeback_step(struct mr_store *store)
     if (!mr_list_empty(&store->needs)) {
         did = list_write(store, &store->needs, true);
     }
-    if (store->dirty_bytes > arena / 4 || store->pressure) {
-        bool partial = store->pressure || store->dirty_bytes > arena / 2;
+    if (store->dirty_bytes > store->config.dirty_bytes || store->pressure) {
+        bool partial = store->pressure || store->dirty_bytes > 2 * store->config.dirty_bytes;
 
         store->pressure = false;
         did |= list_write(store, &store->dirty, partial);

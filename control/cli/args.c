@@ -332,6 +332,7 @@ cli_parse(const struct cli_command *const *commands, size_t command_count, int a
                               .partition = -1,
                               .max_messages = -1,
                               .time_ms = -1,
+                              .size_bytes = -1,
                               .timeout_ms = 10000};
     *command_out = NULL;
     while (i < argc) {

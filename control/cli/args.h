@@ -26,6 +26,8 @@ struct cli_args {
     bool from_beginning;
     bool exit_at_end;
     bool execute;
+    bool force;
+    bool repair;
     bool all;
     const char *bootstrap_server;
     const char *key_separator; /* NULL: records have no key */
@@ -50,6 +52,7 @@ struct cli_args {
     int64_t partition;          /* -1: not given */
     int64_t max_messages;       /* -1: no limit */
     int64_t time_ms;            /* -1: not given */
+    int64_t size_bytes;         /* -1: not given */
     int64_t timeout_ms;
 };
 

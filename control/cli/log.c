@@ -1,25 +1,15 @@
 /* control/cli/log.c: `millrace log dump`: what lies in the stores of a stopped broker. */
-#include <errno.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/cli/cli.h"
-#include "storage/log.h"
-
-#define RING_ENTRIES  64u
-#define ARENA_BYTES   (64u * 1024 * 1024)
-#define LOGS_MAX      1000000u
-#define PRODUCERS_MAX 1000000u
-#define INDEX_BYTES   (64u * 1024 * 1024)
-#define READ_BYTES    (1024u * 1024)
+#include "control/cli/store.h"
 
 struct dump {
     const struct cli_args *args;
     struct mr_uuid topic_id; /* zero: every topic */
-    struct mr_uring uring;
-    uint8_t *arena;
+    struct cli_stores stores;
 };
 
 /* ---- batches --------------------------------------------------------------------------------- */
@@ -42,38 +32,22 @@ print_batch(const struct dump *dump, const struct mr_batch_header *batch)
            codec, batch->producer_id, batch->producer_epoch, batch->base_sequence, batch->size);
 }
 
-struct reading {
-    struct mr_read read;
-    bool done;
-};
-
-static void
-on_read(struct mr_read *read)
-{
-    MR_CONTAINER_OF(read, struct reading, read)->done = true;
-}
-
 /* Prints the batches of an answer; the offset behind them, or -1 after the error was printed. */
 static int64_t
 print_answer(const struct dump *dump, const struct mr_read *read)
 {
     int64_t next = read->offset;
-    uint8_t *bytes = malloc(read->size);
-    size_t filled = 0;
+    uint8_t *bytes = cli_store_bytes(read);
 
     if (!bytes) {
         cli_failed("no memory for %" PRIu32 " bytes", read->size);
         return -1;
     }
-    for (unsigned i = 0; i < read->iov_count; i++) {
-        memcpy(bytes + filled, read->iov[i].iov_base, read->iov[i].iov_len);
-        filled += read->iov[i].iov_len;
-    }
-    for (size_t at = 0; at < filled;) {
+    for (size_t at = 0; at < read->size;) {
         struct mr_batch_header batch;
 
-        if (filled - at < MR_BATCH_HEADER_SIZE || mr_batch_header_get(bytes + at, &batch) != 0 ||
-            (size_t)batch.size > filled - at ||
+        if (read->size - at < MR_BATCH_HEADER_SIZE ||
+            mr_batch_header_get(bytes + at, &batch) != 0 || (size_t)batch.size > read->size - at ||
             batch.base_offset + batch.last_offset_delta < next) {
             cli_failed("the batch at offset %" PRId64 " is malformed", next);
             next = -1;
@@ -96,21 +70,11 @@ print_batches(struct dump *dump, struct mr_store *store, struct mr_log *log)
     mr_log_offsets(log, &offsets);
     next = offsets.start;
     while (next >= 0 && next < offsets.high_watermark) {
-        struct reading reading = {
-            .read = {.done = on_read,
-                     .offset = next,
-                     .bytes_max = READ_BYTES,
-                     .one_at_least = true},
-        };
-        int result = mr_log_read(log, &reading.read);
+        struct cli_reading reading;
+        int error = cli_store_read(&dump->stores, store, log, next, &reading);
 
-        if (result < 0) {
-            return cli_failed("offset %" PRId64 " cannot be read: %s", next, strerror(-result));
-        }
-        while (result == 0 && !reading.done) {
-            mr_store_tick(store);
-            mr_uring_wait(&dump->uring, MR_NS_PER_S);
-            mr_uring_reap(&dump->uring, RING_ENTRIES);
+        if (error) {
+            return cli_failed("offset %" PRId64 " cannot be read: %s", next, strerror(-error));
         }
         if (reading.read.error || reading.read.size == 0) {
             cli_failed("offset %" PRId64 ": %s", next, mr_kafka_err_text(reading.read.error));
@@ -190,55 +154,25 @@ print_store(struct dump *dump, const char *path, struct mr_store *store)
 }
 
 static int
-dump_file(struct dump *dump, const char *path)
+dump_file(void *context, const char *path)
 {
-    struct mr_store_config config = {
-        .clock = &mr_clock_system,
-        .arena = dump->arena,
-        .arena_bytes = ARENA_BYTES,
-        .logs_max = LOGS_MAX,
-        .producers_max = PRODUCERS_MAX,
-        .direct_run_bytes = 32768,
-        .index_bytes_max = INDEX_BYTES,
-        .read_only = true,
-    };
+    struct dump *dump = context;
     struct mr_store *store;
+    struct mr_dev *dev;
     char reason[256] = "";
-    int error = mr_dev_uring_open(path, &dump->uring, &config.dev);
-    int status;
+    int error, status;
 
-    if (error == -EWOULDBLOCK) {
-        return cli_failed("%s is in use by a broker; stop it first", path);
+    if (cli_device_open(&dump->stores, path, &dev)) {
+        return CLI_EXIT_FAILED;
     }
-    if (error) {
-        return cli_failed("%s: %s", path, strerror(-error));
-    }
-    error = mr_store_open(&config, &store, reason, sizeof(reason));
+    error = cli_store_open(&dump->stores, dev, CLI_STORE_LOOK, &store, reason, sizeof(reason));
     if (error) {
         status = cli_failed("%s: %s (%s)", path, reason, strerror(-error));
     } else {
         status = print_store(dump, path, store);
         mr_store_abandon(store);
     }
-    mr_dev_close(config.dev);
-    return status;
-}
-
-static int
-dump_dir(struct dump *dump, const char *dir)
-{
-    char pattern[4096];
-    glob_t files;
-    int status = CLI_EXIT_OK;
-
-    snprintf(pattern, sizeof(pattern), "%s/store-*.mr", dir);
-    if (glob(pattern, 0, NULL, &files) != 0) {
-        return cli_failed("%s has no store-*.mr", dir);
-    }
-    for (size_t i = 0; i < files.gl_pathc && status == CLI_EXIT_OK; i++) {
-        status = dump_file(dump, files.gl_pathv[i]);
-    }
-    globfree(&files);
+    mr_dev_close(dev);
     return status;
 }
 
@@ -251,13 +185,11 @@ run_dump(const struct cli_args *args)
     if (args->topic_id && mr_uuid_parse(args->topic_id, &dump.topic_id) != 0) {
         return cli_misused("\"%s\" is no topic id: it has 22 characters", args->topic_id);
     }
-    if (mr_uring_init(&dump.uring, RING_ENTRIES) != 0) {
-        return cli_failed("no io_uring: the kernel does not allow it");
+    status = cli_stores_init(&dump.stores);
+    if (status == CLI_EXIT_OK) {
+        status = cli_stores_each(args->operands[0], dump_file, &dump);
+        cli_stores_close(&dump.stores);
     }
-    dump.arena = aligned_alloc(MR_DEV_BLOCK, ARENA_BYTES);
-    status = dump.arena ? dump_dir(&dump, args->operands[0]) : cli_failed("no memory");
-    free(dump.arena);
-    mr_uring_close(&dump.uring);
     return status;
 }
 
@@ -281,9 +213,9 @@ const struct cli_command cli_log_dump = {
     .name = "dump",
     .operands = "DIR",
     .summary = "Shows what lies in the stores of a stopped broker's data directory",
-    .details =
-        "Reads DIR/store-*.mr and writes nothing. With --json every store, log and batch is\n"
-        "one line.",
+    .details = "Reads DIR/store-*.mr, or the device DIR, and writes nothing. With --json every "
+               "store, log and batch is\n"
+               "one line.",
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .operands_min = 1,

@@ -20,6 +20,8 @@ static const struct cli_command *const commands[] = {
     &cli_broker_list,
     &cli_broker_api_versions,
     &cli_log_dump,
+    &cli_log_check,
+    &cli_log_format,
     &cli_completion,
     &cli_man,
 };

@@ -36,17 +36,21 @@ static void
 take_snapshot(struct mr_server *server, const struct mr_msg *message)
 {
     const struct mr_snapshot *snapshot = message->context;
-    bool first = !server->snapshot;
 
-    MR_ASSERT(first || snapshot->epoch > server->snapshot->epoch);
+    MR_ASSERT(!server->snapshot || snapshot->epoch > server->snapshot->epoch);
     server->snapshot = snapshot;
     mr_retention_settings(server->retention);
-    if (first && server->on_first && server->on_first(server->on_first_context) != 0) {
-        mr_mesh_send(server->shard->port, message->from,
-                     (struct mr_msg){.type = MR_MSG_SHARD_FAILED});
-    }
     mr_mesh_send(server->shard->port, message->from,
                  (struct mr_msg){.type = MR_MSG_SNAPSHOT_ACK, .arguments = {snapshot->epoch}});
+}
+
+static void
+serve(struct mr_server *server, const struct mr_msg *message)
+{
+    int error = server->on_serve(server->on_serve_context);
+
+    mr_mesh_send(server->shard->port, message->from,
+                 (struct mr_msg){.type = MR_MSG_SERVE_REPLY, .value = error != 0});
 }
 
 /* A reply returns the credit that its request took. */
@@ -125,6 +129,9 @@ on_message(void *context, const struct mr_msg *message)
         break;
     case MR_MSG_SNAPSHOT:
         take_snapshot(server, message);
+        break;
+    case MR_MSG_SERVE:
+        serve(server, message);
         break;
     case MR_MSG_LOG_DELETE:
         mr_ctl_log_delete(server, message->context, message->from);
@@ -241,10 +248,10 @@ mr_server_steps(struct mr_server *server,
 }
 
 void
-mr_server_on_first_snapshot(struct mr_server *server, int (*on_first)(void *context), void *context)
+mr_server_on_serve(struct mr_server *server, int (*on_serve)(void *context), void *context)
 {
-    server->on_first = on_first;
-    server->on_first_context = context;
+    server->on_serve = on_serve;
+    server->on_serve_context = context;
 }
 
 void

@@ -111,8 +111,8 @@ struct mr_server {
     bool stopping;
     void (*on_control)(void *context, const struct mr_msg *message);
     void *on_control_context;
-    int (*on_first)(void *context);
-    void *on_first_context;
+    int (*on_serve)(void *context);
+    void *on_serve_context;
     struct mr_server_stats stats;
     struct mr_topic_stats *topic_stats;
 };
@@ -137,10 +137,10 @@ struct mr_shard_steps
 mr_server_steps(struct mr_server *server,
                 void (*on_control)(void *context, const struct mr_msg *message), void *context);
 
-/* Called once, when the first snapshot has arrived and before it is acknowledged: the place to
- * listen. A nonzero result is told to the control thread, which then stops the broker. */
-void mr_server_on_first_snapshot(struct mr_server *server, int (*on_first)(void *context),
-                                 void *context);
+/* Called once, when every shard has its first snapshot, so that none gets a request of another's
+ * before: the place to listen. A nonzero result is told to the control thread, which then stops the
+ * broker. */
+void mr_server_on_serve(struct mr_server *server, int (*on_serve)(void *context), void *context);
 
 /* A store has room again (mr_store_config.on_room). */
 void mr_server_room(struct mr_server *server);

@@ -1,8 +1,8 @@
 /* net/net.h: the transport contract: byte streams between a shard and its peers.
  *
  * Implementations: net_uring.c (kernel sockets); net_dpdk.c (net_dpdk.h: a DPDK device and our own
- * TCP); net_sim.c (net_sim.h: in memory, for tests). tests/unit/net runs one suite over the
- * kernel's and the simulated one, tests/compat/dpdk.sh stock clients over DPDK.
+ * TCP); net_sim.c (net_sim.h: in memory, for tests). tests/unit/net runs one suite over all three,
+ * tests/compat/dpdk.sh stock clients over DPDK.
  *
  * Thread: one shard. Callbacks run inside the shard's completions step, never inside a call of this
  * header, except that `closed` is what mr_net_close() leads to, later.

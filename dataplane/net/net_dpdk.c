@@ -35,6 +35,7 @@ struct dpdk_conn {
     struct mr_net_conn conn;
     struct mr_list node; /* in free */
     struct mr_tcp_conn *tcp;
+    uint32_t sends; /* under way */
     bool closing;
 };
 
@@ -372,6 +373,7 @@ on_sent(struct mr_tcp_send *tcp, int result)
     if (result == 0) {
         under_way->conn->conn.net->bytes_sent += under_way->bytes;
     }
+    under_way->conn->sends--;
     mr_list_push_back(&net_dpdk(under_way->conn->conn.net)->sends_free, &under_way->node);
     send->done(send, result);
 }
@@ -390,6 +392,7 @@ dpdk_send(struct mr_net_conn *base, struct mr_net_send *send)
     under_way->conn = conn;
     under_way->send = send;
     under_way->bytes = 0;
+    conn->sends++;
     for (unsigned i = 0; i < send->iov_count; i++) {
         under_way->bytes += send->iov[i].iov_len;
     }
@@ -416,7 +419,11 @@ dpdk_close(struct mr_net_conn *base)
     struct dpdk_conn *conn = MR_CONTAINER_OF(base, struct dpdk_conn, conn);
 
     conn->closing = true;
-    mr_tcp_close(conn->tcp, net_dpdk(base->net)->now_ns);
+    if (conn->sends > 0) {
+        mr_tcp_abort(conn->tcp); /* what the peer does not have yet is not wanted any more */
+    } else {
+        mr_tcp_close(conn->tcp, net_dpdk(base->net)->now_ns);
+    }
 }
 
 static uint64_t
@@ -486,6 +493,9 @@ create_tcp(struct net_dpdk *net)
     config.address_count = 1;
     config.mtu = net->config.port->mtu;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
+    if (config.half_open_max > config.conns_max) {
+        config.half_open_max = config.conns_max;
+    }
     config.segments_max = SEGMENTS_FACTOR * net->config.port->packets;
     /* No connection holds a large part of the packets, nor do all that came out of order. */
     config.conn_queued_max = net->config.port->packets / RESERVE_PART;

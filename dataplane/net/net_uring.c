@@ -261,14 +261,15 @@ on_sent(struct mr_uring_op *op, int32_t result, uint32_t flags)
     struct uring_conn *conn = MR_CONTAINER_OF(op, struct uring_conn, send_op);
 
     (void)flags; /* a single-shot operation */
-    conn->sending = false;
     if (conn->state == CONN_OPEN && result < 0 && result != -EINTR && result != -EAGAIN) {
         conn_close(conn, result);
     } else if (conn->state == CONN_OPEN && result > 0) {
         conn->base.net->bytes_sent += (uint64_t)result;
         conn->base.bytes_sent += (uint64_t)result;
-        consume(conn, (size_t)result);
+        consume(conn,
+                (size_t)result); /* a send from inside a `done` must not start before its end */
     }
+    conn->sending = false;
     conn_transmit(conn);
     conn_try_finish(conn);
 }

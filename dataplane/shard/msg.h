@@ -63,7 +63,10 @@ enum mr_msg_type {
     /* shard -> control, once, without a credit: its stores are open (value 0), or it cannot start
      * (value 1). Argument 0: a store was not closed cleanly. */
     MR_MSG_SHARD_READY,
-    MR_MSG_SHARD_FAILED, /* at most once, without a credit: it cannot listen */
+    /* control -> shard, once; every shard has its first snapshot: clients may come. The reply's
+     * value is 0, or 1: it cannot listen. Class REQUEST. */
+    MR_MSG_SERVE,
+    MR_MSG_SERVE_REPLY,
     /* control -> shard; stop serving, close the stores. Class REQUEST. */
     MR_MSG_STOP,
     MR_MSG_STOP_REPLY,

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Goal: consumer groups work with the clients people use, by each one's assignors.
-# Method: python/groups.py plays one scenario (share, join, kill, move, power cut) against a broker
-# of its own, with members that are small programs over one client library each (folder groups/).
-# Usage: groups.sh CLIENT:ASSIGNOR...
+# Method: python/groups.py plays a scenario (move: share, join, kill, move, power cut; shares: who
+# gets how many) against a broker of its own, with members that are small programs over one client
+# library each (folder groups/).
+# Usage: groups.sh SCENARIO CLIENT:ASSIGNOR...
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kafka.sh"
 need python3
@@ -79,11 +80,13 @@ command_of() {
     esac
 }
 
+scenario=$1
+shift
 for spec in "$@"; do
     command_of "${spec%%:*}"
     mkdir -p "$WORK/$spec"
-    python3 "$COMPAT/python/groups.py" "$MR_BUILD" "$WORK/$spec" "${spec%%:*}" "${spec#*:}" \
-        "${COMMAND[@]}" || {
+    python3 "$COMPAT/python/groups.py" "$MR_BUILD" "$WORK/$spec" "$scenario" "${spec%%:*}" \
+        "${spec#*:}" "${COMMAND[@]}" || {
         tail -n 10 "$WORK/$spec/broker.log"
         fail "$spec"
     }

@@ -33,6 +33,16 @@ ADMIN=127.0.0.1:$(free_port)
 broker_start --shards 2 --set admin.listen="$ADMIN"
 same "/healthz" ok "$(curl -s "http://$ADMIN/healthz")"
 same "/readyz" ready "$(curl -s "http://$ADMIN/readyz")"
+python3 - "$ADMIN" <<'PYTHON' || fail "an answer of HTTP/1.0 has no end"
+import socket
+import sys
+
+host, port = sys.argv[1].rsplit(':', 1)
+admin = socket.create_connection((host, int(port)), timeout=30)
+admin.sendall(b'GET /metrics HTTP/1.0\r\n\r\n')
+while admin.recv(65536):
+    pass
+PYTHON
 same "an unknown page" 404 "$(curl -s -o /dev/null -w '%{http_code}' "http://$ADMIN/nothing")"
 
 quiet "$MR_BUILD/millrace" topic create counted --partitions 4 --bootstrap-server "$BROKER"

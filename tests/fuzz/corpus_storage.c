@@ -151,6 +151,21 @@ command(struct mr_metadata *metadata, const char *name, const uint8_t *bytes, si
 }
 
 static void
+write_state(const struct mr_metadata *metadata, const char *name)
+{
+    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
+    size_t size;
+    uint8_t *state;
+
+    MR_CHECK(image != NULL);
+    state = mr_metadata_image_save(image, &size);
+    MR_CHECK(state != NULL);
+    write_format(name, DECODER_METADATA, state, size);
+    mr_metadata_image_release(image);
+    free(state);
+}
+
+static void
 write_metadata(void)
 {
     static const uint16_t stores[2] = {0, 1};
@@ -158,9 +173,9 @@ write_metadata(void)
     struct mr_metadata_new_topic topic = {
         .id = {{3}}, .name = "topic", .name_size = 5, .partition_count = 2, .stores = stores};
     struct mr_uuid cluster = {{4}};
+    struct mr_metadata_log deleted = {topic.id, 0};
     uint8_t bytes[COMMAND_MAX];
     struct mr_metadata *metadata;
-    uint8_t *saved;
     size_t size;
 
     for (unsigned i = 0; i < MR_TOPIC_KEYS; i++) {
@@ -176,18 +191,12 @@ write_metadata(void)
     command(metadata, "metadata-create-topic", bytes, size);
     size = mr_metadata_encode_producer_ids(bytes, sizeof(bytes), 1000);
     command(metadata, "metadata-producer-ids", bytes, size);
-    saved = mr_metadata_save(metadata, &size);
-    MR_CHECK(saved != NULL);
-    write_format("metadata-saved", DECODER_METADATA, saved, size);
-    free(saved);
+    write_state(metadata, "metadata-saved");
     size = mr_metadata_encode_delete_topic(bytes, sizeof(bytes), &topic.id);
     command(metadata, "metadata-delete-topic", bytes, size);
-    saved = mr_metadata_save(metadata, &size);
-    MR_CHECK(saved != NULL);
-    write_format("metadata-saved-tombstones", DECODER_METADATA, saved, size);
-    free(saved);
-    size = mr_metadata_encode_log_deleted(bytes, sizeof(bytes), &topic.id, 0);
-    command(metadata, "metadata-log-deleted", bytes, size);
+    write_state(metadata, "metadata-saved-tombstones");
+    size = mr_metadata_encode_logs_deleted(bytes, sizeof(bytes), &deleted, 1);
+    command(metadata, "metadata-logs-deleted", bytes, size);
     mr_metadata_destroy(metadata);
 }
 

@@ -13,11 +13,13 @@
 #include <zstd.h>
 
 #include "dataplane/base/clock.h"
+#include "storage/internal.h" /* to see a swap in flight */
 #include "storage/log.h"
 #include "tests/sim/sim_batch.h"
 
 #define MIB           (UINT64_C(1) << 20)
 #define LOGS          3
+#define SWAP_CUT_IN   4 /* turns of a swap's set, until one of them ends in a power cut */
 #define KEYS          300
 #define RECORDS_MAX   8
 #define OFFSETS       60000
@@ -59,7 +61,7 @@ struct sending {
 };
 
 struct counters {
-    uint64_t appends, compactions, unchanged, cuts, cuts_in_compaction, trims, judged,
+    uint64_t appends, compactions, unchanged, cuts, cuts_in_compaction, cuts_in_swap, trims, judged,
         tombstones_gone, bytes_before, bytes_after, failed;
 };
 
@@ -512,6 +514,7 @@ crash(struct run *run)
 {
     run->counters->cuts++;
     run->counters->cuts_in_compaction += run->compacting != NULL;
+    run->counters->cuts_in_swap += !mr_list_empty(&run->store->flying.moves);
     mr_dev_sim_cut_after(run->sim, 0, false);
     if (mr_rng_below(&run->rng, 3)) {
         mr_dev_sim_power_cut(run->sim);
@@ -531,6 +534,10 @@ turn(struct run *run)
 {
     run->clock.now_ns += mr_rng_below(&run->rng, 3 * MR_NS_PER_MS);
     mr_store_tick(run->store);
+    if (!mr_list_empty(&run->store->flying.moves) && mr_rng_below(&run->rng, SWAP_CUT_IN) == 0) {
+        mr_dev_sim_power_cut(run->sim);
+        return false;
+    }
     if (mr_dev_poll(run->dev) < 0) {
         return false;
     }
@@ -701,15 +708,17 @@ main(int argc, char **argv)
     }
     printf(
         "appends %llu, compactions %llu (%llu KiB to %llu KiB), without effect %llu, failed %llu, "
-        "cuts %llu, in a compaction %llu, trims %llu, logs judged %llu, tombstones gone %llu\n",
+        "cuts %llu, in a compaction %llu, in a swap %llu, trims %llu, logs judged %llu, tombstones "
+        "gone %llu\n",
         (unsigned long long)counters.appends, (unsigned long long)counters.compactions,
         (unsigned long long)counters.bytes_before >> 10,
         (unsigned long long)counters.bytes_after >> 10, (unsigned long long)counters.unchanged,
         (unsigned long long)counters.failed, (unsigned long long)counters.cuts,
-        (unsigned long long)counters.cuts_in_compaction, (unsigned long long)counters.trims,
-        (unsigned long long)counters.judged, (unsigned long long)counters.tombstones_gone);
+        (unsigned long long)counters.cuts_in_compaction, (unsigned long long)counters.cuts_in_swap,
+        (unsigned long long)counters.trims, (unsigned long long)counters.judged,
+        (unsigned long long)counters.tombstones_gone);
     if (seeds >= 60 && (counters.compactions < 100 || counters.cuts_in_compaction < 100 ||
-                        counters.tombstones_gone < 100)) {
+                        counters.cuts_in_swap < 100 || counters.tombstones_gone < 100)) {
         printf("too few of what this test is for\n");
         return 1;
     }

@@ -153,22 +153,28 @@ collect(struct sim_batch **kept, unsigned *count, struct sim_batch *batch)
 }
 
 /* The last batches of a producer that are left, of the epoch of the last of them: those in the log,
- * and those that it has known since they were trimmed. */
+ * and those that the store has known since they were trimmed, answered or not. */
 static void
 producer_truncated(const struct sim_log *log, struct sim_producer *producer)
 {
     struct sim_batch *kept[SIM_WINDOW];
     unsigned count = 0;
 
-    while (producer->unacked_count > 0) {
-        sim_batch_unref(producer->unacked[--producer->unacked_count]);
-    }
-    producer->sent = 0;
     for (size_t i = log->batch_count, first = sim_log_index(log, log->start); i-- > first;) {
         if (log->batches[i]->producer_id == producer->id) {
             collect(kept, &count, log->batches[i]);
         }
     }
+    for (; producer->unacked_count > 0; producer->unacked_count--) {
+        struct sim_batch *batch = producer->unacked[producer->unacked_count - 1];
+
+        /* Survived a crash without an answer, and was trimmed since. */
+        if (batch->base_offset >= 0 && batch->base_offset < log->end) {
+            collect(kept, &count, batch);
+        }
+        sim_batch_unref(batch);
+    }
+    producer->sent = 0;
     for (unsigned i = producer->acked_count; i-- > 0;) {
         if (producer->acked[i]->base_offset < log->end) {
             collect(kept, &count, producer->acked[i]);

@@ -40,8 +40,8 @@ request_free(struct sim_run *run, struct sim_request *request)
     free(request);
 }
 
-static bool
-is_dying(const struct sim_run *run, const struct sim_log *log)
+bool
+sim_is_dying(const struct sim_run *run, const struct sim_log *log)
 {
     for (unsigned i = 0; i < run->dying_count; i++) {
         if (run->dying[i] == log) {
@@ -135,7 +135,7 @@ check_error(struct sim_run *run, struct sim_request *request)
     if (error == MR_KAFKA_KAFKA_STORAGE_ERROR && (log_failed(log) || stats.failed)) {
         return; /* whether it is in the log is known after the next open */
     }
-    if (error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION && is_dying(run, log)) {
+    if (error == MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION && sim_is_dying(run, log)) {
         return;
     }
     if (error == MR_KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER && behind) {
@@ -148,7 +148,7 @@ check_error(struct sim_run *run, struct sim_request *request)
                  request->batch->sequence, (long long)request->batch->producer_id,
                  mr_kafka_err_name(error));
     }
-    run->counters->refused++;
+    run->counters->refused_when_full++;
     sim_log_doubt_remove(log, request->batch);
 }
 
@@ -159,7 +159,7 @@ append_done(struct mr_append *append)
     struct sim_run *run = running;
     struct sim_producer *producer = request->producer;
     enum mr_kafka_err error = append->error;
-    bool excused = error == MR_KAFKA_KAFKA_STORAGE_ERROR || is_dying(run, request->log);
+    bool excused = error == MR_KAFKA_KAFKA_STORAGE_ERROR || sim_is_dying(run, request->log);
 
     sim_trace(run, "append p%d seq %d: %s at %lld%s", request->log->id.partition,
               request->batch->sequence, mr_kafka_err_name(error), (long long)append->base_offset,
@@ -409,7 +409,7 @@ static void
 replica_done(struct mr_append *append)
 {
     struct sim_request *request = MR_CONTAINER_OF(append, struct sim_request, append);
-    struct sim_producer *producer = request->producer;
+    struct sim_producer *producer = request->producer, *refused = NULL;
     struct sim_run *run = running;
     struct sim_log *log = request->log;
 
@@ -433,16 +433,20 @@ replica_done(struct mr_append *append)
                      log->id.partition, (long long)request->batches[0]->base_offset,
                      (long long)append->base_offset);
         }
-    } else if (append->error != MR_KAFKA_KAFKA_STORAGE_ERROR && !is_dying(run, log)) {
+    } else if (append->error != MR_KAFKA_KAFKA_STORAGE_ERROR && !sim_is_dying(run, log)) {
         sim_fail("partition %d: a replica's append was refused: %s", log->id.partition,
                  mr_kafka_err_name(append->error));
     } else if (!log_failed(log)) {
-        run->counters->refused++;
+        run->counters->refused_when_full++;
         for (unsigned i = 0; i < request->batch_count; i++) {
             sim_log_doubt_remove(log, request->batches[i]);
         }
+        refused = producer;
     }
     request_free(run, request);
+    if (refused) {
+        producer_again(run, refused);
+    }
 }
 
 static void
@@ -479,7 +483,7 @@ request_replica(struct sim_run *run, struct sim_log *log)
     request->append.leader_epoch = run->epoch;
     request->append.segment_bytes = log->segment_bytes;
     request->producer = producer;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && size + SIM_BATCH_MAX <= run->config.arena_bytes / 4; i++) {
         struct sim_batch *batch =
             random_batch(run, log, producer ? producer->id : -1, producer ? producer->epoch : -1,
                          producer ? producer->sequence_next : -1);
@@ -502,6 +506,7 @@ request_replica(struct sim_run *run, struct sim_log *log)
         at += request->gaps[i] + batch->count;
     }
     request->append.batch.iov = iov;
+    count = request->batch_count;
     request->append.batch.iov_count = count;
     error = mr_log_append_replica(log->log, &request->append, size);
     if (error) {
@@ -531,14 +536,14 @@ truncate_done(struct mr_log_truncate *truncate, enum mr_kafka_err error)
 
     sim_trace(run, "truncate p%d to %lld: %s", log->id.partition, (long long)truncate->offset,
               mr_kafka_err_name(error));
-    if (error == MR_KAFKA_NONE && !is_dying(run, log)) {
+    if (error == MR_KAFKA_NONE && !sim_is_dying(run, log)) {
         if (truncate->offset != log->truncate_end) {
             sim_fail("partition %d: truncated to %lld, must be %lld", log->id.partition,
                      (long long)truncate->offset, (long long)log->truncate_end);
         }
         run->counters->truncations++;
         sim_log_truncated(log, truncate->offset);
-    } else if (error != MR_KAFKA_KAFKA_STORAGE_ERROR && !is_dying(run, log)) {
+    } else if (error != MR_KAFKA_KAFKA_STORAGE_ERROR && !sim_is_dying(run, log)) {
         sim_fail("partition %d: a truncation was refused: %s", log->id.partition,
                  mr_kafka_err_name(error));
     }
@@ -577,73 +582,10 @@ request_truncate(struct sim_run *run, struct sim_log *log)
 
 /* ---- read ------------------------------------------------------------------------------------ */
 
-static bool
-may_be_trimmed(const struct sim_log *log, int64_t offset)
-{
-    bool may = offset < log->start;
-
-    for (unsigned i = 0; i < log->trim_count; i++) {
-        may = may || offset < log->trims[i];
-    }
-    return may;
-}
-
-static void
-check_read(struct sim_run *run, struct sim_log *log, const struct mr_read *read)
-{
-    const struct sim_batch *first;
-    size_t size = 0;
-
-    if (log->truncating) {
-        return; /* what it may show is not known until that is decided */
-    }
-
-    if (read->error == MR_KAFKA_OFFSET_OUT_OF_RANGE) {
-        if (!may_be_trimmed(log, read->offset) && read->offset <= log->end) {
-            sim_fail("partition %d: read at %lld is out of range, log is %lld to %lld",
-                     log->id.partition, (long long)read->offset, (long long)log->start,
-                     (long long)log->end);
-        }
-        return;
-    }
-    if (read->error != MR_KAFKA_NONE) {
-        run->counters->read_errors++;
-        if (!is_dying(run, log)) {
-            sim_fail("partition %d: read at %lld failed: %s", log->id.partition,
-                     (long long)read->offset, mr_kafka_err_name(read->error));
-        }
-        return;
-    }
-    for (unsigned i = 0; i < read->iov_count; i++) {
-        memcpy(run->buffer + size, read->iov[i].iov_base, read->iov[i].iov_len);
-        size += read->iov[i].iov_len;
-    }
-    if (size != read->size) {
-        sim_fail("partition %d: a read's slices hold %zu bytes, not %u", log->id.partition, size,
-                 read->size);
-    }
-    if (!is_dying(run, log)) {
-        sim_log_show(log, read->offsets.high_watermark);
-    }
-    sim_log_check_bytes(log, read->offset, run->buffer, size);
-    if (size > 0 && size > read->bytes_max) {
-        first = log->batches[sim_log_index(log, read->offset)];
-        if (!read->one_at_least || size != first->size) {
-            sim_fail("partition %d: read gives %zu bytes, at most %u", log->id.partition, size,
-                     read->bytes_max);
-        }
-    }
-    if (size == 0 && read->one_at_least && read->offset < read->offsets.high_watermark &&
-        sim_log_index(log, read->offset) < log->batch_count) {
-        sim_fail("partition %d: read at %lld gives nothing below %lld", log->id.partition,
-                 (long long)read->offset, (long long)read->offsets.high_watermark);
-    }
-}
-
 static void
 read_answered(struct sim_run *run, struct sim_request *request)
 {
-    check_read(run, request->log, &request->read);
+    sim_check_read(run, request->log, &request->read);
     mr_log_read_release(run->store, &request->read);
     request_free(run, request);
 }
@@ -698,7 +640,7 @@ watch_fired(struct mr_log_watch *watch)
     }
     log->watched = false;
     running->counters->watches_fired++;
-    if (!is_dying(running, log) && !log_failed(log) && !log->truncating &&
+    if (!sim_is_dying(running, log) && !log_failed(log) && !log->truncating &&
         log->watched_truncations == log->truncations) {
         struct mr_log_offsets offsets;
 
@@ -764,10 +706,14 @@ find_done(struct mr_log_find *find)
     int64_t offset, timestamp, offset_before, timestamp_before;
 
     run->counters->finds++;
-    if (is_dying(run, log) || log->start != request->start || log->trim_count > 0 ||
+    if (sim_is_dying(run, log) || log->start != request->start || log->trim_count > 0 ||
         log->truncating || log->truncations != request->truncations) {
         request_free(run, request);
         return; /* what was asked about has gone meanwhile */
+    }
+    if (find->error == MR_KAFKA_KAFKA_STORAGE_ERROR && run->read_faults) {
+        request_free(run, request);
+        return;
     }
     if (find->error != MR_KAFKA_NONE) {
         sim_fail("partition %d: a lookup failed: %s", log->id.partition,
@@ -814,7 +760,7 @@ trim_done(struct mr_log_trim *trim, enum mr_kafka_err error)
     if (error == MR_KAFKA_NONE) {
         run->counters->trims++;
         sim_log_trimmed(request->log, trim->offset);
-    } else if (error != MR_KAFKA_KAFKA_STORAGE_ERROR && !is_dying(run, request->log)) {
+    } else if (error != MR_KAFKA_KAFKA_STORAGE_ERROR && !sim_is_dying(run, request->log)) {
         sim_fail("partition %d: trim to %lld was refused: %s", request->log->id.partition,
                  (long long)trim->offset, mr_kafka_err_name(error));
     }
@@ -914,7 +860,7 @@ request_delete(struct sim_run *run, unsigned slot)
 }
 
 void
-sim_make_space(struct sim_run *run)
+sim_make_space(struct sim_run *run, uint64_t limit)
 {
     struct sim_log *largest = run->logs[0];
     uint64_t live = 0;
@@ -923,7 +869,7 @@ sim_make_space(struct sim_run *run)
         live += run->logs[i]->live_bytes;
         largest = run->logs[i]->live_bytes > largest->live_bytes ? run->logs[i] : largest;
     }
-    if (live > run->device_bytes / 5 * 2 && largest->trim_count == 0) {
+    if (live > limit && largest->trim_count == 0) {
         int64_t span = largest->end - largest->start;
 
         sim_trim_send(run, largest,
@@ -934,9 +880,20 @@ sim_make_space(struct sim_run *run)
 void
 sim_request_random(struct sim_run *run)
 {
-    unsigned slot = (unsigned)mr_rng_below(&run->rng, SIM_LOGS);
+    bool few = run->skewed && mr_rng_below(&run->rng, 16);
+    unsigned slot = (unsigned)mr_rng_below(&run->rng, few ? 2 : SIM_LOGS);
     struct sim_log *log = run->logs[slot];
     uint64_t choice = mr_rng_below(&run->rng, 1034);
+
+    if (run->churn && mr_rng_below(&run->rng, 40) == 0) {
+        choice = 1024; /* a delete */
+    }
+    if (run->greedy && choice >= 920 && choice < 1028 && mr_rng_below(&run->rng, 64)) {
+        choice = 0; /* an append, where something would have gone */
+    }
+    if (run->cutting && mr_rng_below(&run->rng, 10) == 0) {
+        choice = 990; /* a truncation */
+    }
 
     running = run;
     if (run->failed) {
@@ -945,7 +902,7 @@ sim_request_random(struct sim_run *run)
     run->operations++;
     run->life_operations++;
     run->counters->operations++;
-    sim_make_space(run);
+    sim_make_space(run, run->greedy ? run->device_bytes : run->device_bytes / 5 * 2);
     if (choice < 650) {
         request_append(run, log);
     } else if (choice < 850) {

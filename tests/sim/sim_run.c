@@ -2,10 +2,12 @@
 #include "tests/sim/sim_run.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIB          (UINT64_C(1) << 20)
 #define ARENA_BYTES  (12 * MIB)
@@ -14,8 +16,12 @@
 #define IDLE_TURNS   400000u
 #define OPENS_MAX    60u
 #define FAILED_TURNS 400u /* how long a failed log is left alone before a restart */
-#define GROWTH_BYTES (8 * MIB)
-#define STALL_ONE_IN 500u /* turns between two stalls of the drive */
+#define GROWTH_BYTES MIB
+#define GROWTH_MAX   (8 * MIB)
+#define GROW_ONE_IN  2500u /* turns */
+#define READ_FAIL_IN 40u   /* turns until the next read of a running store fails */
+#define BLOCKS_TURNS 64u   /* between two looks at who owns each block */
+#define STALL_ONE_IN 500u  /* turns between two stalls of the drive */
 #define STALL_TURNS  100u
 #define BURST_ONE_IN 12u
 #define BURST_MAX    24u
@@ -37,6 +43,14 @@ sim_fail(const char *format, ...)
     fprintf(stderr, "\n  replay: store_sim --seed %llu --trace\n",
             (unsigned long long)failing_seed);
     exit(1);
+}
+
+static void
+on_abort(int signal_number)
+{
+    (void)signal_number;
+    dprintf(STDERR_FILENO, "store_sim: seed %llu: stopped by an assertion\n",
+            (unsigned long long)failing_seed);
 }
 
 void
@@ -69,7 +83,7 @@ on_failed(void *context)
     struct sim_run *run = context;
 
     sim_trace(run, "the store has failed");
-    if (!run->write_faults) {
+    if (!run->write_faults && !run->flush_faults) {
         sim_fail("the store failed on a device that has no faults");
     }
     run->failed = true;
@@ -102,18 +116,57 @@ in_checkpoint(const struct sim_run *run)
     return run->before.checkpoint_bytes != run->checkpoint_bytes_at;
 }
 
+/* Grows at times, and where the store asks for it; some of the growths meet a crash. */
 static void
 grow(struct sim_run *run)
 {
-    if (!run->low_space || run->grown || run->seed % 3) {
+    if (run->grow_to && run->turned.size_bytes >= run->grow_to) {
+        run->grow_to = 0;
+        run->counters->grown++;
+    }
+    if (run->low_space && !run->grow_to && run->size_bytes >= run->device_bytes + GROWTH_MAX) {
+        run->low_space = false;
+        mr_store_grow_refused(run->store);
+    }
+    if (run->grow_to || run->quiet || run->failed ||
+        run->size_bytes >= run->device_bytes + GROWTH_MAX ||
+        mr_rng_below(&run->rng, run->low_space ? 20 : GROW_ONE_IN)) {
         return;
     }
-    mr_dev_sim_extend(run->sim, run->device_bytes + GROWTH_BYTES);
+    run->low_space = false;
+    run->size_bytes += GROWTH_BYTES;
+    mr_dev_sim_extend(run->sim, run->size_bytes);
     if (mr_dev_resize(run->dev) != 0 || mr_store_grow(run->store) != 0) {
         sim_fail("the store could not grow");
     }
-    run->grown = true;
-    run->counters->grown++;
+    run->grow_to = run->size_bytes;
+    if (mr_rng_below(&run->rng, 2)) {
+        mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 4), false);
+    }
+}
+
+/* Moments that recovery has rules for are rare among all moments: here some of them end in a
+ * crash, at once (true) or a little later. */
+static bool
+ambush(struct sim_run *run)
+{
+    struct mr_store_stats was = run->turned, *now = &run->turned;
+
+    mr_store_stats(run->store, now);
+    if (run->quiet) {
+        return false;
+    }
+    if (now->groups != was.groups && now->written_behind_bytes != was.written_behind_bytes &&
+        mr_rng_below(&run->rng, 12) == 0) {
+        mr_dev_sim_power_cut(run->sim);
+        return true;
+    }
+    if ((now->voids != was.voids || now->carried_blocks != was.carried_blocks) &&
+        mr_rng_below(&run->rng, 4) == 0) {
+        mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 20),
+                             mr_rng_below(&run->rng, 4) == 0);
+    }
+    return false;
 }
 
 bool
@@ -123,7 +176,7 @@ sim_turn(struct sim_run *run)
 
     run->clock.now_ns += mr_rng_below(&run->rng, 20000);
     busy = mr_store_tick(run->store);
-    if (mr_dev_poll(run->dev) < 0) {
+    if (ambush(run) || mr_dev_poll(run->dev) < 0) {
         return false;
     }
     grow(run);
@@ -166,6 +219,7 @@ take_stats(struct sim_run *run)
     counters->voids += stats.voids;
     counters->tail_images += stats.tail_images;
     counters->carried_blocks += stats.carried_blocks;
+    counters->dropped_groups += stats.dropped_groups;
     counters->direct_mebibytes += stats.direct_bytes / MIB;
     counters->inline_mebibytes += stats.inline_bytes / MIB;
     counters->device_reuse +=
@@ -174,11 +228,13 @@ take_stats(struct sim_run *run)
     counters->reads_cold += stats.reads_cold;
 }
 
+/* After a failed flush the drive is switched off: what that flush should have made durable may be
+ * read from the drive's cache still, while no later flush is sure to make it so. */
 static void
-cut(struct sim_run *run)
+cut(struct sim_run *run, bool flush_failed)
 {
     mr_dev_sim_cut_after(run->sim, 0, false);
-    if (mr_rng_below(&run->rng, 4)) {
+    if (flush_failed || mr_rng_below(&run->rng, 4)) {
         mr_dev_sim_power_cut(run->sim);
         run->counters->power_cuts++;
     } else {
@@ -193,11 +249,15 @@ die(struct sim_run *run)
     look(run);
     sim_trace(run, "crash%s", in_checkpoint(run) ? " in a checkpoint" : "");
     run->counters->crashes_in_checkpoint += in_checkpoint(run);
+    run->counters->crashes_in_write_behind += run->before.writes_in_flight > 0;
+    run->counters->crashes_in_growth += run->grow_to > run->before.size_bytes;
+    run->grow_to = 0;
+    sim_blocks_check(run);
     for (unsigned i = 0; i < SIM_LOGS; i++) {
         run->counters->crashes_in_truncation += run->logs[i]->truncating;
     }
     take_stats(run);
-    cut(run);
+    cut(run, run->flush_faults && run->failed);
     mr_store_abandon(run->store);
     run->store = NULL;
     sim_requests_drop(run);
@@ -221,6 +281,7 @@ open_once(struct sim_run *run)
         mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 25),
                              mr_rng_below(&run->rng, 3) == 0);
     }
+    mr_dev_sim_fail_nth(run->sim, 'r', 0);
     error = mr_store_open(&run->config, &run->store, reason, sizeof(reason));
     mr_dev_sim_cut_after(run->sim, 0, false);
     sim_trace(run, "open: %d %s", error, reason);
@@ -233,12 +294,12 @@ open_once(struct sim_run *run)
     run->store = NULL;
     if (error == 0 || error == -ECANCELED) {
         run->counters->crashes_in_open++;
-    } else if (error == -EIO && run->write_faults) {
+    } else if (error == -EIO && (run->write_faults || run->read_faults || run->flush_faults)) {
         run->counters->opens_failed++;
     } else {
         sim_fail("refuses to open after mere crashes: %s (%d)", reason, error);
     }
-    cut(run);
+    cut(run, run->flush_faults && error == -EIO);
     return false;
 }
 
@@ -299,7 +360,7 @@ open_store(struct sim_run *run, bool clean)
             sim_rot(run);
         }
     } while (!open_once(run));
-    if (clean && attempts == 1 && !mr_store_was_clean(run->store)) {
+    if (clean && attempts == 1 && !run->read_faults && !mr_store_was_clean(run->store)) {
         sim_fail("a clean close was not recognised");
     }
     run->epoch += mr_store_was_clean(run->store) ? 0 : 1;
@@ -311,7 +372,9 @@ open_store(struct sim_run *run, bool clean)
         }
     }
     settle_dying(run);
+    sim_blocks_check(run);
     memset(&run->before, 0, sizeof(run->before));
+    mr_store_stats(run->store, &run->turned);
     run->checkpoint_bytes_at = 0;
     look(run);
     run->checkpoint_bytes_at = run->before.checkpoint_bytes;
@@ -319,8 +382,12 @@ open_store(struct sim_run *run, bool clean)
     bad_blocks_set(run);
     run->life_operations = 0;
     /* Some die again before anything has flushed what the life before left in the drive's cache. */
-    run->life_length = mr_rng_below(&run->rng, 4) ? 150 + mr_rng_below(&run->rng, 700)
-                                                  : mr_rng_below(&run->rng, 6);
+    if (run->hasty) {
+        run->life_length = mr_rng_below(&run->rng, 60);
+    } else {
+        run->life_length = mr_rng_below(&run->rng, 4) ? 150 + mr_rng_below(&run->rng, 700)
+                                                      : mr_rng_below(&run->rng, 6);
+    }
 }
 
 /* ---- a life ---------------------------------------------------------------------------------- */
@@ -354,7 +421,8 @@ idle(struct sim_run *run)
             return false;
         }
         if (turn % 256 == 255 && !run->failed) {
-            sim_make_space(run); /* what waits may be waiting for space */
+            sim_make_space(run,
+                           run->device_bytes / 5 * 2); /* what waits may be waiting for space */
         }
     }
     return true;
@@ -401,11 +469,17 @@ live(struct sim_run *run)
             mr_dev_sim_stall(run->sim, false);
             stalled_until = 0;
         }
+        if (run->read_faults && mr_rng_below(&run->rng, READ_FAIL_IN) == 0) {
+            mr_dev_sim_fail_nth(run->sim, 'r', 1);
+        }
         burst(run);
         if (!sim_turn(run)) {
             return false;
         }
-        if (++turn % 16 == 0) {
+        if (++turn % BLOCKS_TURNS == 0) {
+            sim_blocks_check(run);
+        }
+        if (turn % 16 == 0) {
             look(run);
             run->failed_since += anything_failed(run) ? 16 : 0;
             run->counters->logs_failed += run->failed_since == 16;
@@ -440,7 +514,7 @@ end_life(struct sim_run *run)
 {
     bool clean = false;
 
-    switch (mr_rng_below(&run->rng, 5)) {
+    switch (run->hasty ? 3 * mr_rng_below(&run->rng, 2) : mr_rng_below(&run->rng, 5)) {
     case 0: /* at once */
         die(run);
         return false;
@@ -453,14 +527,20 @@ end_life(struct sim_run *run)
             }
             sim_trace(run, "close");
             take_stats(run);
+            mr_dev_sim_cut_after(run->sim, 0, false);
+            run->grow_to = 0;
             clean = mr_store_close(run->store) == 0;
-            if (!clean && !run->write_faults) {
+            if (!clean && !run->write_faults && !run->flush_faults) {
                 sim_fail("the store could not be closed");
             }
             run->store = NULL;
             run->counters->clean_closes += clean;
             sim_requests_drop(run);
-            mr_dev_sim_kill(run->sim);
+            if (clean || !run->flush_faults) {
+                mr_dev_sim_kill(run->sim);
+            } else {
+                cut(run, true);
+            }
             return clean;
         }
         die(run);
@@ -528,17 +608,19 @@ set_up(struct sim_run *run)
         run->counters->write_faults++;
         dev.write_fail = mr_rng_below(&run->rng, 2) ? 0.0002 : 0.002;
     }
+    dev.read_fail = run->read_faults ? 0.0003 : 0; /* an open makes hundreds of them */
+    dev.flush_fail = run->flush_faults ? 0.001 : 0;
     memset(format.store_id.bytes, 0x11, 16);
     memset(format.cluster_id.bytes, 0x22, 16);
     run->sim = mr_dev_sim_create(&dev);
     for (unsigned attempt = 0;; attempt++) {
         int error = mr_store_format(mr_dev_sim_connect(run->sim), &format);
 
-        mr_dev_sim_kill(run->sim);
+        mr_dev_sim_power_cut(run->sim); /* a flush may have failed */
         if (error == 0) {
             break;
         }
-        if (!run->write_faults || attempt == 20) {
+        if ((!run->write_faults && !run->flush_faults) || attempt == 20) {
             sim_fail("the store cannot be formatted: %d", error);
         }
     }
@@ -559,16 +641,19 @@ tear_down(struct sim_run *run)
     mr_dev_sim_destroy(run->sim);
     free(run->config.arena);
     free(run->buffer);
+    free(run->owners);
 }
 
 void
 sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *counters)
 {
     static const uint32_t direct[] = {8192, 16384, 32768, 65536};
+    static const size_t dirty[] = {0, 65536, 262144, MIB};
     struct sim_run run = {.seed = seed, .trace = trace, .counters = counters};
     unsigned lives = 0;
 
     failing_seed = seed;
+    signal(SIGABRT, on_abort);
     mr_rng_init(&run.rng, seed);
     mr_clock_sim_init(&run.clock, 1700000000000);
     mr_list_init(&run.requests);
@@ -576,6 +661,18 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
     run.device_bytes = (24 + 8 * mr_rng_below(&run.rng, 5)) * MIB;
     run.write_faults = mr_rng_below(&run.rng, 4) == 0;
     run.rot = !run.write_faults && mr_rng_below(&run.rng, 2) == 0;
+    run.read_faults = !run.rot && mr_rng_below(&run.rng, 3) == 0;
+    run.flush_faults = !run.rot && mr_rng_below(&run.rng, 3) == 0;
+    run.skewed = mr_rng_below(&run.rng, 3) == 0;
+    run.greedy = mr_rng_below(&run.rng, 16) == 0;
+    run.churn = mr_rng_below(&run.rng, 8) == 0;
+    run.cutting = mr_rng_below(&run.rng, 8) == 0;
+    run.hasty = mr_rng_below(&run.rng, 8) == 0;
+    if (run.greedy) {
+        run.device_bytes = 16 * MIB;
+        run.journal_bytes = MIB;
+    }
+    run.size_bytes = run.device_bytes;
     run.small = mr_rng_below(&run.rng, 4) == 0;
     run.buffer = malloc(BUFFER_BYTES);
     run.config = (struct mr_store_config){.clock = &run.clock.clock,
@@ -585,6 +682,7 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
                                           .producers_max = 4096,
                                           .direct_run_bytes = direct[mr_rng_below(&run.rng, 4)],
                                           .index_bytes_max = MIB,
+                                          .dirty_bytes = dirty[mr_rng_below(&run.rng, 4)],
                                           .on_room = on_room,
                                           .on_failed = on_failed,
                                           .on_low_space = on_low_space,

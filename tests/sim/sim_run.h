@@ -12,7 +12,7 @@
 #define SIM_OPS_MIN     2000
 #define SIM_BATCH_MAX   (1u << 20)
 
-/* Counted over all seeds. An event of the first part must occur in a run of many seeds. */
+/* Counted over all seeds. Each event must occur in a run of many seeds. */
 #define SIM_COUNTERS(X)                                                                            \
     X(operations)                                                                                  \
     X(acknowledged)                                                                                \
@@ -20,11 +20,16 @@
     X(kills)                                                                                       \
     X(crashes_in_open)                                                                             \
     X(crashes_in_checkpoint)                                                                       \
+    X(crashes_in_write_behind)                                                                     \
+    X(crashes_in_growth)                                                                           \
     X(clean_closes)                                                                                \
     X(journal_wraps)                                                                               \
     X(checkpoints)                                                                                 \
     X(voids)                                                                                       \
+    X(dropped_groups)                                                                              \
     X(tail_images)                                                                                 \
+    X(carried_blocks)                                                                              \
+    X(extents_reused)                                                                              \
     X(direct_mebibytes)                                                                            \
     X(inline_mebibytes)                                                                            \
     X(device_reuse)                                                                                \
@@ -49,21 +54,18 @@
     X(logs_failed)                                                                                 \
     X(rot_refused)                                                                                 \
     X(rot_survived)                                                                                \
-    X(again)
-
-/* These are good to see, but no run of a few hundred seeds is sure to have them. */
-#define SIM_COUNTERS_RARE(X)                                                                       \
-    X(carried_blocks)                                                                              \
+    X(rot_data)                                                                                    \
+    X(rot_data_reads_refused)                                                                      \
+    X(read_errors)                                                                                 \
     X(stores_failed)                                                                               \
     X(opens_failed)                                                                                \
     X(grown)                                                                                       \
-    X(refused)                                                                                     \
-    X(read_errors)
+    X(refused_when_full)                                                                           \
+    X(again)
 
 struct sim_counters {
 #define SIM_COUNTER_FIELD(name) uint64_t name;
     SIM_COUNTERS(SIM_COUNTER_FIELD)
-    SIM_COUNTERS_RARE(SIM_COUNTER_FIELD)
 #undef SIM_COUNTER_FIELD
 };
 
@@ -120,12 +122,22 @@ struct sim_run {
     int32_t epoch;
     uint32_t logs_made;
     uint64_t operations, life_operations, life_length;
-    bool write_faults, rot;
-    bool small; /* only small batches: many in a set, no direct run but of many */
-    bool room, failed, low_space, grown;
+    bool write_faults, read_faults, flush_faults, rot;
+    bool skewed;  /* most requests go to two of the logs, the others are idle for long */
+    bool greedy;  /* nothing is trimmed to make space: the store refuses to produce */
+    bool churn;   /* logs come and go */
+    bool cutting; /* many truncations */
+    bool hasty;   /* short lives: many crashes */
+    bool small;   /* only small batches: many in a set, no direct run but of many */
+    bool room, failed, low_space;
+    uint64_t size_bytes;          /* of the device, growth included */
+    uint64_t grow_to;             /* a growth is not durable yet; 0: none */
+    uint32_t *owners;             /* the log that a block was last seen in; 0: none */
+    uint64_t owner_count;         /* blocks */
     bool quiet;                   /* nothing new is asked */
     uint64_t failed_since;        /* steps with a failed log */
     struct mr_store_stats before; /* at the last look */
+    struct mr_store_stats turned; /* after the last turn */
     uint64_t checkpoint_bytes_at; /* when the last checkpoint ended */
     uint8_t *buffer;              /* what reads are joined in */
 };
@@ -139,10 +151,12 @@ void sim_trace(const struct sim_run *run, const char *format, ...)
 void sim_send_ready(struct sim_run *run);
 /* Makes one random request. */
 void sim_request_random(struct sim_run *run);
-/* Keeps the live bytes at less than half of the device. */
-void sim_make_space(struct sim_run *run);
+/* Trims the largest log where more than `limit` bytes are live. */
+void sim_make_space(struct sim_run *run, uint64_t limit);
 /* Fails where a watch should have fired; call when all is at rest. */
 void sim_watches_check(struct sim_run *run);
+/* Its deletion was asked for. */
+bool sim_is_dying(const struct sim_run *run, const struct sim_log *log);
 /* Frees what will never be answered. */
 void sim_requests_drop(struct sim_run *run);
 /* Asks to delete a log that is in `dying` already. */
@@ -157,14 +171,24 @@ void sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters
 /* One turn of the store's loop. False: the store has died. */
 bool sim_turn(struct sim_run *run);
 
-/* ---- judgement after an open (sim_judge.c) --------------------------------------------------- */
+/* ---- who owns a block (sim_blocks.c) --------------------------------------------------------- */
+
+/* Fails where a block of the store has two owners, or none while it is not free; counts extents
+ * that were another log's. */
+void sim_blocks_check(struct sim_run *run);
+
+/* ---- judgement (sim_judge.c) ----------------------------------------------------------------- */
+
+/* What a read of a running store was answered. */
+void sim_check_read(struct sim_run *run, struct sim_log *log, const struct mr_read *read);
 
 /* Judges all logs of an open store; `adopt` takes over what has survived. */
 void sim_judge(struct sim_run *run, bool adopt);
-/* Reads a whole log through a store that nothing else uses and checks each byte. */
-void sim_check_log(struct sim_run *run, struct mr_store *store, struct mr_dev *dev,
-                   struct sim_log *log, struct mr_log *opened, bool errors_allowed);
-/* Spoils one sector of the metadata in a copy, which must refuse to open or lose nothing. */
+/* Reads a whole log of a store that nothing else uses and checks each byte. */
+void sim_check_log(struct sim_run *run, struct sim_log *log, struct mr_log *opened,
+                   bool errors_allowed);
+/* Spoils a sector of the metadata, or some of the data, in a copy, which must refuse to open, or
+ * lose nothing and answer each read with what was written or an error. */
 void sim_rot(struct sim_run *run);
 
 #endif

@@ -133,7 +133,7 @@ open_store(struct sim_server *sim, uint64_t seed)
 }
 
 static int
-on_first_snapshot(void *context)
+on_serve(void *context)
 {
     struct sim_server *sim = context;
     uint16_t port;
@@ -184,7 +184,7 @@ create_server(struct sim_server *sim, const struct sim_server_config *config)
     events = mr_server_net_events(sim->server);
     MR_CHECK_EQ(mr_net_sim_create(&net, &events, &sim->net), 0);
     mr_server_net_set(sim->server, sim->net);
-    mr_server_on_first_snapshot(sim->server, on_first_snapshot, sim);
+    mr_server_on_serve(sim->server, on_serve, sim);
     sim->steps = mr_server_steps(sim->server, on_control, sim);
 }
 
@@ -205,6 +205,8 @@ sim_server_start(struct sim_server *sim, const struct sim_server_config *config)
     MR_CHECK(mr_mesh_take(sim->control, 0, MR_MESH_REQUEST));
     mr_mesh_send(sim->control, 0,
                  (struct mr_msg){.type = MR_MSG_SNAPSHOT, .context = (void *)(uintptr_t)snapshot});
+    MR_CHECK(mr_mesh_take(sim->control, 0, MR_MESH_REQUEST));
+    mr_mesh_send(sim->control, 0, (struct mr_msg){.type = MR_MSG_SERVE});
     sim_server_run(sim, 0);
 }
 
@@ -215,7 +217,7 @@ answer_control(void *context, const struct mr_msg *message)
 {
     struct sim_server *sim = context;
 
-    if (message->type == MR_MSG_SNAPSHOT_ACK) {
+    if (message->type == MR_MSG_SNAPSHOT_ACK || message->type == MR_MSG_SERVE_REPLY) {
         mr_mesh_give(sim->control, 0, MR_MESH_REQUEST);
         return;
     }

@@ -1,9 +1,13 @@
-"""Two members share five partitions, a third joins and takes its share, one is killed and its
-partitions move; every record is seen; what was committed survives a power cut.
+"""Groups as clients make them, by two scenarios.
 
-groups.py BUILD WORK NAME ASSIGNOR COMMAND...: COMMAND BROKER GROUP TOPIC ASSIGNOR is one member,
-which prints the value of every record it reads. Who owns what is asked of the broker, not of the
-clients: one judge for all of them.
+move: two members share five partitions, a third joins and takes its share, one is killed and its
+partitions move; every record is seen; what was committed survives a power cut.
+shares: two members share five partitions, and each reads its share and nothing else; then three
+members of another group are given two partitions, and one of them idles.
+
+groups.py BUILD WORK SCENARIO NAME ASSIGNOR COMMAND...: COMMAND BROKER GROUP TOPIC ASSIGNOR is one
+member, which prints the value of every record it reads. Who owns what is asked of the broker, not
+of the clients: one judge for all of them.
 """
 import json
 import os
@@ -13,7 +17,6 @@ import subprocess
 import sys
 import time
 
-PARTITIONS = 5
 RECORDS = 400  # after each step
 PATIENCE_S = 60
 
@@ -61,8 +64,8 @@ class Broker:
 
 
 class Member:
-    def __init__(self, command, work, number):
-        self.path = f'{work}/member-{number}'
+    def __init__(self, command, work, name):
+        self.path = f'{work}/member-{name}'
         self.process = subprocess.Popen(
             command, stdout=open(self.path, 'w'), stderr=open(f'{self.path}.log', 'w'),
             start_new_session=True)
@@ -78,13 +81,18 @@ class Member:
 
 
 class Run:
-    def __init__(self, build, work, name, assignor, command):
+    """One topic, its group and the members of the group."""
+
+    def __init__(self, broker, work, topic, partitions, assignor, command):
         self.work = work
-        self.group = f'group-{name}-{assignor}'
-        self.broker = Broker(build, work)
-        self.command = [*command, self.broker.address, self.group, 'shared', assignor]
+        self.topic = topic
+        self.partitions = partitions
+        self.group = f'group-{topic}-{assignor}'
+        self.broker = broker
+        self.command = [*command, broker.address, self.group, topic, assignor]
         self.members = []
         self.sent = set()
+        broker.tool('topic', 'create', topic, '--partitions', str(partitions))
 
     def fail(self, text):
         for index, member in enumerate(self.members):
@@ -101,14 +109,14 @@ class Run:
             time.sleep(0.1)
 
     def join(self):
-        self.members.append(Member(self.command, self.work, len(self.members)))
+        self.members.append(Member(self.command, self.work, f'{self.topic}-{len(self.members)}'))
 
     def produce(self):
-        values = [f'value-{len(self.sent) + i}' for i in range(RECORDS)]
+        values = [f'{self.topic}-{len(self.sent) + i}' for i in range(RECORDS)]
         # Keyed by their values: without keys a batch may leave a partition empty, and without a
         # record nothing is ever committed there.
         text = ''.join(f'{value}:{value}\n' for value in values)
-        if self.broker.tool('produce', 'shared', '--key-separator', ':', text=text) is None:
+        if self.broker.tool('produce', self.topic, '--key-separator', ':', text=text) is None:
             self.fail('the records could not be produced')
         self.sent.update(values)
 
@@ -116,14 +124,22 @@ class Run:
         text = self.broker.tool('group', 'describe', self.group, '--json')
         return json.loads(text) if text else None
 
-    def shared_by(self, count):
-        """Stable, `count` members, every partition owned, and every member owns some."""
+    def owners(self, members):
+        """Partitions by member, once the group is stable with so many members; else None."""
         group = self.described()
-        if not group or group['state'] != 'Stable' or group['members'] != count:
-            return False
-        owners = {row['partition']: row['member_id'] for row in group['partitions']}
-        return len(owners) == PARTITIONS and '' not in owners.values() and \
-            len(set(owners.values())) == count
+        if not group or group['state'] != 'Stable' or group['members'] != members:
+            return None
+        shares = {}
+        for row in group['partitions']:
+            shares.setdefault(row['member_id'], set()).add(row['partition'])
+        if '' in shares or sum(map(len, shares.values())) != self.partitions:
+            return None
+        return shares
+
+    def shared_by(self, members):
+        """Every partition is owned, by so many members or, where it has fewer, each by one."""
+        shares = self.owners(members)
+        return shares is not None and len(shares) == min(members, self.partitions)
 
     def seen(self):
         return set().union(*(member.values() for member in self.members))
@@ -134,49 +150,80 @@ class Run:
     def all_committed(self):
         group = self.described()
         rows = group['partitions'] if group else []
-        return len(rows) == PARTITIONS and all(row['lag'] == 0 for row in rows)
+        return len(rows) == self.partitions and all(row['lag'] == 0 for row in rows)
 
     def committed(self):
         return {row['partition']: row['current_offset'] for row in self.described()['partitions']}
 
-    def play(self):
-        self.broker.tool('topic', 'create', 'shared', '--partitions', str(PARTITIONS))
-        self.produce()
-        self.join()
-        self.join()
-        self.wait('two members share the partitions', lambda: self.shared_by(2))
-        self.join()
-        self.wait('the third has its share', lambda: self.shared_by(3))
-        self.produce()
-        self.wait('every record is seen', self.all_seen)
-        self.members[0].kill()
-        self.wait("the killed member's partitions have moved", lambda: self.shared_by(2))
-        self.produce()
-        self.wait('every record is seen after the move', self.all_seen)
-        self.wait('all is committed', self.all_committed)
-        before = self.committed()
-        self.broker.cut()
-        self.broker.start()
-        self.wait('the offsets are there again', lambda: self.described() is not None)
-        if self.committed() != before:
-            self.fail(f'committed before the power cut: {before}, after it: {self.committed()}')
-        self.produce()
-        self.wait('the members go on after the power cut', self.all_seen)
-
     def end(self):
         for member in self.members:
             member.kill()
-        self.broker.cut()
+
+
+def play_move(run):
+    run.produce()
+    run.join()
+    run.join()
+    run.wait('two members share the partitions', lambda: run.shared_by(2))
+    run.join()
+    run.wait('the third has its share', lambda: run.shared_by(3))
+    run.produce()
+    run.wait('every record is seen', run.all_seen)
+    run.members[0].kill()
+    run.wait("the killed member's partitions have moved", lambda: run.shared_by(2))
+    run.produce()
+    run.wait('every record is seen after the move', run.all_seen)
+    run.wait('all is committed', run.all_committed)
+    before = run.committed()
+    run.broker.cut()
+    run.broker.start()
+    run.wait('the offsets are there again', lambda: run.described() is not None)
+    if run.committed() != before:
+        run.fail(f'committed before the power cut: {before}, after it: {run.committed()}')
+    run.produce()
+    run.wait('the members go on after the power cut', run.all_seen)
+
+
+def play_shares(run, members, sizes):
+    """Each of the members gets one of `sizes` partitions, and reads what is in them, once."""
+    for _ in range(members):
+        run.join()
+    run.wait(f'{members} members share the partitions', lambda: run.shared_by(members))
+    shares = run.owners(members)
+    found = sorted(map(len, shares.values()), reverse=True)
+    if found != [size for size in sizes if size > 0]:
+        run.fail(f'shares of {sizes} expected, got {found}')
+    run.produce()
+    run.wait('every record is seen', run.all_seen)
+    seen = [member.values() & run.sent for member in run.members]
+    twice = {value for i, values in enumerate(seen) for other in seen[:i] for value in values & other}
+    if twice:
+        run.fail(f'seen by two members: {sorted(twice)[:5]}')
+    idle = sum(1 for values in seen if not values)
+    if idle != sizes.count(0):
+        run.fail(f'{idle} members have seen nothing, not {sizes.count(0)}')
 
 
 def main():
-    build, work, name, assignor, *command = sys.argv[1:]
-    run = Run(build, work, name, assignor, command)
+    build, work, scenario, name, assignor, *command = sys.argv[1:]
+    broker = Broker(build, work)
+    runs = []
+
+    def begin(topic, partitions):
+        runs.append(Run(broker, work, topic, partitions, assignor, command))
+        return runs[-1]
+
     try:
-        run.play()
-        print(f'{name} {assignor}: {len(run.sent)} records, {len(run.members)} members')
+        if scenario == 'move':
+            play_move(begin('shared', 5))
+        else:
+            play_shares(begin('five', 5), 2, [3, 2])
+            play_shares(begin('two', 2), 3, [1, 1, 0])
+        print(f'{name} {assignor} {scenario}: {sum(len(run.sent) for run in runs)} records')
     finally:
-        run.end()
+        for run in runs:
+            run.end()
+        broker.cut()
 
 
 main()

@@ -391,6 +391,12 @@ on_message(void *context, const struct mr_msg *message)
         shard->offered = message->context;
         MR_CHECK(shard->offered->epoch > shard->epoch);
         break;
+    case MR_MSG_SERVE: /* not before every shard knows the topics */
+        for (unsigned s = 0; s < SHARDS; s++) {
+            MR_CHECK(world_of_messages->shards[s].used != NULL);
+        }
+        mr_mesh_send(shard->port, SHARDS, (struct mr_msg){.type = MR_MSG_SERVE_REPLY});
+        break;
     case MR_MSG_LOG_DELETE:
         on_log_delete(world_of_messages, shard, message->context);
         break;

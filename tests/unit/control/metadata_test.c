@@ -92,6 +92,19 @@ unclean_start(struct fixture *f)
     MR_CHECK_EQ(apply(f), MR_KAFKA_NONE);
 }
 
+/* free() it. */
+static uint8_t *
+saved_state(const struct mr_metadata *metadata, size_t *size)
+{
+    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
+    uint8_t *state;
+
+    MR_CHECK(image != NULL);
+    state = mr_metadata_image_save(image, size);
+    mr_metadata_image_release(image);
+    return state;
+}
+
 static int64_t
 reserve(struct fixture *f, uint32_t count)
 {
@@ -100,7 +113,7 @@ reserve(struct fixture *f, uint32_t count)
     return f->outcome.first_producer_id;
 }
 
-static void
+static bool
 count_tombstone(void *context, const struct mr_uuid *id, int32_t partition, uint16_t store)
 {
     unsigned *count = context;
@@ -109,6 +122,16 @@ count_tombstone(void *context, const struct mr_uuid *id, int32_t partition, uint
     (void)partition;
     (void)store;
     (*count)++;
+    return true;
+}
+
+static void
+log_deleted(struct fixture *f, uint8_t topic, int32_t partition)
+{
+    struct mr_metadata_log log = {id_of(topic), partition};
+
+    f->size = mr_metadata_encode_logs_deleted(f->command, sizeof(f->command), &log, 1);
+    MR_CHECK_EQ(apply(f), MR_KAFKA_NONE);
 }
 
 static unsigned
@@ -116,7 +139,7 @@ tombstones(const struct fixture *f)
 {
     unsigned count = 0;
 
-    mr_metadata_tombstones(f->metadata, count_tombstone, &count);
+    mr_metadata_tombstones(f->metadata, UINT64_MAX, count_tombstone, &count);
     return count;
 }
 
@@ -215,8 +238,8 @@ same_state(const struct mr_metadata *a, const struct mr_metadata *b)
 {
     size_t a_size;
     size_t b_size;
-    uint8_t *left = mr_metadata_save(a, &a_size);
-    uint8_t *right = mr_metadata_save(b, &b_size);
+    uint8_t *left = saved_state(a, &a_size);
+    uint8_t *right = saved_state(b, &b_size);
     bool same;
 
     MR_CHECK(left && right);
@@ -293,7 +316,6 @@ MR_TEST(a_name_in_use_is_refused_and_free_again_after_the_deletion)
 MR_TEST(tombstones_stay_until_their_logs_are_deleted)
 {
     struct fixture f;
-    struct mr_uuid id = id_of(1);
 
     setup(&f);
     create(&f, 1, "t", 3);
@@ -301,10 +323,70 @@ MR_TEST(tombstones_stay_until_their_logs_are_deleted)
     MR_CHECK_EQ(tombstones(&f), 3);
     MR_CHECK_EQ(mr_metadata_store_load(f.metadata, 0), 0);
     for (unsigned i = 0; i < 2; i++) { /* the second time there is none: nothing happens */
-        f.size = mr_metadata_encode_log_deleted(f.command, sizeof(f.command), &id, 1);
-        MR_CHECK_EQ(apply(&f), MR_KAFKA_NONE);
+        log_deleted(&f, 1, 1);
         MR_CHECK_EQ(tombstones(&f), 2);
     }
+    log_deleted(&f, 1, 3); /* no such partition */
+    log_deleted(&f, 2, 0); /* no such topic */
+    MR_CHECK_EQ(tombstones(&f), 2);
+    log_deleted(&f, 1, 0);
+    log_deleted(&f, 1, 2);
+    MR_CHECK_EQ(tombstones(&f), 0);
+    teardown(&f);
+}
+
+static size_t
+saved_size(const struct fixture *f)
+{
+    size_t size;
+
+    free(saved_state(f->metadata, &size));
+    return size;
+}
+
+/* A topic of 5,000 partitions, with a number of its own. */
+static enum mr_kafka_err
+create_wide(struct fixture *f, unsigned number)
+{
+    static const uint16_t stores[5000];
+    static uint8_t command[MR_METADATA_COMMAND_MAX];
+    char name[32];
+    struct mr_metadata_new_topic topic = {.name = name, .partition_count = 5000, .stores = stores};
+
+    topic.name_size = (uint32_t)snprintf(name, sizeof(name), "wide-%u", number);
+    memcpy(topic.id.bytes, &number, sizeof(number));
+    topic.id.bytes[15] = 1;
+    MR_CHECK_EQ(mr_metadata_apply(f->metadata, command,
+                                  mr_metadata_encode_create_topic(command, sizeof(command), &topic),
+                                  &f->outcome),
+                0);
+    return f->outcome.error;
+}
+
+/* The metadata log must always be able to take a saved state. Deleted topics count until their logs
+ * are gone. */
+MR_TEST(what_would_make_the_saved_state_too_large_is_refused)
+{
+    struct fixture f;
+    unsigned created = 0;
+    enum mr_kafka_err error;
+
+    setup(&f);
+    while ((error = create_wide(&f, created + 1)) == MR_KAFKA_NONE) {
+        struct mr_uuid id = {{0}};
+
+        created++;
+        if (created % 2) {
+            memcpy(id.bytes, &created, sizeof(created));
+            id.bytes[15] = 1;
+            f.size = mr_metadata_encode_delete_topic(f.command, sizeof(f.command), &id);
+            MR_CHECK_EQ(apply(&f), MR_KAFKA_NONE);
+        }
+    }
+    MR_CHECK_EQ(error, MR_KAFKA_POLICY_VIOLATION);
+    MR_CHECK(saved_size(&f) <= MR_METADATA_STATE_MAX);
+    MR_CHECK(saved_size(&f) > MR_METADATA_STATE_MAX - 5000 * 6 - 256);
+    MR_CHECK(mr_metadata_partitions(f.metadata) < MR_METADATA_PARTITIONS_MAX);
     teardown(&f);
 }
 
@@ -324,7 +406,7 @@ MR_TEST(blocks_of_producer_ids_never_overlap)
         end = first + count;
         if (i % 20 == 0) {
             size_t size;
-            uint8_t *state = mr_metadata_save(f.metadata, &size);
+            uint8_t *state = saved_state(f.metadata, &size);
 
             MR_CHECK_EQ(mr_metadata_load(f.metadata, state, size), 0);
             free(state);
@@ -397,7 +479,7 @@ MR_TEST(a_saved_state_loads_equal_and_never_lowers_the_epoch)
         delete_topic(&b, i);
     }
     before = mr_metadata_snapshot(b.metadata);
-    state = mr_metadata_save(a.metadata, &size);
+    state = saved_state(a.metadata, &size);
     MR_CHECK_EQ(mr_metadata_load(b.metadata, state, size), 0);
     MR_CHECK(same_state(a.metadata, b.metadata));
     after = mr_metadata_snapshot(b.metadata);
@@ -516,7 +598,7 @@ MR_TEST(a_saved_state_of_the_version_without_settings_loads)
     setup(&f);
     setup(&other);
     MR_CHECK_EQ(create(&f, 1, "t", 1), MR_KAFKA_NONE);
-    state = mr_metadata_save(f.metadata, &size);
+    state = saved_state(f.metadata, &size);
     state[1] = 1; /* the version; it ended before the number of settings */
     MR_CHECK_EQ(mr_metadata_load(other.metadata, state, size - 4), 0);
     MR_CHECK(same_state(f.metadata, other.metadata));
@@ -601,7 +683,8 @@ MR_TEST(hostile_commands_change_all_or_nothing)
     spoil_command(f.command, f.size);
     f.size = mr_metadata_encode_delete_topic(f.command, sizeof(f.command), &id);
     spoil_command(f.command, f.size);
-    f.size = mr_metadata_encode_log_deleted(f.command, sizeof(f.command), &id, 0);
+    f.size = mr_metadata_encode_logs_deleted(f.command, sizeof(f.command),
+                                             (const struct mr_metadata_log[]){{id, 0}, {id, 1}}, 2);
     spoil_command(f.command, f.size);
     f.size = mr_metadata_encode_producer_ids(f.command, sizeof(f.command), 1000);
     spoil_command(f.command, f.size);
@@ -658,7 +741,7 @@ MR_TEST(hostile_saved_states_load_whole_or_leave_an_empty_state)
 
     setup(&f);
     populate(&f);
-    state = mr_metadata_save(f.metadata, &size);
+    state = saved_state(f.metadata, &size);
     for (size_t cut = 0; cut < size; cut++) {
         load_bytes(state, cut, true);
     }
@@ -685,6 +768,7 @@ MR_TEST_MAIN(MR_TEST_CASE(a_cluster_id_is_taken_once),
              MR_TEST_CASE(a_created_topic_is_found_by_name_and_id_with_its_configuration),
              MR_TEST_CASE(a_name_in_use_is_refused_and_free_again_after_the_deletion),
              MR_TEST_CASE(tombstones_stay_until_their_logs_are_deleted),
+             MR_TEST_CASE(what_would_make_the_saved_state_too_large_is_refused),
              MR_TEST_CASE(blocks_of_producer_ids_never_overlap),
              MR_TEST_CASE(leader_epochs_rise_with_unclean_starts),
              MR_TEST_CASE(a_snapshot_does_not_change_and_outlives_the_state),

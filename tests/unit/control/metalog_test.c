@@ -33,6 +33,8 @@ struct model {
     bool calling; /* inside a call that must not call back */
     uint64_t replayed[COMMANDS_MAX];
     uint64_t replayed_count;
+    uint8_t *saving; /* the state of a snapshot that has begun; NULL: none has */
+    size_t saving_size;
 };
 
 static size_t
@@ -211,15 +213,61 @@ model_append(struct model *model)
 }
 
 static int
-model_snapshot(struct model *model)
+model_snapshot_begin(struct model *model)
 {
     int error;
 
     model->calling = true;
-    error = mr_metalog_snapshot(model->log, model->count, (const uint8_t *)model->committed,
-                                (model->count + 1) * 8);
+    error = mr_metalog_snapshot_begin(model->log, model->count);
+    model->calling = false;
+    if (!error) {
+        MR_CHECK(!model->saving);
+        model->saving_size = (model->count + 1) * 8;
+        model->saving = aligned_alloc(MR_METALOG_ALIGN, SPACE_BYTES);
+        MR_CHECK(model->saving && model->saving_size <= SPACE_BYTES);
+        memcpy(model->saving, model->committed, model->saving_size);
+    }
+    return error;
+}
+
+static int
+model_snapshot_end(struct model *model)
+{
+    uint8_t *state = model->saving;
+    int error;
+
+    model->saving = NULL;
+    model->calling = true;
+    error = mr_metalog_snapshot_end(model->log, state, model->saving_size);
     model->calling = false;
     return error;
+}
+
+static void
+model_snapshot(struct model *model)
+{
+    MR_CHECK_EQ(model_snapshot_begin(model), 0);
+    MR_CHECK_EQ(model_snapshot_end(model), 0);
+}
+
+/* Begins a snapshot, or ends it; now and then it is given up. */
+static void
+model_snapshot_step(struct model *model)
+{
+    int error;
+
+    if (!model->saving) {
+        error = model_snapshot_begin(model);
+        MR_CHECK(error == 0 || error == (model->failed ? -EIO : -EBUSY));
+        return;
+    }
+    if (mr_rng_below(&model->rng, 8) == 0) {
+        free(model->saving);
+        model->saving = NULL;
+        MR_CHECK_EQ(mr_metalog_snapshot_end(model->log, NULL, 0), 0);
+        return;
+    }
+    MR_CHECK_EQ(model_snapshot_end(model), model->failed ? -EIO : 0);
 }
 
 static void
@@ -233,6 +281,8 @@ crash(struct model *model)
     }
     mr_metalog_close(model->log);
     model->log = NULL;
+    free(model->saving);
+    model->saving = NULL;
 }
 
 /* Crashes and failed reads may hit the opening itself, several times in a row. */
@@ -282,11 +332,11 @@ live(struct model *model)
         case 1:
         case 2:
             if (model->next_id < COMMANDS_MAX - 1 && model_append(model) == -EAGAIN) {
-                model_snapshot(model);
+                model_snapshot_step(model);
             }
             break;
         case 3:
-            model_snapshot(model);
+            model_snapshot_step(model);
             break;
         default:
             if (mr_dev_poll(model->dev) < 0) {
@@ -296,7 +346,7 @@ live(struct model *model)
     }
     if (model->failed) {
         MR_CHECK_EQ(model_append(model), -EIO);
-        MR_CHECK_EQ(model_snapshot(model), -EIO);
+        model_snapshot_step(model);
     }
 }
 
@@ -427,7 +477,7 @@ MR_TEST(rot_of_the_snapshot_is_refused)
 
     append_whole(model);
     append_whole(model);
-    MR_CHECK_EQ(model_snapshot(model), 0);
+    model_snapshot(model);
     settle(model);
     MR_CHECK_EQ(used_bytes(model), 0);
     mr_dev_sim_rot(model->sim, SNAPSHOT_1_AT);
@@ -457,11 +507,74 @@ MR_TEST(a_rotten_header_never_loses_what_its_area_holds)
 
     model = calm_model();
     append_whole(model);
-    MR_CHECK_EQ(model_snapshot(model), 0);
+    model_snapshot(model);
     settle(model);
     append_whole(model);
     mr_dev_sim_rot(model->sim, MR_DEV_BLOCK);
     MR_CHECK_EQ(close_and_open(model), -EUCLEAN);
+    model_destroy(model);
+}
+
+/* What commits while a snapshot is made and written travels behind the state. */
+MR_TEST(commands_go_on_beside_a_snapshot_and_are_kept_with_it)
+{
+    struct model *model = calm_model();
+    uint64_t before;
+
+    append_whole(model);
+    MR_CHECK_EQ(model_snapshot_begin(model), 0);
+    MR_CHECK_EQ(model_snapshot_begin(model), -EBUSY);
+    append_whole(model);
+    before = model->count;
+    MR_CHECK_EQ(model_snapshot_end(model), 0);
+    MR_CHECK_EQ(model_append(model), 0); /* written beside the state */
+    settle(model);
+    MR_CHECK_EQ(model->count, before + 1);
+    MR_CHECK_EQ(used_bytes(model), 0); /* the other area counts, and its log is empty */
+    append_whole(model);
+    MR_CHECK_EQ(close_and_open(model), 0);
+    MR_CHECK_EQ(model->replayed_count, before + 2);
+    model_judge(model);
+    model_destroy(model);
+}
+
+MR_TEST(rot_of_what_was_kept_with_a_snapshot_is_refused)
+{
+    struct model *model = calm_model();
+
+    MR_CHECK_EQ(model_snapshot_begin(model), 0);
+    append_whole(model);
+    MR_CHECK_EQ(model_snapshot_end(model), 0);
+    settle(model);
+    MR_CHECK_EQ(used_bytes(model), 0);
+    mr_dev_sim_rot(model->sim, SNAPSHOT_1_AT + MR_DEV_BLOCK);
+    MR_CHECK_EQ(close_and_open(model), -EUCLEAN);
+    model_destroy(model);
+}
+
+/* A log full of commands behind the state cannot travel with it: the next snapshot has them in its
+ * state. */
+MR_TEST(a_snapshot_whose_commands_do_not_fit_is_given_up)
+{
+    struct model *model = calm_model();
+
+    append_whole(model);
+    MR_CHECK_EQ(model_snapshot_begin(model), 0);
+    while (model_append(model) == 0) {
+        settle(model);
+    }
+    free(model->saving);
+    model->saving = aligned_alloc(MR_METALOG_ALIGN, SPACE_BYTES);
+    memset(model->saving, 0, SPACE_BYTES);
+    model->saving_size = SPACE_BYTES - MR_DEV_BLOCK;
+    MR_CHECK_EQ(model_snapshot_end(model), 0);
+    settle(model);
+    MR_CHECK(used_bytes(model) > 0);
+    model_snapshot(model);
+    settle(model);
+    MR_CHECK_EQ(used_bytes(model), 0);
+    MR_CHECK_EQ(close_and_open(model), 0);
+    model_judge(model);
     model_destroy(model);
 }
 
@@ -481,7 +594,7 @@ MR_TEST(a_full_log_takes_commands_again_after_a_snapshot)
     }
     settle(model);
     MR_CHECK(!model->failed);
-    MR_CHECK_EQ(model_snapshot(model), 0);
+    model_snapshot(model);
     settle(model);
     append_whole(model);
     MR_CHECK_EQ(close_and_open(model), 0);
@@ -489,12 +602,11 @@ MR_TEST(a_full_log_takes_commands_again_after_a_snapshot)
     model_destroy(model);
 }
 
-MR_TEST(a_command_above_the_limit_and_an_empty_snapshot_are_refused)
+MR_TEST(a_command_above_the_limit_is_refused)
 {
     struct model *model = calm_model();
     uint8_t *bytes = calloc(1, MR_METALOG_COMMAND_MAX + 1);
 
-    MR_CHECK_EQ(mr_metalog_snapshot(model->log, 0, bytes, 0), -EINVAL);
     MR_CHECK_EQ(mr_metalog_append(model->log, bytes, MR_METALOG_COMMAND_MAX + 1, 1), -EMSGSIZE);
     free(bytes);
     model_destroy(model);
@@ -505,5 +617,8 @@ MR_TEST_MAIN(MR_TEST_CASE(committed_commands_survive_every_schedule_of_crashes),
              MR_TEST_CASE(rot_of_the_snapshot_is_refused),
              MR_TEST_CASE(a_rotten_header_never_loses_what_its_area_holds),
              MR_TEST_CASE(an_unformatted_device_is_told_from_a_corrupt_one),
+             MR_TEST_CASE(commands_go_on_beside_a_snapshot_and_are_kept_with_it),
+             MR_TEST_CASE(rot_of_what_was_kept_with_a_snapshot_is_refused),
+             MR_TEST_CASE(a_snapshot_whose_commands_do_not_fit_is_given_up),
              MR_TEST_CASE(a_full_log_takes_commands_again_after_a_snapshot),
-             MR_TEST_CASE(a_command_above_the_limit_and_an_empty_snapshot_are_refused))
+             MR_TEST_CASE(a_command_above_the_limit_is_refused))

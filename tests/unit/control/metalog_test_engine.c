@@ -193,12 +193,19 @@ engine_append(struct mr_metalog *base, const uint8_t *command, size_t size, uint
 }
 
 static int
-engine_snapshot(struct mr_metalog *base, uint64_t index, const uint8_t *state, size_t size)
+engine_snapshot_begin(struct mr_metalog *base, uint64_t index)
 {
     const struct engine *engine = MR_CONTAINER_OF(base, struct engine, base);
 
-    (void)state;
-    return index == engine->index && size > 0 ? 0 : -EINVAL;
+    return index == engine->index ? 0 : -EINVAL;
+}
+
+static int
+engine_snapshot_end(struct mr_metalog *base, uint8_t *state, size_t size)
+{
+    (void)base;
+    free(state);
+    return size > 0 ? 0 : -EINVAL;
 }
 
 static void
@@ -222,7 +229,8 @@ engine_close(struct mr_metalog *base)
 
 static const struct mr_metalog_ops engine_ops = {
     .append = engine_append,
-    .snapshot = engine_snapshot,
+    .snapshot_begin = engine_snapshot_begin,
+    .snapshot_end = engine_snapshot_end,
     .fill = engine_fill,
     .close = engine_close,
 };

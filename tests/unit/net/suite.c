@@ -81,6 +81,10 @@ on_done(struct mr_net_send *send, int result)
     }
     memset(item, SPOILT, sizeof(*item));
     free(item);
+    if (result == 0 && user->sends_more > 0) {
+        user->sends_more--;
+        user_send(user, 1 + mr_rng_below(&suite->rng, PIECE), 1);
+    }
 }
 
 static void
@@ -301,7 +305,7 @@ void
 client_await_end(struct client *client)
 {
     for (unsigned i = 0; client->end == 1 && i < SUITE_TURNS_MAX; i++) {
-        if (client_receive(client, SIZE_MAX) == 0 && !suite_turn(client->suite)) {
+        if (client_receive(client, SIZE_MAX) == 0 && !suite_await(client->suite)) {
             client_receive(client, SIZE_MAX);
             break;
         }
@@ -360,6 +364,12 @@ suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t seed,
     suite->net = suite->transport->net;
 }
 
+unsigned
+suite_kept(const struct suite *suite)
+{
+    return suite->ops->kept_part ? SUITE_BUFFERS / suite->ops->kept_part : 0;
+}
+
 static bool
 turn(struct suite *suite, bool may_wait)
 {
@@ -375,6 +385,17 @@ bool
 suite_turn(struct suite *suite)
 {
     return turn(suite, true);
+}
+
+bool
+suite_await(struct suite *suite)
+{
+    for (unsigned i = 0; i < suite->ops->patience; i++) {
+        if (suite_turn(suite)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
@@ -393,12 +414,23 @@ suite_settle(struct suite *suite)
     }
 }
 
+struct transport_peer *
+suite_connect(struct suite *suite)
+{
+    struct transport_peer *peer;
+
+    suite->in_turn = true; /* the other connections may go on */
+    peer = suite->ops->connect(suite->transport);
+    suite->in_turn = false;
+    return peer;
+}
+
 struct user *
 suite_pair(struct suite *suite, struct client *client)
 {
     unsigned before = suite->user_count;
 
-    *client = (struct client){.suite = suite, .peer = suite->ops->connect(suite->transport)};
+    *client = (struct client){.suite = suite, .peer = suite_connect(suite)};
     client->end = 1;
     MR_CHECK(client->peer != NULL);
     SUITE_UNTIL(suite, suite->user_count > before);

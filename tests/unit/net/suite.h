@@ -35,6 +35,7 @@ struct user {
     unsigned held_count;
     unsigned sends_open;
     unsigned sends_failed;
+    unsigned sends_more; /* to be made by `done`, one by each */
     bool paused;
     unsigned leaving; /* times, since the last pause */
     unsigned closed;  /* times */
@@ -71,8 +72,14 @@ void suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t 
 /* Every pool is back to zero; then the transport goes. */
 void suite_end(struct suite *suite);
 
+/* Buffers that no user ever gets. */
+unsigned suite_kept(const struct suite *suite);
+
 /* Runs what is due, or waits for it; false: nothing is to come. */
 bool suite_turn(struct suite *suite);
+
+/* The same for what must come: on a loaded machine a lost packet is sent again late. */
+bool suite_await(struct suite *suite);
 
 /* Runs what is due now. */
 void suite_poke(struct suite *suite);
@@ -84,12 +91,15 @@ void suite_settle(struct suite *suite);
 #define SUITE_UNTIL(suite, condition)                                                              \
     do {                                                                                           \
         for (unsigned suite_i = 0; !(condition) && suite_i < SUITE_TURNS_MAX; suite_i++) {         \
-            if (!suite_turn(suite)) {                                                              \
+            if (!suite_await(suite)) {                                                             \
                 break;                                                                             \
             }                                                                                      \
         }                                                                                          \
         MR_CHECK(condition);                                                                       \
     } while (0)
+
+/* A peer that has connected; NULL: nobody listens. */
+struct transport_peer *suite_connect(struct suite *suite);
 
 /* Connects, and turns until the user is there. */
 struct user *suite_pair(struct suite *suite, struct client *client);

@@ -1,5 +1,6 @@
 /* tests/unit/net/transport.h: what a transport brings to be run through the suite: itself, and the
- * peers' side of its connections. One file each: transport_uring.c, transport_sim.c.
+ * peers' side of its connections. One file each: transport_uring.c, transport_dpdk.c,
+ * transport_sim.c.
  *
  * Thread: one. Lifecycle: create (listening) -> (connect, turn)* -> destroy. */
 #ifndef MR_TESTS_NET_TRANSPORT_H
@@ -31,7 +32,9 @@ struct transport_peer;
 
 struct transport_ops {
     const char *name;
-    size_t bulk_bytes; /* more than all windows of one direction hold */
+    size_t bulk_bytes;  /* more than all windows of one direction hold */
+    unsigned kept_part; /* one in so many buffers is never lent to users; 0: none */
+    unsigned patience;  /* turns without anything to do before what is awaited counts as lost */
 
     struct transport *(*create)(const struct transport_limits *limits,
                                 const struct mr_net_events *events);
@@ -53,6 +56,7 @@ struct transport_ops {
 };
 
 extern const struct transport_ops transport_uring;
+extern const struct transport_ops transport_dpdk;
 extern const struct transport_ops transport_sim;
 
 #endif

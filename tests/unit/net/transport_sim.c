@@ -95,6 +95,7 @@ sim_vanish(struct transport_peer *peer)
 const struct transport_ops transport_sim = {
     .name = "sim",
     .bulk_bytes = 256u * 1024,
+    .patience = 1,
     .create = sim_create,
     .destroy = sim_destroy,
     .turn = sim_turn,

@@ -1,6 +1,7 @@
 /* Goal: every transport keeps the contract of dataplane/net/net.h.
- * Method: a table of cases, run over each transport: net_uring, whose peers are kernel sockets, and
- * net_sim with many seeds. Arguments: a transport's name, the first seed, the number of seeds. */
+ * Method: a table of cases, run over a transport: net_uring and net_dpdk, whose peers are kernel
+ * sockets, or net_sim with many seeds. Arguments: the transport's name, the first seed, the number
+ * of seeds. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 
 #define SIM_SEEDS   200u
 #define URING_SEEDS 4u
+#define DPDK_SEEDS  1u
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
@@ -28,7 +30,7 @@ what_is_sent_comes_back(struct suite *suite)
             size_t moved = client_send(&client, sizes[i] - client.sent);
 
             moved += client_receive(&client, SIZE_MAX);
-            MR_CHECK(suite_turn(suite) || moved > 0);
+            MR_CHECK(suite_turn(suite) || moved > 0 || suite_await(suite));
             MR_CHECK(++turns < 10 * SUITE_TURNS_MAX);
         }
         MR_CHECK_EQ(user->received, sizes[i]);
@@ -45,6 +47,7 @@ the_window_closes_while_buffers_are_held(struct suite *suite)
 {
     struct client client;
     struct user *user;
+    unsigned kept = suite_kept(suite);
     size_t queued = 0;
     size_t moved;
 
@@ -56,8 +59,9 @@ the_window_closes_while_buffers_are_held(struct suite *suite)
         suite_settle(suite);
     } while (moved > 0 && queued < suite->ops->bulk_bytes);
     MR_CHECK(queued < suite->ops->bulk_bytes);
-    MR_CHECK_EQ(user->held_count, SUITE_BUFFERS);
-    MR_CHECK_EQ(suite->net->buffers_free, 0);
+    /* A TCP of ours has some itself: what came behind what was dropped. */
+    MR_CHECK(kept ? user->held_count > 0 : user->held_count == SUITE_BUFFERS);
+    MR_CHECK_EQ(suite->net->buffers_free, kept);
     MR_CHECK(user->received <= (uint64_t)SUITE_BUFFERS * SUITE_BUFFER_SIZE);
 
     user->mode = USER_TAKE;
@@ -80,7 +84,7 @@ all_that_starved_go_on(struct suite *suite)
     for (unsigned i = 0; i < 4; i++) {
         users[i] = suite_pair(suite, &clients[i]);
     }
-    while (suite->net->buffers_free > 0) {
+    while (suite->net->buffers_free > suite_kept(suite)) {
         client_send(&clients[0], SUITE_BUFFER_SIZE);
         suite_settle(suite);
     }
@@ -258,12 +262,34 @@ sends_are_borrowed_until_done_and_arrive_in_order(struct suite *suite)
     while (client.received < user->sent) {
         size_t moved = client_receive(&client, SIZE_MAX);
 
-        MR_CHECK(suite_turn(suite) || moved > 0);
+        MR_CHECK(suite_turn(suite) || moved > 0 || suite_await(suite));
     }
     SUITE_UNTIL(suite, user->sends_open == 0);
     MR_CHECK_EQ(user->sends_failed, 0);
     MR_CHECK_EQ(mr_net_bytes_sent(user->conn), user->sent);
     MR_CHECK_EQ(suite->net->bytes_sent, user->sent);
+    client_close(&client);
+    suite_settle(suite);
+}
+
+/* What `done` sends comes behind all that was queued, however little of that the peer has taken. */
+static void
+sends_from_done_keep_the_order(struct suite *suite)
+{
+    struct client client;
+    struct user *user = suite_pair(suite, &client);
+
+    user->sends_more = 200;
+    for (unsigned i = 0; i < 6; i++) {
+        user_send(user, 40000, 1);
+    }
+    while (user->sends_open > 0 || client.received < user->sent) {
+        size_t moved = client_receive(&client, 1 + mr_rng_below(&suite->rng, 200000));
+
+        MR_CHECK(suite_turn(suite) || moved > 0 || suite_await(suite));
+    }
+    MR_CHECK_EQ(user->sends_more, 0);
+    MR_CHECK_EQ(user->sends_failed, 0);
     client_close(&client);
     suite_settle(suite);
 }
@@ -286,7 +312,7 @@ sends_wait_for_a_peer_that_does_not_read(struct suite *suite)
     while (client.received < user->sent) {
         size_t moved = client_receive(&client, SIZE_MAX);
 
-        MR_CHECK(suite_turn(suite) || moved > 0);
+        MR_CHECK(suite_turn(suite) || moved > 0 || suite_await(suite));
     }
     SUITE_UNTIL(suite, user->sends_open == 0);
     client_close(&client);
@@ -340,7 +366,7 @@ a_starved_connection_can_be_closed(struct suite *suite)
 
     suite->mode = USER_HOLD;
     user = suite_pair(suite, &client);
-    while (suite->net->buffers_free > 0) {
+    while (suite->net->buffers_free > suite_kept(suite)) {
         client_send(&client, SUITE_BUFFER_SIZE);
         suite_turn(suite);
     }
@@ -364,7 +390,7 @@ connections_beyond_the_limit_are_refused(struct suite *suite)
     for (unsigned i = 0; i < SUITE_CONNECTIONS; i++) {
         suite_pair(suite, &clients[i]);
     }
-    late.peer = suite->ops->connect(suite->transport);
+    late.peer = suite_connect(suite);
     client_await_end(&late);
     client_close(&late);
     MR_CHECK_EQ(suite->net->refused, 1);
@@ -386,7 +412,7 @@ the_user_may_refuse(struct suite *suite)
     struct client client = {.suite = suite, .end = 1};
 
     suite->refuse = true;
-    client.peer = suite->ops->connect(suite->transport);
+    client.peer = suite_connect(suite);
     client_await_end(&client);
     client_close(&client);
     MR_CHECK_EQ(suite->net->refused, 1);
@@ -406,7 +432,7 @@ without_a_listener_nobody_comes_and_the_others_go_on(struct suite *suite)
 
     mr_net_listen_stop(suite->net);
     suite_settle(suite);
-    late.peer = suite->ops->connect(suite->transport);
+    late.peer = suite_connect(suite);
     if (late.peer) {
         client_await_end(&late);
         client_close(&late);
@@ -429,7 +455,7 @@ random_client_step(struct suite *suite, struct client *client)
         if (suite->connects < SUITE_USERS && mr_rng_below(rng, 4) == 0) {
             suite->connects++;
             *client = (struct client){.suite = suite, .end = 1};
-            client->peer = suite->ops->connect(suite->transport);
+            client->peer = suite_connect(suite);
         }
         return;
     }
@@ -543,6 +569,7 @@ static const struct {
     CASE(a_reset_behind_unread_bytes_ends_a_pause),
     CASE(a_peer_that_vanishes_is_given_up),
     CASE(sends_are_borrowed_until_done_and_arrive_in_order),
+    CASE(sends_from_done_keep_the_order),
     CASE(sends_wait_for_a_peer_that_does_not_read),
     CASE(a_close_ends_the_sends_and_tells_once),
     CASE(a_paused_connection_can_be_closed),
@@ -573,14 +600,21 @@ run_all(const struct transport_ops *ops, uint64_t seed, uint64_t count)
 int
 main(int argc, char **argv)
 {
+    static const struct {
+        const struct transport_ops *ops;
+        uint64_t seeds;
+    } transports[] = {{&transport_uring, URING_SEEDS},
+                      {&transport_dpdk, DPDK_SEEDS},
+                      {&transport_sim, SIM_SEEDS}};
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     uint64_t count = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
 
-    if (argc < 2 || strcmp(argv[1], transport_uring.name) == 0) {
-        run_all(&transport_uring, seed, count ? count : URING_SEEDS);
+    for (unsigned i = 0; i < sizeof(transports) / sizeof(transports[0]); i++) {
+        if (argc > 1 && strcmp(argv[1], transports[i].ops->name) == 0) {
+            run_all(transports[i].ops, seed, count ? count : transports[i].seeds);
+            return 0;
+        }
     }
-    if (argc < 2 || strcmp(argv[1], transport_sim.name) == 0) {
-        run_all(&transport_sim, seed, count ? count : SIM_SEEDS);
-    }
-    return 0;
+    fprintf(stderr, "usage: transport_test uring|dpdk|sim [FIRST-SEED [SEEDS]]\n");
+    return 2;
 }

@@ -1,17 +1,11 @@
 /* tests/unit/net/transport_uring.c: net_uring in the suite; its peers are kernel sockets on
  * loopback. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "dataplane/base/clock.h"
 #include "dataplane/base/uring.h"
 #include "tests/mr_test.h"
-#include "tests/unit/net/transport.h"
+#include "tests/unit/net/transport_socket.h"
 
 #define QUIET_NS    (2 * MR_NS_PER_MS)
 #define QUIET_TURNS 3u
@@ -23,10 +17,6 @@ struct uring_transport {
     struct mr_uring uring;
     uint8_t *arena;
     uint16_t port;
-};
-
-struct transport_peer {
-    int fd;
 };
 
 static struct uring_transport *
@@ -97,74 +87,24 @@ uring_turn(struct transport *transport, bool may_wait)
 static struct transport_peer *
 uring_connect(struct transport *transport)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(uring_of(transport)->port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct transport_peer *peer = calloc(1, sizeof(*peer));
-    int flags;
+    struct transport_peer *peer = socket_peer_begin("127.0.0.1", uring_of(transport)->port);
 
-    MR_CHECK(peer != NULL);
-    peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    MR_CHECK(peer->fd >= 0);
-    if (connect(peer->fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        MR_CHECK_EQ(errno, ECONNREFUSED);
-        close(peer->fd);
-        free(peer);
-        return NULL;
+    while (peer && !socket_peer_connected(&peer)) {
     }
-    flags = fcntl(peer->fd, F_GETFL);
-    MR_CHECK_EQ(fcntl(peer->fd, F_SETFL, flags | O_NONBLOCK), 0);
     return peer;
-}
-
-static ssize_t
-uring_send(struct transport_peer *peer, const void *data, size_t size)
-{
-    ssize_t sent = send(peer->fd, data, size, MSG_NOSIGNAL);
-
-    return sent < 0 ? -errno : sent;
-}
-
-static ssize_t
-uring_receive(struct transport_peer *peer, void *out, size_t size)
-{
-    ssize_t got = recv(peer->fd, out, size, 0);
-
-    return got < 0 ? -errno : got;
-}
-
-static void
-uring_finish(struct transport_peer *peer)
-{
-    shutdown(peer->fd, SHUT_WR); /* fails where the connection has been reset, which is as good */
-}
-
-static void
-uring_close(struct transport_peer *peer)
-{
-    close(peer->fd);
-    free(peer);
-}
-
-static void
-uring_reset(struct transport_peer *peer)
-{
-    struct linger linger = {.l_onoff = 1};
-
-    setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    uring_close(peer);
 }
 
 const struct transport_ops transport_uring = {
     .name = "uring",
     .bulk_bytes = 32u * 1024 * 1024,
+    .patience = 5,
     .create = uring_create,
     .destroy = uring_destroy,
     .turn = uring_turn,
     .connect = uring_connect,
-    .send = uring_send,
-    .receive = uring_receive,
-    .finish = uring_finish,
-    .close = uring_close,
-    .reset = uring_reset,
+    .send = socket_peer_send,
+    .receive = socket_peer_receive,
+    .finish = socket_peer_finish,
+    .close = socket_peer_close,
+    .reset = socket_peer_reset,
 };

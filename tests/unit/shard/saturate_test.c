@@ -100,7 +100,7 @@ open_store(struct test_shard *shard)
 }
 
 static int
-on_first_snapshot(void *context)
+on_serve(void *context)
 {
     struct test_shard *shard = context;
 
@@ -190,7 +190,7 @@ build(struct test_shard *shard)
     events = mr_server_net_events(shard->server);
     MR_CHECK_EQ(mr_net_uring_create(&net, &events, &shard->net), 0);
     mr_server_net_set(shard->server, shard->net);
-    mr_server_on_first_snapshot(shard->server, on_first_snapshot, shard);
+    mr_server_on_serve(shard->server, on_serve, shard);
     shard->steps = mr_server_steps(shard->server, on_control, shard);
 }
 
@@ -444,28 +444,37 @@ make_metadata(struct mr_topic_defaults *defaults, const struct mr_config *config
 static void
 count_message(void *context, const struct mr_msg *received)
 {
-    if (received->type == MR_MSG_SNAPSHOT_ACK) {
-        (*(unsigned *)context)++;
+    (void)received;
+    (*(unsigned *)context)++;
+}
+
+/* One message to every shard, and their answers. */
+static void
+tell_all(struct mr_mesh_port *port, struct mr_uring *uring, struct mr_msg message)
+{
+    unsigned answered = 0;
+
+    for (unsigned i = 0; i < SHARDS; i++) {
+        MR_CHECK(mr_mesh_take(port, i, MR_MESH_REQUEST));
+        mr_mesh_send(port, i, message);
+    }
+    mr_mesh_flush(port);
+    mr_uring_submit(uring);
+    while (answered < SHARDS) {
+        mr_mesh_poll(port, 16, count_message, &answered);
+        usleep(1000);
+    }
+    for (unsigned i = 0; i < SHARDS; i++) {
+        mr_mesh_give(port, i, MR_MESH_REQUEST);
     }
 }
 
 static void
 publish(struct mr_mesh_port *port, struct mr_uring *uring, const struct mr_snapshot *snapshot)
 {
-    unsigned acknowledged = 0;
-
-    for (unsigned i = 0; i < SHARDS; i++) {
-        MR_CHECK(mr_mesh_take(port, i, MR_MESH_REQUEST));
-        mr_mesh_send(
-            port, i,
-            (struct mr_msg){.type = MR_MSG_SNAPSHOT, .context = (void *)(uintptr_t)snapshot});
-    }
-    mr_mesh_flush(port);
-    mr_uring_submit(uring);
-    while (acknowledged < SHARDS) {
-        mr_mesh_poll(port, 16, count_message, &acknowledged);
-        usleep(1000);
-    }
+    tell_all(port, uring,
+             (struct mr_msg){.type = MR_MSG_SNAPSHOT, .context = (void *)(uintptr_t)snapshot});
+    tell_all(port, uring, (struct mr_msg){.type = MR_MSG_SERVE});
 }
 
 static uint64_t

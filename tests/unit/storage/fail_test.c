@@ -5,6 +5,9 @@
 
 #define BATCHES 36
 #define TRIM_TO 4
+#define CUT_TO  30
+
+enum stage { RUNNING, OPENING, COLD };
 
 static uint64_t allocations_left; /* the one that brings it to 0 fails; 0: none does */
 static uint64_t allocations;
@@ -85,8 +88,7 @@ read_some(struct fixture *f, struct mr_log *log, int64_t offset)
     }
 }
 
-/* Appends of all sizes, a trim, a truncation that changes nothing, reads, a close and a cold look.
- */
+/* Appends of all sizes, a trim, a truncation that changes nothing, reads from memory. */
 static void
 workload(struct fixture *f, struct outcome *outcome)
 {
@@ -133,42 +135,115 @@ workload(struct fixture *f, struct outcome *outcome)
     }
 }
 
+static bool found;
+
+static void
+find_done(struct mr_log_find *find)
+{
+    (void)find;
+    found = true;
+}
+
+/* Nothing is in memory: reads one after the other and at random, a look-up, an append that loads
+ * the log's last block, a truncation. */
+static void
+cold_workload(struct fixture *f)
+{
+    static struct mr_log_truncate cut;
+    static struct mr_log_find find;
+    static struct sent sent;
+    struct mr_log *log = log_of(f, 0);
+    int error = -EAGAIN;
+
+    for (int64_t i = TRIM_TO; i < BATCHES; i++) {
+        read_some(f, log, i);
+        read_some(f, log, i * 7 % BATCHES);
+    }
+    found = false;
+    find = (struct mr_log_find){
+        .done = find_done, .kind = MR_LOG_FIND_TIME, .timestamp_ms = INT64_MAX};
+    error = mr_log_find(log, &find);
+    for (unsigned k = 0; k < 3000 && error == 0 && !found; k++) {
+        turn(f);
+    }
+    MR_CHECK(error == -EAGAIN || found);
+    error = -EAGAIN;
+    for (unsigned k = 0; k < 300 && error == -EAGAIN; k++) {
+        error = submit(log, &sent, 700, 1, -1, -1, -1);
+        turn(f);
+    }
+    for (unsigned k = 0; k < 2000 && error == 0 && !sent.answered; k++) {
+        turn(f);
+    }
+    MR_CHECK(error == -EAGAIN || sent.answered);
+    cut = (struct mr_log_truncate){.done = cut_done, .offset = CUT_TO};
+    mr_log_truncate(log, &cut);
+    for (unsigned k = 0; k < 300; k++) {
+        turn(f);
+    }
+}
+
+static void
+arm(struct fixture *f, char kind, uint64_t n)
+{
+    allocations_left = kind == 'a' ? n : 0;
+    mr_dev_sim_fail_nth(f->sim, kind, kind == 'a' ? 0 : n);
+}
+
+/* Whether it came so far. Nothing fails from here on. */
+static bool
+disarm(struct fixture *f, char kind)
+{
+    bool reached = kind == 'a' ? allocations_left == 0 : mr_dev_sim_failed_nth(f->sim);
+
+    allocations_left = 0;
+    mr_dev_sim_fail_nth(f->sim, 'x', 0);
+    return reached;
+}
+
 /* One run with the Nth operation of a kind failing ('a': allocation). True: it came so far. */
 static bool
-run_with(char kind, uint64_t n, bool at_open)
+run_with(char kind, uint64_t n, enum stage stage)
 {
     struct fixture f;
     struct outcome outcome = {0};
-    bool reached;
+    int64_t end = stage == COLD ? CUT_TO : BATCHES;
+    bool reached = false;
 
     set_up(&f, 24 * MIB, MIB);
-    if (!at_open) {
-        allocations_left = kind == 'a' ? n : 0;
-        mr_dev_sim_fail_nth(f.sim, kind, kind == 'a' ? 0 : n);
+    if (stage == RUNNING) {
+        arm(&f, kind, n);
     }
     workload(&f, &outcome);
     mr_dev_sim_power_cut(f.sim);
-    reached = kind == 'a' ? allocations_left == 0 : mr_dev_sim_failed_nth(f.sim);
-    allocations_left = 0;
-    mr_dev_sim_fail_nth(f.sim, 'x', 0);
+    if (stage == RUNNING) {
+        reached = disarm(&f, kind);
+    }
     mr_store_abandon(f.store);
-    if (at_open) {
+    if (stage == OPENING) {
         char reason[200];
 
         f.dev = mr_dev_sim_connect(f.sim);
         f.config.dev = f.dev;
-        allocations_left = kind == 'a' ? n : 0;
-        mr_dev_sim_fail_nth(f.sim, kind, kind == 'a' ? 0 : n);
+        arm(&f, kind, n);
         if (mr_store_open(&f.config, &f.store, reason, sizeof(reason)) == 0) {
             mr_store_abandon(f.store);
         }
-        reached = kind == 'a' ? allocations_left == 0 : mr_dev_sim_failed_nth(f.sim);
-        allocations_left = 0;
-        mr_dev_sim_fail_nth(f.sim, 'x', 0);
+        reached = disarm(&f, kind);
         mr_dev_sim_power_cut(f.sim);
+    } else if (stage == COLD) {
+        connect_and_open(&f);
+        MR_CHECK_EQ(mr_store_close(f.store), 0);
+        mr_dev_sim_power_cut(f.sim);
+        connect_and_open(&f);
+        arm(&f, kind, n);
+        cold_workload(&f);
+        reached = disarm(&f, kind);
+        mr_dev_sim_power_cut(f.sim);
+        mr_store_abandon(f.store);
     }
     connect_and_open(&f);
-    for (int64_t i = TRIM_TO; i < BATCHES; i++) {
+    for (int64_t i = TRIM_TO; i < end; i++) {
         if (outcome.acknowledged[i]) {
             check_batch(&f, log_of(&f, 0), i, outcome.size[i], outcome.fill[i]);
         }
@@ -178,11 +253,11 @@ run_with(char kind, uint64_t n, bool at_open)
 }
 
 static void
-run_all(char kind, bool at_open, uint64_t least)
+run_all(char kind, enum stage stage, uint64_t least)
 {
     uint64_t n = 1;
 
-    while (run_with(kind, n, at_open)) {
+    while (run_with(kind, n, stage)) {
         n++;
     }
     printf("  %c: %llu\n", kind, (unsigned long long)n - 1);
@@ -191,25 +266,28 @@ run_all(char kind, bool at_open, uint64_t least)
 
 MR_TEST(any_write_may_fail)
 {
-    run_all('w', false, 30);
-    run_all('w', true, 2);
+    run_all('w', RUNNING, 30);
+    run_all('w', OPENING, 2);
+    run_all('w', COLD, 2);
 }
 
 MR_TEST(any_flush_may_fail)
 {
-    run_all('f', false, 10);
-    run_all('f', true, 1);
+    run_all('f', RUNNING, 10);
+    run_all('f', OPENING, 1);
 }
 
 MR_TEST(any_read_may_fail)
 {
-    run_all('r', true, 5);
+    run_all('r', OPENING, 5);
+    run_all('r', COLD, 10);
 }
 
 MR_TEST(any_allocation_may_fail)
 {
-    run_all('a', false, 20);
-    run_all('a', true, 10);
+    run_all('a', RUNNING, 20);
+    run_all('a', OPENING, 10);
+    run_all('a', COLD, 10);
 }
 
 MR_TEST_MAIN(MR_TEST_CASE(any_write_may_fail), MR_TEST_CASE(any_flush_may_fail),

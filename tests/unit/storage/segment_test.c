@@ -173,8 +173,31 @@ MR_TEST(a_log_emptied_by_retention_goes_on_with_a_fresh_segment)
     tear_down(&f);
 }
 
+/* A log that retention keeps at 16 batches of 4,000 bytes holds about that much of the store,
+ * however much has gone through it: extents double with what the log has, not with what it has
+ * seen. */
+MR_TEST(a_log_that_is_kept_small_holds_little_space)
+{
+    struct mr_store_stats empty, full;
+    struct fixture f;
+
+    set_up(&f, 128 * MIB, MIB);
+    submit_options.segment_bytes = 4000;
+    mr_store_stats(f.store, &empty);
+    for (unsigned i = 0; i < 2000; i++) {
+        send_durable(&f, log_of(&f, 0), 4000, 1);
+        if (i % 16 == 15) {
+            trim_to(&f, by_size(&f, 16 * 4000));
+        }
+    }
+    mr_store_stats(f.store, &full);
+    MR_CHECK(empty.free_bytes - full.free_bytes < MIB / 2);
+    tear_down(&f);
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(size_retention_drops_whole_segments_from_the_oldest),
              MR_TEST_CASE(time_retention_goes_by_the_largest_timestamp),
              MR_TEST_CASE(time_goes_on_behind_what_size_has_taken),
              MR_TEST_CASE(segments_roll_by_age),
+             MR_TEST_CASE(a_log_that_is_kept_small_holds_little_space),
              MR_TEST_CASE(a_log_emptied_by_retention_goes_on_with_a_fresh_segment))

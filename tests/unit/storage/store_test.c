@@ -415,6 +415,120 @@ MR_TEST(a_read_only_open_writes_nothing)
     tear_down(&f);
 }
 
+/* The first sector behind the journal that holds nothing but `fill`. */
+static uint64_t
+sector_of(struct fixture *f, uint64_t from, uint64_t end, uint8_t fill)
+{
+    uint8_t sector[MR_DEV_SECTOR], wanted[MR_DEV_SECTOR];
+
+    memset(wanted, fill, sizeof(wanted));
+    for (; from < end; from += MR_DEV_SECTOR) {
+        mr_dev_sim_peek(f->sim, from, sector, sizeof(sector));
+        if (memcmp(sector, wanted, sizeof(sector)) == 0) {
+            return from;
+        }
+    }
+    MR_CHECK(!"the bytes are on the medium");
+    return 0;
+}
+
+static enum mr_kafka_err
+read_error(struct fixture *f, int64_t offset, uint32_t bytes_max)
+{
+    struct mr_read read = {
+        .done = read_done, .offset = offset, .bytes_max = bytes_max, .one_at_least = true};
+    enum mr_kafka_err error;
+
+    read_is_done = false;
+    if (mr_log_read(log_of(f, 0), &read) == 0) {
+        for (unsigned i = 0; i < 500 && !read_is_done; i++) {
+            turn(f);
+        }
+        MR_CHECK(read_is_done);
+    }
+    error = read.error;
+    mr_log_read_release(f->store, &read);
+    return error;
+}
+
+/* Bytes that a cold read has loaded beside its own are checked before another read gets them. */
+MR_TEST(a_read_from_memory_is_not_answered_with_rot)
+{
+    struct fixture f;
+
+    set_up(&f, 16 * MIB, MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        send_durable(&f, log_of(&f, 0), 20000, (uint8_t)(0xA0 + i));
+    }
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    mr_dev_sim_rot(f.sim, sector_of(&f, MIB + 4 * MR_DEV_BLOCK, 16 * MIB, 0xA1));
+    connect_and_open(&f);
+    MR_CHECK_EQ(read_error(&f, 0, 60000), MR_KAFKA_NONE); /* has loaded all three */
+    MR_CHECK_EQ(read_error(&f, 1, 60000), MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK_EQ(read_error(&f, 1, 60000), MR_KAFKA_KAFKA_STORAGE_ERROR);
+    check_batch(&f, log_of(&f, 0), 2, 20000, 0xA2);
+    check_batch(&f, log_of(&f, 0), 0, 20000, 0xA0);
+    tear_down(&f);
+}
+
+/* A reader that goes on where it ended finds the next batches in memory, one that jumps about loads
+ * nothing but what it asks for. What is in flight ahead is bounded. */
+MR_TEST(a_sequential_cold_reader_is_read_ahead_for)
+{
+    struct mr_read read = {.done = read_done, .offset = 2, .bytes_max = 100000};
+    struct mr_store_stats stats;
+    struct fixture f;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    for (unsigned i = 0; i < 60; i++) {
+        send_durable(&f, log_of(&f, 0), 100000, (uint8_t)i);
+    }
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    connect_and_open(&f);
+    for (int64_t at = 50; at > 20; at -= 9) {
+        check_batch(&f, log_of(&f, 0), at, 100000, (uint8_t)at);
+    }
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.reads_ahead, 0);
+    check_batch(&f, log_of(&f, 0), 0, 100000, 0);
+    check_batch(&f, log_of(&f, 0), 1, 100000, 1);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.reads_ahead > 0);
+    settle(&f);
+    MR_CHECK_EQ(mr_log_read(log_of(&f, 0), &read), 1); /* at once */
+    MR_CHECK_EQ(read.size, 100000);
+    mr_log_read_release(f.store, &read);
+    tear_down(&f);
+}
+
+/* An open whose read of one root fails goes on from the other one, and what it writes can be
+ * recovered by an open that can read both. */
+MR_TEST(a_root_that_could_not_be_read_does_not_come_back)
+{
+    for (uint64_t nth = 3; nth <= 4; nth++) { /* behind the two superblocks */
+        struct fixture f;
+
+        set_up(&f, 16 * MIB, MIB);
+        for (unsigned i = 0; i < 3; i++) {
+            send_durable(&f, log_of(&f, 0), 700, (uint8_t)i);
+            MR_CHECK_EQ(mr_store_close(f.store), 0);
+            mr_dev_sim_power_cut(f.sim);
+            mr_dev_sim_fail_nth(f.sim, 'r', i == 2 ? nth : 0);
+            connect_and_open(&f);
+        }
+        for (unsigned i = 3; i < 6; i++) {
+            send_durable(&f, log_of(&f, 0), 700, (uint8_t)i);
+        }
+        crash(&f);
+        for (unsigned i = 0; i < 6; i++) {
+            check_batch(&f, log_of(&f, 0), i, 700, (uint8_t)i);
+        }
+        tear_down(&f);
+    }
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(reads_outside_of_the_log_are_answered_at_once),
              MR_TEST_CASE(producer_windows_follow_kip_98_and_survive),
@@ -426,4 +540,7 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_deleted_log_gives_its_space_back),
              MR_TEST_CASE(a_trim_frees_extents_and_survives), MR_TEST_CASE(a_store_grows),
              MR_TEST_CASE(an_idle_second_confirms_the_last_set),
-             MR_TEST_CASE(a_read_only_open_writes_nothing))
+             MR_TEST_CASE(a_read_only_open_writes_nothing),
+             MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
+             MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
+             MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))

@@ -1,0 +1,73 @@
+"""What disturbs producers on the control plane: groups that rebalance, topics that come and go.
+
+storm.py BROKER groups MEMBERS GROUPS SECONDS: all groups rebalance, again and again.
+storm.py BROKER topics PARTITIONS SECONDS: topics are created and deleted, one after the other; the
+creation's latency is that of a metadata commit, as a client sees it.
+Prints one line of JSON.
+"""
+import json
+import struct
+import sys
+import time
+
+from groups import Bench, Member, frame, leave, text
+
+
+def create_topic(name, partitions):
+    body = struct.pack('>i', 1) + text(name) + struct.pack('>ihii', partitions, 1, 0, 0)
+    return frame(19, 2, body + struct.pack('>iB', 10000, 0))
+
+
+def delete_topic(name):
+    return frame(20, 1, struct.pack('>i', 1) + text(name) + struct.pack('>i', 10000))
+
+
+def error_of(reader):
+    """Of an answer about one topic, behind its throttle time."""
+    reader.take('i')
+    reader.take('i')
+    reader.text()
+    return reader.take('h')
+
+
+def storm_groups(broker, members, groups, seconds):
+    bench = Bench(broker, members, groups)
+    bench.prepare()
+    bench.rebalance()
+    count = 0
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        bench.rebalance()
+        count += groups
+    elapsed = time.monotonic() - begin
+    for member in bench.members:
+        member.ask(leave(member))
+    return {'rebalances_s': round(count / elapsed)}
+
+
+def storm_topics(broker, partitions, seconds):
+    host, port = broker.rsplit(':', 1)
+    client = Member((host, int(port)), b'')
+    latencies = []
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        name = b'storm-%d' % time.monotonic_ns()
+        sent = time.monotonic()
+        error = error_of(client.ask(create_topic(name, partitions)))
+        latencies.append(time.monotonic() - sent)
+        error = error or error_of(client.ask(delete_topic(name)))
+        if error:
+            sys.exit(f'storm.py: the broker answers error {error}')
+    latencies.sort()
+    return {'topics_s': round(len(latencies) / (time.monotonic() - begin)),
+            'create_p50_ms': round(latencies[len(latencies) // 2] * 1e3, 2),
+            'create_p99_ms': round(latencies[len(latencies) * 99 // 100] * 1e3, 2)}
+
+
+def main():
+    broker, kind, *numbers = sys.argv[1:]
+    storms = {'groups': storm_groups, 'topics': storm_topics}
+    print(json.dumps(storms[kind](broker, *map(int, numbers))))
+
+
+main()

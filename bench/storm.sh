@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Produce latency while the control plane is busy, of Millrace and of Apache Kafka 4.3.1: an open loop
+# of one-record requests alone, beside 1,000 groups that rebalance without a pause, beside topics of
+# 10 partitions that are created and deleted. Rounds take turns.
+# Usage: bench/storm.sh [ROUNDS]   (after a build; needs java and mvn)
+# Prints medians and ranges, and the ratio of the disturbed p99 to the one alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-5}
+. bench/lib.sh
+
+# produce SYSTEM LOAD: one line of JSON to the results.
+produce() {
+    local port=${1}_port
+    build/mr_load --bootstrap-server "127.0.0.1:${!port}" --topic load --rate 2000 --connections 4 \
+        --record-size 1000 --records-per-batch 1 --seconds 4 --warmup 1 --json 2>/dev/null |
+        sed "s/^{/{\"system\": \"$1\", \"load\": \"$2\", /" >>"$work/results"
+}
+
+# beside SYSTEM LOAD STORM...: the same while storm.py goes on.
+beside() {
+    local system=$1 load=$2 port=${1}_port storm
+    shift 2
+    python3 bench/storm.py "127.0.0.1:${!port}" "$@" >"$work/storm" &
+    storm=$!
+    sleep 1
+    produce "$system" "$load"
+    wait $storm
+    sed "s/^{/{\"system\": \"$system\", \"load\": \"$load\", /" "$work/storm" >>"$work/storms"
+}
+
+fetch_kafka
+start_kafka group.initial.rebalance.delay.ms=0
+start_millrace --set group.initial.rebalance.delay.ms=0 --set max.connections=8192
+for port in $kafka_port $millrace_port; do
+    wait_for "$port"
+    build/millrace topic create load --partitions 8 --bootstrap-server "127.0.0.1:$port" >/dev/null
+done
+for _ in $(seq "$rounds"); do
+    for system in millrace kafka; do
+        produce $system alone
+        beside $system groups groups 1000 1000 6
+        beside $system topics topics 10 6
+    done
+done
+python3 - "$work/results" "$work/storms" <<'PYTHON'
+import json
+import statistics
+import sys
+
+
+def rows(path):
+    return [json.loads(line) for line in open(path)]
+
+
+def cell(values):
+    return f'{statistics.median(values):g} [{min(values):g}, {max(values):g}]'
+
+
+produced, storms = map(rows, sys.argv[1:])
+print('| | Millrace | Kafka |')
+print('|---|---|---|')
+ratios = {}
+for load in ('alone', 'groups', 'topics'):
+    cells = []
+    for system in ('millrace', 'kafka'):
+        p99 = [row['latency_us']['p99'] / 1e3 for row in produced
+               if (row['system'], row['load']) == (system, load)]
+        ratios[system, load] = statistics.median(p99)
+        text = cell([round(value, 2) for value in p99])
+        cells.append(f"{text}, {ratios[system, load] / ratios[system, 'alone']:.2f}x alone")
+    print(f'| produce p99 ms, {load} | {cells[0]} | {cells[1]} |')
+for load, field in (('groups', 'rebalances_s'), ('topics', 'topics_s'),
+                    ('topics', 'create_p50_ms'), ('topics', 'create_p99_ms')):
+    cells = [cell([row[field] for row in storms if (row['system'], row['load']) == (system, load)])
+             for system in ('millrace', 'kafka')]
+    print(f'| {field}, {load} | {cells[0]} | {cells[1]} |')
+PYTHON

@@ -1,0 +1,158 @@
+/* dataplane/stores.c: makes stores in data directories, or on block devices that are blank. */
+#include "dataplane/stores.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dataplane/base/log.h"
+#include "storage/dev.h"
+
+static int
+format(const struct mr_plan *plan, const struct mr_control *control, unsigned index,
+       struct mr_uring *uring)
+{
+    const struct mr_control_store *store = &plan->stores[index];
+    struct mr_store_format format = {
+        .store_id = mr_uuid_random(),
+        .cluster_id = mr_control_cluster_id(control),
+        .node_id = plan->server.node.node_id,
+        .store_index = index,
+        .journal_bytes = plan->journal_bytes,
+    };
+    struct mr_dev *dev;
+    int error = store->device ? 0 : mr_dev_file_prepare(store->path, store->size_bytes, 0);
+
+    if (!error) {
+        error = mr_dev_uring_open(store->path, uring, &dev);
+    }
+    if (!error) {
+        error = mr_store_format(dev, &format);
+        mr_dev_close(dev);
+    }
+    return error;
+}
+
+/* ---- block devices --------------------------------------------------------------------------- */
+
+/* 0: a store of ours; -ENODATA: blank, or prepared by `millrace log format` and nobody's yet;
+ * -EEXIST: something else; or another -errno. */
+static int
+look_at(const char *path, struct mr_uring *uring)
+{
+    struct mr_store_format found;
+    struct mr_dev *dev;
+    int error = mr_dev_uring_open(path, uring, &dev);
+
+    if (!error) {
+        error = mr_store_identify(dev, &found);
+        if (error == -ENODATA) {
+            error = mr_dev_check_blank(dev);
+            error = error ? error : -ENODATA;
+        } else if (!error && mr_uuid_is_zero(&found.cluster_id)) {
+            error = -ENODATA;
+        }
+        mr_dev_close(dev);
+    }
+    return error;
+}
+
+/* Whether all devices hold stores, or all are blank. */
+static int
+look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_t error_size)
+{
+    unsigned stores = 0;
+
+    for (unsigned i = 0; i < plan->store_count; i++) {
+        const char *path = plan->stores[i].path;
+        int result = look_at(path, uring);
+
+        if (result == -EEXIST) {
+            snprintf(error, error_size,
+                     "%s is not blank and no store: if what it holds may be lost, overwrite its "
+                     "first and last MiB with zeros",
+                     path);
+            return result;
+        }
+        if (result && result != -ENODATA) {
+            snprintf(error, error_size, "%s: %s", path, strerror(-result));
+            return result;
+        }
+        stores += result == 0;
+    }
+    if (stores > 0 && stores < plan->store_count) {
+        snprintf(error, error_size,
+                 "%u of the %u devices in log.dirs hold stores: name those alone", stores,
+                 plan->store_count);
+        return -ENODATA;
+    }
+    plan->stores_exist = stores > 0;
+    return 0;
+}
+
+/* ---- all ------------------------------------------------------------------------------------- */
+
+/* Files that were prepared count as not made yet, where all of them are of that kind. */
+static void
+look_at_files(struct mr_plan *plan, struct mr_uring *uring)
+{
+    unsigned prepared = 0;
+
+    for (unsigned i = 0; i < plan->store_count; i++) {
+        prepared += look_at(plan->stores[i].path, uring) == -ENODATA;
+    }
+    plan->stores_exist = prepared < plan->store_count;
+}
+
+static int
+make(struct mr_plan *plan, const struct mr_control *control, struct mr_uring *uring, char *error,
+     size_t error_size)
+{
+    int result = plan->devices ? look_at_devices(plan, uring, error, error_size) : 0;
+
+    if (result) {
+        return result;
+    }
+    if (!plan->devices && plan->stores_exist) {
+        look_at_files(plan, uring);
+    }
+    if (plan->stores_exist && mr_control_is_new(control)) {
+        snprintf(error, error_size,
+                 "%s has stores, but there is no metadata at %s: set "
+                 "metadata.log.dir to where it lies",
+                 plan->dirs[0], plan->metadata_path);
+        return -ENODATA;
+    }
+    if (!plan->stores_exist && !mr_control_is_new(control)) {
+        snprintf(error, error_size,
+                 "%s has metadata, but no store lies in log.dirs (%s): name the "
+                 "directories that hold them, or remove both",
+                 plan->metadata_path, plan->dirs[0]);
+        return -ENODATA;
+    }
+    for (unsigned i = 0; i < plan->store_count && !plan->stores_exist && !result; i++) {
+        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
+                    (unsigned long long)(plan->stores[i].size_bytes >> 20));
+        result = format(plan, control, i, uring);
+    }
+    if (result) {
+        snprintf(error, error_size, "a store cannot be made: %s", strerror(-result));
+    }
+    return result;
+}
+
+int
+mr_stores_make(struct mr_plan *plan, const struct mr_control *control, char *error,
+               size_t error_size)
+{
+    struct mr_uring uring;
+    int result = mr_uring_init(&uring, 64);
+
+    if (result) {
+        snprintf(error, error_size, "no io_uring: %s", strerror(-result));
+        return result;
+    }
+    result = make(plan, control, &uring, error, error_size);
+    mr_uring_close(&uring);
+    return result;
+}

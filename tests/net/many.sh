@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Goal: a flood of SYNs, ten thousand connections and connections that come and go take bounded
+# memory and leave nothing behind, and established connections go on beside them.
+# Method: mr_net_serve with our TCP over an AF_PACKET device, Linux clients in a namespace of their
+# own. Round trips beside each load are printed as a ratio to those alone, and not judged; that they
+# all arrive is, and that the server's memory stays as it was and every packet is back.
+# Usage: many.sh SYNS CONNECTIONS SECONDS-OF-CHURN
+set -euo pipefail
+cd "$(dirname "$0")"
+build=$(cd "${MR_BUILD:-../../build}" && pwd)
+syns=$1 connections=$2 seconds=$3
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
+
+client=mr-mc-$$ server=mr-ms-$$
+work=$(mktemp -d)
+served=
+cleanup() {
+    [ -z "$served" ] || kill $served 2>/dev/null || true
+    wait 2>/dev/null || true
+    ip netns del $client 2>/dev/null || true
+    ip netns del $server 2>/dev/null || true
+    rm -rf "$work"
+}
+trap cleanup EXIT
+ip netns add $client 2>/dev/null || skip "no network namespaces here"
+ip netns add $server
+ip link add c0 netns $client type veth peer name s0 netns $server
+for side in "$client c0" "$server s0"; do
+    read -r name device <<<"$side"
+    ip netns exec "$name" sysctl -q -w "net.ipv6.conf.$device.disable_ipv6=1"
+    ip -n "$name" link set "$device" up
+    ip netns exec "$name" ethtool -K "$device" tx off tso off gso off gro off >/dev/null
+done
+ip -n $client address add 10.96.0.2/24 dev c0
+# Ports of closed connections are used again after a second, not after a minute.
+ip netns exec $client sysctl -q -w net.ipv4.tcp_tw_reuse=1 \
+    net.ipv4.ip_local_port_range="1024 65000"
+mac=$(ip netns exec $server cat /sys/class/net/s0/address)
+ulimit -n "$(ulimit -Hn)"
+[ "$(ulimit -n)" -gt $((connections + 100)) ] || skip "only $(ulimit -n) open files are allowed"
+
+ip netns exec $server "$build/mr_net_serve" --listen 10.96.0.1:7000 --transport dpdk --sleep-us 20 \
+    --connections $((connections + 2000)) \
+    --device net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=8192,qdisc_bypass=1 \
+    >"$work/server" 2>"$work/server.log" &
+served=$!
+for _ in $(seq 100); do
+    grep -q listening "$work/server" && break
+    sleep 0.1
+done
+grep -q listening "$work/server" || fail "the server does not start: $(cat "$work/server.log")"
+
+drive() {
+    ip netns exec $client "$build/mr_net_drive" --connect 10.96.0.1:7000 --timeout 60 "$@"
+}
+
+# echoes NAME FLAGS...: round trips; p50 and p99 go to NAME.
+echoes() {
+    local name=$1
+    shift
+    drive --mode echo --count 5000 "$@" >"$work/$name" || fail "an established connection, $name"
+}
+
+resident_kb() {
+    awk '/VmRSS/ { print $2 }' /proc/$served/status
+}
+
+# beside NAME: prints the round trips beside a load, and the ratio to those alone.
+beside() {
+    python3 -c 'import json, sys
+alone, beside = (json.load(open(path)) for path in sys.argv[1:3])
+print("%s: round trip p50 %.1f us, p99 %.1f us; alone %.1f and %.1f; ratio %.2f and %.2f" % (
+    sys.argv[3], beside["p50_us"], beside["p99_us"], alone["p50_us"], alone["p99_us"],
+    beside["p50_us"] / alone["p50_us"], beside["p99_us"] / alone["p99_us"]))' \
+        "$work/alone" "$work/$1" "$1"
+}
+
+echoes warm
+echoes alone
+before=$(resident_kb)
+
+ip netns exec $client "$build/tests/flood" c0 "$mac" 10.96.0.1 7000 "$syns" &
+flood=$!
+echoes flood
+wait $flood || fail "the flood"
+beside flood
+after=$(resident_kb)
+echo "flood: $syns SYNs; resident $before kB before, $after kB after"
+[ "$after" -lt $((before + 16384)) ] || fail "the flood took memory"
+
+echoes connections --hold "$connections"
+beside connections
+echo "connections: $connections; resident $(resident_kb) kB"
+
+for i in 1 2 3; do
+    drive --mode churn --count "$seconds" >"$work/churn$i" &
+    churn[i]=$!
+done
+echoes churn
+for i in 1 2 3; do
+    wait "${churn[i]}" || fail "connections that come and go"
+done
+beside churn
+cat "$work"/churn[123] | python3 -c 'import json, sys
+print("churn: %d connections a second" % sum(json.loads(line)["connections_s"] for line in sys.stdin))'
+
+for _ in $(seq 30); do # the last connections end
+    sleep 0.5
+    [ -n "$(tail -n 1 "$work/server")" ] && break
+done
+sleep 2
+kill $served
+wait $served || fail "the server has received wrong bytes"
+served=
+counters=$(tail -n 1 "$work/server")
+echo "$counters"
+case "$counters" in
+*"connections 0, buffers "*) ;;
+*) fail "connections are left" ;;
+esac
+read -r free of all <<<"${counters##*buffers }"
+[ "$free" = "$all" ] || fail "buffers are missing"
+echo passed
