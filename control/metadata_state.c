@@ -293,6 +293,7 @@ build_snapshot(struct mr_metadata *metadata)
         .topics_by_id = (const struct mr_snapshot_topic *const *)snapshot->by_id,
         .quotas = &snapshot->quotas->view,
     };
+    metadata_fill_settings(metadata, &snapshot->view.settings);
     mr_uuid_format(&metadata->cluster_id, snapshot->view.cluster_id_text);
     return snapshot;
 }

@@ -545,6 +545,15 @@ mr_conn_advance(struct mr_conn *conn)
 
 /* ---- the transport's side -------------------------------------------------------------------- */
 
+/* max.connections may be lowered while the broker runs; what is open stays. */
+static bool
+too_many(const struct mr_server *server)
+{
+    int64_t limit = server->snapshot ? server->snapshot->settings.connections_max : -1;
+
+    return limit > 0 && server->conns_used >= (uint64_t)limit;
+}
+
 void *
 mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
 {
@@ -552,9 +561,10 @@ mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
     struct mr_list *node;
     struct mr_conn *conn;
 
-    if (server->stopping || !(node = mr_list_pop_front(&server->conns_free))) {
+    if (server->stopping || too_many(server) || !(node = mr_list_pop_front(&server->conns_free))) {
         return NULL;
     }
+    server->conns_used++;
     conn = MR_CONTAINER_OF(node, struct mr_conn, node);
     memset(conn, 0, sizeof(*conn));
     conn->server = server;
@@ -701,6 +711,7 @@ mr_conn_closed(void *user, int reason)
     mr_list_remove(&conn->dirty_node);
     mr_list_remove(&conn->node);
     mr_list_push_back(&server->conns_free, &conn->node);
+    server->conns_used--;
 }
 
 /* ---- sweep ----------------------------------------------------------------------------------- */

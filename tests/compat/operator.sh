@@ -160,6 +160,26 @@ at="--bootstrap-server $BROKER"
     grep -q 'sending \[#' "$WORK/progress" || fail "no progress on a terminal"
     "$millrace" produce orders $at <"$WORK/many" 2>"$WORK/progress" >/dev/null
     same "progress without a terminal" "" "$(cat "$WORK/progress")"
+    quiet "$millrace" config alter broker --config max.connections=1 $at
+    open=$(python3 - "${BROKER%:*}" "${BROKER#*:}" <<'END'
+import socket, sys, time
+sockets = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(40)]
+time.sleep(0.5)
+alive = 0
+for one in sockets:
+    one.setblocking(False)
+    try:
+        alive += one.recv(1) != b""
+    except BlockingIOError:
+        alive += 1
+    except ConnectionError:
+        pass
+print(alive)
+END
+    )
+    [ "$open" -ge 1 ] && [ "$open" -lt 40 ] || fail "$open of 40 connections with a limit of 1 a shard"
+    wait_until 10 "the connections are free again" "$millrace" config alter broker \
+        --delete-config max.connections $at
     "$millrace" broker api-versions $at | grep -q Produce || fail "api-versions shows no Produce"
 }
 kill -TERM "$BROKER_PID"
