@@ -226,7 +226,11 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
     enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
 
     topic->id = mr_uuid_random();
-    if (stores && load && bytes) {
+    if (op && op->log_full) {
+        error = MR_KAFKA_REQUEST_TIMED_OUT; /* a request of many topics must not hold others up */
+    } else if (!mr_partitions_fit(control, topic->partition_count)) {
+        error = MR_KAFKA_POLICY_VIOLATION;
+    } else if (stores && load && bytes) {
         for (uint16_t s = 0; s < control->store_count; s++) {
             load[s] = mr_metadata_store_load(control->metadata, s);
         }
@@ -235,6 +239,9 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
         error = mr_propose(control, op, bytes,
                            mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, topic),
                            decided, slot);
+    }
+    if (error == MR_KAFKA_NONE) {
+        mr_partitions_proposed(control, topic->partition_count);
     }
     free(stores);
     free(load);
@@ -286,26 +293,27 @@ collides(const struct mr_snapshot *snapshot, struct mr_str name)
     return false;
 }
 
-/* NULL: the name may be a new topic's. */
-static const char *
-judge_name(const struct mr_snapshot *snapshot, struct mr_str name, bool named_twice,
-           enum mr_kafka_err *error)
+/* Null: the name may be a new topic's. Else what is wrong with it, in Kafka's words where its tools
+ * show them. */
+static struct mr_str
+judge_name(struct mr_ctl_request *request, const struct mr_snapshot *snapshot, struct mr_str name,
+           bool named_twice, enum mr_kafka_err *error)
 {
     const char *fault = mr_topic_name_fault(name);
 
     if (named_twice) {
         *error = MR_KAFKA_INVALID_REQUEST;
-        return "the topic is named twice";
+        return mr_str_from_c("the topic is named twice");
     }
-    *error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
-    if (fault) {
-        return fault;
-    }
-    if (mr_topic_find(snapshot, name)) {
+    if (!fault && mr_topic_find(snapshot, name)) {
         *error = MR_KAFKA_TOPIC_ALREADY_EXISTS;
-        return "the topic exists already";
+        return mr_ctl_text(request, "Topic '%.*s' already exists.", (int)name.size, name.data);
     }
-    return collides(snapshot, name) ? "another topic's name differs in '.' and '_' only" : NULL;
+    if (!fault && collides(snapshot, name)) {
+        fault = "another topic's name differs in '.' and '_' only";
+    }
+    *error = fault ? MR_KAFKA_INVALID_TOPIC_EXCEPTION : MR_KAFKA_NONE;
+    return fault ? mr_str_from_c(fault) : mr_str_null();
 }
 
 static void
@@ -318,19 +326,23 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
     const struct mr_create_topics_request_topic *topic = &body->topics[at];
     const char *overrides[MR_TOPIC_KEYS] = {NULL};
     enum mr_kafka_err error;
-    const char *fault = judge_name(snapshot, topic->name, named_twice, &error);
+    struct mr_str fault = judge_name(request, snapshot, topic->name, named_twice, &error);
     int32_t partitions;
 
     answer->name = topic->name;
     answer->error_message = mr_str_null();
     answer->num_partitions = -1;
     answer->replication_factor = -1;
-    if (fault) {
-        refuse(answer, error, mr_str_from_c(fault));
+    if (error) {
+        refuse(answer, error, fault);
         return;
     }
     partitions = judge_counts(control, request, topic, answer);
     if (partitions < 0 || !judge_configs(request, topic, overrides, answer)) {
+        return;
+    }
+    if (!mr_partitions_fit(control, (uint32_t)partitions)) {
+        refuse(answer, MR_KAFKA_POLICY_VIOLATION, mr_str_from_c(MR_PARTITIONS_FULL));
         return;
     }
     if (body->validate_only) {

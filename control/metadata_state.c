@@ -335,6 +335,13 @@ mr_metadata_has_cluster(const struct mr_metadata *metadata)
     return !mr_uuid_is_zero(&metadata->cluster_id);
 }
 
+bool
+mr_metadata_is_unused(const struct mr_metadata *metadata)
+{
+    return metadata->topic_count == 0 && metadata->grave_count == 0 &&
+           metadata->next_producer_id == 0;
+}
+
 char *const *
 mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id)
 {

@@ -102,6 +102,9 @@ check_identity(const struct unit *unit)
     struct mr_store_format identity;
     int error = mr_store_identify(unit->dev, &identity);
 
+    if (error == -EPROTONOSUPPORT) {
+        return 0; /* mr_store_open() refuses it as well, and says which version it has */
+    }
     if (error) {
         MR_LOG_ERROR("storage", "%s holds no store that this version reads: %s", unit->plan->path,
                      strerror(-error));

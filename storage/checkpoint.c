@@ -373,7 +373,7 @@ chain_extents(struct mr_log *log, uint32_t count)
         const struct extent *extent = log->extents[i];
         bool known = extent->first_position < log->durable_position;
         struct mr_entry_extent out = {
-            .ref = {.lba = extent->lba, .order = extent->order},
+            .ref = {.lba = extent->lba, .order = extent->order, .kind = extent->kind},
             .first_block = extent->first_block,
             .first_offset = known ? extent->first_offset : -1,
             .first_position = known ? extent->first_position : NO_POSITION,

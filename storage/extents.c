@@ -34,7 +34,7 @@ extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t 
 }
 
 struct extent *
-extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba, unsigned order)
+extent_add(struct mr_log *log, uint64_t first_block, const struct mr_extent_ref *ref)
 {
     struct extent *extent = calloc(1, sizeof(*extent));
 
@@ -54,8 +54,9 @@ extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba, unsigned orde
     }
     mr_list_init(&extent->node);
     extent->first_block = first_block;
-    extent->lba = lba;
-    extent->order = (uint8_t)order;
+    extent->lba = ref->lba;
+    extent->order = ref->order;
+    extent->kind = ref->kind;
     extent->first_offset = -1;
     extent->first_position = NO_POSITION;
     extent->max_timestamp = INT64_MIN;
@@ -146,6 +147,7 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
     *added = 0;
     while (have < last) {
         unsigned order = extent_next_order(log);
+        struct mr_extent_ref ref = {0};
         uint64_t lba = 0;
         bool got = false;
 
@@ -158,7 +160,10 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
                 break;
             }
         }
-        if (!got || !extent_add(log, have, lba, order)) {
+        ref.lba = lba;
+        ref.order = (uint8_t)order;
+        ref.kind = order >= MR_INDEX_ORDER_MIN ? MR_EXTENT_INDEXED : MR_EXTENT_PLAIN;
+        if (!got || !extent_add(log, have, &ref)) {
             int error = got ? -ENOMEM : -ENOSPC;
 
             if (got) {
@@ -170,7 +175,7 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
             store_low_space(store);
             return error;
         }
-        have += 1ull << order;
+        have += mr_extent_ref_blocks(&ref);
         (*added)++;
     }
     if (*added > 0) {

@@ -97,7 +97,9 @@ mr_extent_ref_decode(const uint8_t in[MR_EXTENT_REF_SIZE], struct mr_extent_ref 
     out->lba = mr_le64_get(in);
     out->order = in[8];
     out->kind = in[9];
-    if (out->order > MR_FORMAT_ORDER_MAX || out->kind != MR_EXTENT_PLAIN || out->lba > BLOCKS_MAX) {
+    if (out->order > MR_FORMAT_ORDER_MAX || out->kind > MR_EXTENT_INDEXED ||
+        (out->kind == MR_EXTENT_INDEXED && out->order < MR_INDEX_ORDER_MIN) ||
+        out->lba > BLOCKS_MAX) {
         return -EBADMSG;
     }
     return 0;
@@ -222,4 +224,63 @@ mr_set_is_whole(const uint8_t *set, const struct mr_set_header *header,
                 const struct mr_super *super)
 {
     return set_crc(set, header->size, super) == header->crc;
+}
+
+/* ---- index of an extent ---------------------------------------------------------------------- */
+
+#define INDEX_MAGIC  UINT64_C(0x315845444E49524D) /* "MRINDEX1" */
+#define INDEX_CRC_AT 60u
+
+void
+mr_index_entry_put(uint8_t *out, uint32_t at, int64_t offset, uint32_t distance)
+{
+    out += MR_INDEX_HEADER_SIZE + (size_t)at * MR_INDEX_ENTRY_SIZE;
+    mr_le64_put(out, (uint64_t)offset);
+    mr_le32_put(out + 8, distance);
+}
+
+void
+mr_index_entry_get(const uint8_t *in, uint32_t at, int64_t *offset, uint32_t *distance)
+{
+    in += MR_INDEX_HEADER_SIZE + (size_t)at * MR_INDEX_ENTRY_SIZE;
+    *offset = (int64_t)mr_le64_get(in);
+    *distance = mr_le32_get(in + 8);
+}
+
+static uint32_t
+index_crc(const uint8_t *index, uint32_t count, const struct mr_super *super)
+{
+    uint32_t crc = mr_crc32c(mr_format_crc_seed(super), index, INDEX_CRC_AT);
+
+    return mr_crc32c(crc, index + MR_INDEX_HEADER_SIZE, (size_t)count * MR_INDEX_ENTRY_SIZE);
+}
+
+void
+mr_index_seal(uint8_t *out, const struct mr_index_header *header, unsigned order,
+              const struct mr_super *super)
+{
+    size_t end = MR_INDEX_HEADER_SIZE + (size_t)header->count * MR_INDEX_ENTRY_SIZE;
+
+    memset(out, 0, MR_INDEX_HEADER_SIZE);
+    memset(out + end, 0, (size_t)mr_index_blocks(order) * MR_FORMAT_BLOCK - end);
+    mr_le64_put(out, INDEX_MAGIC);
+    mr_le64_put(out + 8, header->log);
+    mr_le64_put(out + 16, header->first_block);
+    mr_le64_put(out + 24, header->lba);
+    mr_le32_put(out + 32, header->count);
+    mr_le32_put(out + INDEX_CRC_AT, index_crc(out, header->count, super));
+}
+
+int
+mr_index_check(const uint8_t *in, struct mr_index_header *header, unsigned order,
+               const struct mr_super *super)
+{
+    header->count = mr_le32_get(in + 32);
+    if (mr_le64_get(in) != INDEX_MAGIC || mr_le64_get(in + 8) != header->log ||
+        mr_le64_get(in + 16) != header->first_block || mr_le64_get(in + 24) != header->lba ||
+        header->count > mr_index_entries_max(order) ||
+        mr_le32_get(in + INDEX_CRC_AT) != index_crc(in, header->count, super)) {
+        return -EBADMSG;
+    }
+    return 0;
 }

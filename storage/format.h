@@ -13,7 +13,7 @@
 #include "dataplane/base/uuid.h"
 
 #define MR_FORMAT_BLOCK     4096u
-#define MR_FORMAT_VERSION   1u
+#define MR_FORMAT_VERSION   2u
 #define MR_FORMAT_ORDER_MAX 12u /* the largest extent: 2^12 blocks = 16 MiB */
 
 /* Fixed places, in blocks. */
@@ -38,13 +38,15 @@ struct mr_super {
 
 void mr_super_encode(const struct mr_super *super, uint8_t block[MR_FORMAT_BLOCK]);
 
-/* 0; -EBADMSG: none of ours or damaged; -EPROTONOSUPPORT: a newer version. */
+/* 0; -EBADMSG: none of ours or damaged; -EPROTONOSUPPORT: another version, out->version says which.
+ */
 int mr_super_decode(const uint8_t block[MR_FORMAT_BLOCK], struct mr_super *out);
 
 /* ---- extent reference ------------------------------------------------------------------------ */
 
 enum mr_extent_kind {
-    MR_EXTENT_PLAIN = 0, /* erasure-coded and remote ones get values of their own */
+    MR_EXTENT_PLAIN = 0,   /* erasure-coded and remote ones get values of their own */
+    MR_EXTENT_INDEXED = 1, /* its last blocks are its index's: no data lies there */
 };
 
 #define MR_EXTENT_REF_SIZE 16u
@@ -54,6 +56,58 @@ struct mr_extent_ref {
     uint8_t order; /* 2^order blocks */
     uint8_t kind;
 };
+
+/* ---- index of an extent ---------------------------------------------------------------------- */
+
+/* In the extent's last blocks, written once the extent is full. It is a help and no more: what is
+ * not whole there, or names no batch of the log as it is now, is as if it were missing. */
+#define MR_INDEX_STEP        32768u /* bytes between two entries, at least */
+#define MR_INDEX_HEADER_SIZE 64u
+#define MR_INDEX_ENTRY_SIZE  12u
+#define MR_INDEX_ORDER_MIN   6u /* smaller extents are searched as fast without */
+
+struct mr_index_header {
+    uint64_t log;
+    uint64_t first_block; /* logical */
+    uint64_t lba;
+    uint32_t count; /* of entries */
+};
+
+/* How many entries an extent of this order can have, and blocks that takes. */
+static inline uint32_t
+mr_index_entries_max(unsigned order)
+{
+    return (uint32_t)((1ull << order) * MR_FORMAT_BLOCK / MR_INDEX_STEP);
+}
+
+static inline uint32_t
+mr_index_blocks(unsigned order)
+{
+    return (MR_INDEX_HEADER_SIZE + mr_index_entries_max(order) * MR_INDEX_ENTRY_SIZE +
+            MR_FORMAT_BLOCK - 1) /
+           MR_FORMAT_BLOCK;
+}
+
+/* Blocks of data in the extent. */
+static inline uint64_t
+mr_extent_ref_blocks(const struct mr_extent_ref *ref)
+{
+    return (1ull << ref->order) -
+           (ref->kind == MR_EXTENT_INDEXED ? mr_index_blocks(ref->order) : 0);
+}
+
+struct mr_super;
+
+/* `out` has mr_index_blocks() blocks. Entries are put behind the header before it is sealed. */
+void mr_index_entry_put(uint8_t *out, uint32_t at, int64_t offset, uint32_t distance);
+void mr_index_seal(uint8_t *out, const struct mr_index_header *header, unsigned order,
+                   const struct mr_super *super);
+
+/* 0, or -EBADMSG where it is not this extent's whole index. `header` says what is expected, and
+ * gets `count`. */
+int mr_index_check(const uint8_t *in, struct mr_index_header *header, unsigned order,
+                   const struct mr_super *super);
+void mr_index_entry_get(const uint8_t *in, uint32_t at, int64_t *offset, uint32_t *distance);
 
 /* ---- root ------------------------------------------------------------------------------------ */
 

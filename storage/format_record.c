@@ -270,7 +270,7 @@ map_check(struct mr_entry_cursor *cursor, uint32_t extent_count, uint32_t segmen
         if (mr_entry_extent_next(cursor, &extent) || extent.first_block < have) {
             return -EBADMSG;
         }
-        have = extent.first_block + (1ull << extent.ref.order);
+        have = extent.first_block + mr_extent_ref_blocks(&extent.ref);
     }
     for (uint32_t i = 0; i < segment_count; i++) {
         struct mr_entry_segment segment;

@@ -37,6 +37,7 @@ enum mr_mutant {
     MUTANT_ROOT_STARTS_LATE,
     MUTANT_TRUNCATE_REUSES_BLOCK,
     MUTANT_SWAP_AFTER_TRIM,
+    MUTANT_STALE_INDEX,
     MUTANTS,
 };
 
@@ -122,12 +123,16 @@ struct extent {
     struct extent_index *index;
     uint32_t busy; /* reads and writes in flight */
     uint8_t order;
+    uint8_t kind;
+    bool index_tried; /* what lies on the medium is in memory, or is not worth another look */
 };
 
 static inline uint64_t
 extent_end(const struct extent *extent)
 {
-    return extent->first_block + (1ull << extent->order);
+    struct mr_extent_ref ref = {.order = extent->order, .kind = extent->kind};
+
+    return extent->first_block + mr_extent_ref_blocks(&ref);
 }
 
 struct log_epoch {
@@ -444,7 +449,9 @@ struct mr_store {
     uint32_t producer_free;
     struct mr_list producer_lru;
 
-    struct mr_list indexes; /* extents with an index, least recently used first */
+    struct mr_list indexes;   /* extents with an index, least recently used first */
+    struct mr_list index_ios; /* in flight */
+    unsigned index_io_count;
     size_t index_bytes;
 
     /* what is owed to callers */
@@ -501,7 +508,8 @@ block_is_dirty(const struct cache_block *block)
 /* extents.c */
 struct extent *extent_find(const struct mr_log *log, uint64_t block);
 int extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added);
-struct extent *extent_add(struct mr_log *log, uint64_t first_block, uint64_t lba, unsigned order);
+struct extent *extent_add(struct mr_log *log, uint64_t first_block,
+                          const struct mr_extent_ref *ref);
 void extent_undo(struct mr_log *log);
 void extent_release_below(struct mr_log *log, uint64_t block);
 void extent_release_all(struct mr_log *log);
@@ -539,6 +547,7 @@ bool segment_starts_at(const struct mr_log *log, uint64_t position);
 void segment_cut(struct mr_log *log, uint64_t position);
 void segment_trim(struct mr_log *log);
 void segment_recount(struct mr_log *log);
+bool segment_holds(const struct mr_log *log, uint64_t position, int64_t offset);
 uint64_t log_span_end(const struct mr_log *log, uint64_t position);
 uint64_t log_position_next(const struct mr_log *log, uint64_t position);
 uint64_t log_bytes_end(const struct mr_log *log);
@@ -550,6 +559,9 @@ bool index_seek(struct mr_log *log, struct extent *extent, int64_t offset, int64
                 uint64_t *position);
 void index_drop(struct mr_store *store, struct extent *extent);
 void index_cut(struct extent *extent, uint64_t position);
+void index_write(struct mr_log *log, struct extent *extent);
+bool index_load(struct mr_log *log, struct extent *extent);
+void index_deinit(struct mr_store *store);
 
 /* log.c */
 struct mr_log *log_new(struct mr_store *store, const struct mr_log_id *id, uint64_t number);
@@ -639,6 +651,7 @@ void checkpoint_log_failed(struct mr_log *log);
 void iov_copy(const struct iovec *iov, unsigned count, size_t at, uint8_t *out, size_t size);
 
 void read_run_ready(struct mr_store *store);
+void reads_wake(struct mr_log *log, uint64_t position, uint64_t end, bool failed);
 int read_load(struct mr_log *log, uint64_t position, uint64_t size);
 void read_deinit(struct mr_store *store);
 void read_forget_loads(struct mr_store *store);

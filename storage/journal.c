@@ -356,7 +356,8 @@ put_log(struct encoder *encoder, struct mr_log *log)
 
         rec.type = MR_REC_ALLOCATE;
         rec.u.allocate.first_block = extent->first_block;
-        rec.u.allocate.ref = (struct mr_extent_ref){.lba = extent->lba, .order = extent->order};
+        rec.u.allocate.ref = (struct mr_extent_ref){
+            .lba = extent->lba, .order = extent->order, .kind = extent->kind};
         put_record(encoder, &rec);
         extent->sequence = encoder->sequence;
     }

@@ -519,6 +519,11 @@ log_durable(struct mr_log *log)
          i < log->chunk_count && log->chunks[i]->block * BLOCK < log->durable_position; i++) {
         cache_settle(log->chunks[i]);
     }
+    for (uint32_t i = log->extent_count; i-- > 0 && extent_end(log->extents[i]) * BLOCK > from;) {
+        if (extent_end(log->extents[i]) * BLOCK <= log->durable_position) {
+            index_write(log, log->extents[i]); /* it is full */
+        }
+    }
     if (log->durable_position > from) {
         watches_fire(log, false);
     }

@@ -81,6 +81,7 @@ open_super(struct mr_dev *dev, struct mr_super *out, unsigned *newest, unsigned 
             found = 0;
         } else if (error == -EPROTONOSUPPORT && found != 0) {
             found = error;
+            out->version = copy.version;
         }
     }
     free(block);
@@ -198,7 +199,7 @@ entry_load(struct open_run *run, const struct mr_entry *entry, uint64_t generati
         struct extent *extent;
 
         mr_entry_extent_next(&cursor, &in);
-        extent = extent_add(log, in.first_block, in.ref.lba, in.ref.order);
+        extent = extent_add(log, in.first_block, &in.ref);
         if (!extent) {
             return -ENOMEM;
         }
@@ -768,6 +769,14 @@ open_recover(struct mr_store *store, char *reason, size_t reason_size)
     if (!error) {
         error = open_super(store->dev, &store->super, &newest, &supers);
         store->stats.supers_whole = (uint8_t)supers;
+    }
+    if (error == -EPROTONOSUPPORT) {
+        return refuse(&run, error,
+                      store->super.version < MR_FORMAT_VERSION
+                          ? "it has format version %u, which this version does not read any more: "
+                            "format it anew (this one writes %u)"
+                          : "it has format version %u, which is newer than this program (%u)",
+                      store->super.version, MR_FORMAT_VERSION);
     }
     if (error) {
         return refuse(&run, error, "no superblock can be read (%d)", error);

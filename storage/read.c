@@ -18,7 +18,7 @@ static int read_step(struct read_state *state);
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* The reads that wait for this range are looked at again. */
-static void
+void
 reads_wake(struct mr_log *log, uint64_t position, uint64_t end, bool failed)
 {
     MR_LIST_FOR_EACH(node, &log->reads)
@@ -361,6 +361,22 @@ read_answer(struct read_state *state, enum mr_kafka_err error, uint32_t size)
     return 1;
 }
 
+/* Looks for the batch again, from the extent's index, once that is here. */
+static bool
+index_wait(struct read_state *state, struct extent *extent)
+{
+    struct mr_log *log = state->read->log;
+
+    if (state->offset >= state->read->offset || !index_load(log, extent)) {
+        return false;
+    }
+    state->wanted = extent->first_block * BLOCK;
+    state->wanted_end = state->wanted + 1;
+    state->generation = log->generation - 1;
+    mr_list_push_back(&log->reads, &state->node);
+    return true;
+}
+
 /* Waits until the bytes are loaded. 0, or -EAGAIN where no memory is free. */
 static int
 read_wait(struct read_state *state, uint64_t position, uint64_t size)
@@ -598,6 +614,9 @@ read_step(struct read_state *state)
         if (error == -ENODATA) {
             uint64_t want = read->bytes_max < LOAD_BYTES_MAX ? read->bytes_max : LOAD_BYTES_MAX;
 
+            if (extent && index_wait(state, extent)) {
+                return 0;
+            }
             return read_wait(state, state->position, want);
         }
         if (error || !extent) {

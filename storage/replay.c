@@ -37,7 +37,7 @@ open_place_find(struct mr_store *store, const uint8_t *set, const struct mr_set_
     }
     while (mr_rec_decode(set + MR_SET_HEADER_SIZE, header->size - MR_SET_HEADER_SIZE, &at, &rec) >
            0) {
-        uint64_t n = rec.type == MR_REC_ALLOCATE ? 1ull << rec.u.allocate.ref.order : 0;
+        uint64_t n = rec.type == MR_REC_ALLOCATE ? mr_extent_ref_blocks(&rec.u.allocate.ref) : 0;
 
         if (n > 0 && rec.log == number && rec.u.allocate.first_block <= block &&
             block < rec.u.allocate.first_block + n) {
@@ -239,7 +239,7 @@ open_apply(struct mr_store *store, const struct mr_rec *rec, uint64_t sequence, 
             rec->u.allocate.ref.lba < store->super.data_lba) {
             return -EUCLEAN;
         }
-        extent = extent_add(log, have, rec->u.allocate.ref.lba, rec->u.allocate.ref.order);
+        extent = extent_add(log, have, &rec->u.allocate.ref);
         if (!extent) {
             return -ENOMEM;
         }

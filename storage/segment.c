@@ -148,6 +148,23 @@ segment_trim(struct mr_log *log)
 
 /* ---- where bytes go on ----------------------------------------------------------------------- */
 
+/* Whether a batch with this base offset can start at `position`, which is durable. */
+bool
+segment_holds(const struct mr_log *log, uint64_t position, int64_t offset)
+{
+    const struct log_segment *segment;
+    uint32_t i;
+
+    if (log->segment_count == 0) {
+        return false;
+    }
+    i = segment_at(log, position);
+    segment = &log->segments[i];
+    return position >= segment->position && position < segment->end &&
+           offset >= segment->first_offset && offset < log->durable &&
+           (i + 1 == log->segment_count || offset < log->segments[i + 1].first_offset);
+}
+
 /* The end of the consecutive bytes that hold `position`. */
 uint64_t
 log_span_end(const struct mr_log *log, uint64_t position)

@@ -159,7 +159,7 @@ lists_init(struct mr_store *store)
         &store->filling.deletes, &store->flying.deletes,
         &store->filling.moves,   &store->flying.moves,
         &store->truncates,       &store->truncates_done,
-        &store->compacts_done,
+        &store->compacts_done,   &store->index_ios,
     };
 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -199,6 +199,7 @@ store_free(struct mr_store *store)
     truncate_deinit(store);
     compact_deinit(store);
     read_forget_loads(store);
+    index_deinit(store);
     while ((node = mr_list_pop_front(&store->run_busy))) {
         free(MR_CONTAINER_OF(node, struct run_io, node));
     }

@@ -121,6 +121,7 @@ struct mr_store_stats {
     uint64_t dropped_groups;               /* by this open: their runs were not whole */
     uint64_t compactions, compacted_bytes; /* done; written by them */
     uint64_t reads_hot, reads_cold, reads_ahead, read_errors; /* cold, ahead: of the device */
+    uint64_t indexes_written, indexes_loaded;
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
     uint32_t writes_in_flight; /* of write-behind */

@@ -50,6 +50,7 @@ map_read(const struct mr_log *log, const struct mr_rec_swap *rec, struct swap_ma
         extent->first_block = in.first_block;
         extent->lba = in.ref.lba;
         extent->order = in.ref.order;
+        extent->kind = in.ref.kind;
         extent->sequence = 1;
         extent->first_offset = in.first_offset;
         extent->first_position = in.first_position;

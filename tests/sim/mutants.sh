@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 build=${MR_BUILD:-../../build}/tests/sim
-seeds=${1:-400}
+seeds=${1:-600}
 missed=0
 number=0
 out=$(mktemp)

@@ -226,6 +226,9 @@ take_stats(struct sim_run *run)
         (stats.direct_bytes + stats.written_behind_bytes) * 2 / run->device_bytes;
     counters->reads_hot += stats.reads_hot;
     counters->reads_cold += stats.reads_cold;
+    counters->reads_ahead += stats.reads_ahead;
+    counters->indexes_written += stats.indexes_written;
+    counters->indexes_loaded += stats.indexes_loaded;
 }
 
 /* After a failed flush the drive is switched off: what that flush should have made durable may be

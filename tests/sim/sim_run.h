@@ -41,6 +41,9 @@
     X(old_epochs_refused)                                                                          \
     X(reads_hot)                                                                                   \
     X(reads_cold)                                                                                  \
+    X(reads_ahead)                                                                                 \
+    X(indexes_written)                                                                             \
+    X(indexes_loaded)                                                                              \
     X(watches_fired)                                                                               \
     X(finds)                                                                                       \
     X(replica_appends)                                                                             \

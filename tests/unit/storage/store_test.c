@@ -1,5 +1,6 @@
 /* tests/unit/storage/store_test.c: a store over a simulated device, one behaviour at a time. The
  * crash simulator in tests/sim covers their combinations. */
+#include "dataplane/base/endian.h"
 #include "tests/unit/storage/store_fixture.h"
 
 /* Sizes around every limit come back, hot, after a crash, and cold after a clean close. */
@@ -503,6 +504,91 @@ MR_TEST(a_sequential_cold_reader_is_read_ahead_for)
     tear_down(&f);
 }
 
+/* The index of a full extent is read from behind its data, so that a cold read in its middle loads
+ * little; where it has rotted the walk over the extent finds the batch as well. */
+MR_TEST(a_cold_read_finds_its_place_by_the_index_on_the_medium)
+{
+    struct mr_store_stats stats;
+    uint8_t block[MR_DEV_BLOCK];
+    struct fixture f;
+
+    set_up(&f, 256 * MIB, 4 * MIB);
+    for (unsigned i = 0; i < 400; i++) {
+        send_durable(&f, log_of(&f, 0), 20000, (uint8_t)i);
+    }
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.indexes_written > 2);
+    for (unsigned round = 0; round < 2; round++) {
+        MR_CHECK_EQ(mr_store_close(f.store), 0);
+        mr_dev_sim_power_cut(f.sim);
+        for (uint64_t at = 0; round == 1 && at < 256 * MIB; at += MR_DEV_BLOCK) {
+            mr_dev_sim_peek(f.sim, at, block, sizeof(block));
+            if (memcmp(block, "MRINDEX1", 8) == 0) {
+                mr_dev_sim_rot(f.sim, at);
+            }
+        }
+        connect_and_open(&f);
+        check_batch(&f, log_of(&f, 0), 290, 20000, (uint8_t)290);
+        mr_store_stats(f.store, &stats);
+        MR_CHECK_EQ(stats.indexes_loaded, round == 0 ? 1 : 0);
+        MR_CHECK(round == 1 || stats.reads_cold <= 2);
+    }
+    tear_down(&f);
+}
+
+static void
+write_done(struct mr_dev_io *io, int result)
+{
+    MR_CHECK_EQ(result, 0);
+    io->done = NULL;
+}
+
+/* Both superblocks say so. */
+static void
+set_version(struct fixture *f, uint32_t version)
+{
+    static uint8_t block[MR_DEV_BLOCK] __attribute__((aligned(MR_DEV_BLOCK)));
+    struct mr_dev *dev = mr_dev_sim_connect(f->sim);
+    struct iovec iov = {block, sizeof(block)};
+
+    mr_dev_sim_peek(f->sim, 0, block, sizeof(block));
+    mr_le32_put(block + 8, version);
+    mr_le32_put(block + 508, mr_crc32c(0, block, 508));
+    for (unsigned i = 0; i < 2; i++) {
+        struct mr_dev_io io = {.done = write_done};
+
+        mr_dev_write(dev, &io, &iov, 1, i * (uint64_t)MR_DEV_BLOCK, true);
+        while (io.done) {
+            mr_dev_wait(dev);
+        }
+    }
+    mr_dev_sim_power_cut(f->sim);
+}
+
+/* A store of another format is refused before anything is written, and the reason says what to do.
+ */
+MR_TEST(another_version_of_the_format_is_refused_with_a_reason)
+{
+    char reason[200];
+    struct fixture f;
+
+    set_up(&f, 16 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 100, 1);
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    for (uint32_t version = 1; version <= 3; version += 2) {
+        set_version(&f, version);
+        f.config.dev = f.dev = mr_dev_sim_connect(f.sim);
+        MR_CHECK_EQ(mr_store_open(&f.config, &f.store, reason, sizeof(reason)), -EPROTONOSUPPORT);
+        MR_CHECK(strstr(reason, version == 1 ? "format it anew" : "newer than this program"));
+        mr_dev_sim_power_cut(f.sim);
+    }
+    set_version(&f, 2);
+    connect_and_open(&f);
+    check_batch(&f, log_of(&f, 0), 0, 100, 1);
+    tear_down(&f);
+}
+
 /* An open whose read of one root fails goes on from the other one, and what it writes can be
  * recovered by an open that can read both. */
 MR_TEST(a_root_that_could_not_be_read_does_not_come_back)
@@ -543,4 +629,6 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_read_only_open_writes_nothing),
              MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
              MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
+             MR_TEST_CASE(a_cold_read_finds_its_place_by_the_index_on_the_medium),
+             MR_TEST_CASE(another_version_of_the_format_is_refused_with_a_reason),
              MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))
