@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define INDEX_STEP MR_INDEX_STEP
-#define IOS_MAX    16u /* beyond, an index is not written */
+#define IOS_MAX    16u /* beyond, an index is not written, and a read walks */
 
 struct index_entry {
     int64_t offset;
@@ -298,7 +298,7 @@ index_load(struct mr_log *log, struct extent *extent)
 
     if (extent->kind != MR_EXTENT_INDEXED || extent->index || extent->index_tried ||
         extent_end(extent) * BLOCK > log->durable_position || store->failed ||
-        !(io = io_make(log, extent))) {
+        store->index_io_count >= IOS_MAX || !(io = io_make(log, extent))) {
         return false;
     }
     extent->index_tried = true; /* also where there is none: the walk learns it */

@@ -256,6 +256,9 @@ checkpoint_load(struct open_run *run)
     newest = !run->root_valid[0] ||
              (run->root_valid[1] && run->roots[1].generation > run->roots[0].generation);
     other = 1 - newest;
+    if (store->config.read_only && run->root_valid[other] && chain_read(run, &run->roots[other])) {
+        run->root_valid[other] = false; /* who only looks wants to know that, too */
+    }
     error = chain_read(run, &run->roots[newest]);
     if (error == -EBADMSG || error == -EIO) { /* the older one loses nothing */
         run->read_failed = run->read_failed || error == -EIO;
