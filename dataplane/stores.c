@@ -137,8 +137,9 @@ look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_
     }
     if (stores > 0 && stores < plan->store_count) {
         snprintf(error, error_size,
-                 "%u of the %u devices in log.dirs hold stores: name those alone", stores,
-                 plan->store_count);
+                 "%u of the %u devices in log.dirs hold stores: name those alone; or, if a first "
+                 "start was cut short, overwrite the first and last MiB of all with zeros",
+                 stores, plan->store_count);
         return -ENODATA;
     }
     plan->stores_exist = stores > 0;
