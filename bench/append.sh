@@ -4,7 +4,7 @@
 # same payload for each flush, on the same file, taking turns.
 # Usage: bench/append.sh [ROUNDS [PARTITIONS... x BYTES|MIN-MAX...]]   (after a build; needs fio)
 # Examples: bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576; bench/append.sh 5 64 x 70-1048576
-# MR_APPEND_MB: size of the file that it makes (4096).
+# MR_APPEND_MB: size of the file that it makes (4096). MR_APPEND_SECONDS: of each run (2).
 # MIN-MAX: sizes are random, log-uniform; fio then writes the mean at a time in one stream, and
 # blocks of each power of two with the same share beside it.
 # Prints medians and ranges, and the ratio to the better of the two: with one group after the other, and
@@ -24,7 +24,7 @@ shift || true
 sizes=("$@")
 [ ${#partitions[@]} -gt 0 ] || partitions=(1 64)
 [ ${#sizes[@]} -gt 0 ] || sizes=(1024 16384 65536)
-seconds=2
+seconds=${MR_APPEND_SECONDS:-2}
 file_mb=${MR_APPEND_MB:-4096}
 work=$(mktemp -d "$PWD/build/append.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -113,6 +113,14 @@ mr_admin_turn(struct mr_admin *admin)
     }
 }
 
+/* Connections whose time is over are closed by a run, and when all that there may be are silent
+ * nothing else causes one. */
+void
+mr_admin_tick(struct mr_admin *admin)
+{
+    run_daemon(admin);
+}
+
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
 static enum MHD_Result

@@ -24,6 +24,9 @@ void mr_admin_start(struct mr_admin *admin);
 /* Once a turn: asks shards for which there was no credit. */
 void mr_admin_turn(struct mr_admin *admin);
 
+/* Every second or so: ends silent connections. */
+void mr_admin_tick(struct mr_admin *admin);
+
 /* A shard's figures have come. */
 void mr_admin_replied(struct mr_admin *admin);
 

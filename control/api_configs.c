@@ -168,6 +168,20 @@ add_synonym(struct describe *describe, struct mr_describe_configs_response_confi
     out->source = synonym->source;
 }
 
+/* What the key is for, and whether setting it does anything here. */
+static void
+add_documentation(struct describe *describe, struct mr_describe_configs_response_config *config,
+                  const char *documentation, bool acted)
+{
+    const struct mr_describe_configs_request *body = describe->request->request;
+
+    if (body->include_documentation) {
+        config->documentation = mr_ctl_text(describe->request, "%s%s", documentation,
+                                            acted ? "" : " (kept, and not acted on)");
+        describe->good &= config->documentation.size >= 0;
+    }
+}
+
 /* Where the value comes from, and the synonyms where they are wanted; `override` may be NULL. */
 static void
 add_sources(struct describe *describe, struct mr_describe_configs_response_config *config,
@@ -226,9 +240,11 @@ describe_overrides(struct describe *describe, char *const *overrides)
 
         if (wanted(describe->resource, key->name)) {
             const char *value = overrides[i] ? overrides[i] : defaults->values[i];
+            struct mr_describe_configs_response_config *config =
+                add_config(describe, key->name, value, key->type);
 
-            add_sources(describe, add_config(describe, key->name, value, key->type), key->name,
-                        overrides[i], key->synonym);
+            add_sources(describe, config, key->name, overrides[i], key->synonym);
+            add_documentation(describe, config, key->documentation, key->acted);
         }
     }
 }
@@ -310,6 +326,9 @@ describe_setting(void *context, const char *entity, const char *name, const char
     }
     config = add_config(describe, name, value, key ? key->type : MR_CONFIG_PASSWORD);
     config->config_source = synonym.source;
+    if (key) {
+        add_documentation(describe, config, key->documentation, key->acted);
+    }
     if (body->include_synonyms) {
         add_synonym(describe, config, &synonym);
     }
@@ -348,6 +367,7 @@ describe_key(struct describe *describe, const struct mr_config_key *key)
     config = add_config(describe, key->name, value, key->type);
     config->read_only = mr_config_mode(key->name) == MR_CONFIG_MODE_RESTART;
     add_sources(describe, config, NULL, NULL, key->name);
+    add_documentation(describe, config, key->documentation, key->acted);
 }
 
 static void

@@ -77,6 +77,10 @@ judge(struct mr_control *control, struct mr_ctl_request *request,
                            MR_METADATA_TOPIC_PARTITIONS_MAX));
         return false;
     }
+    if (!mr_partitions_fit(control, (uint32_t)(in->count - topic->partition_count))) {
+        refuse(answer, MR_KAFKA_POLICY_VIOLATION, mr_str_from_c(MR_PARTITIONS_FULL));
+        return false;
+    }
     return judge_assignments(control, request, in, in->count - topic->partition_count, answer);
 }
 
@@ -109,6 +113,9 @@ propose_growth(struct mr_op *op, const struct mr_snapshot_topic *topic, uint32_t
             control, op, bytes,
             mr_metadata_encode_grow_topic(bytes, capacity, &topic->id, before, count, stores),
             on_grown, answer);
+    }
+    if (error == MR_KAFKA_NONE) {
+        mr_partitions_proposed(control, count - before);
     }
     free(stores);
     free(load);

@@ -226,7 +226,11 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
     enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
 
     topic->id = mr_uuid_random();
-    if (stores && load && bytes) {
+    if (op && op->log_full) {
+        error = MR_KAFKA_REQUEST_TIMED_OUT; /* a request of many topics must not hold others up */
+    } else if (!mr_partitions_fit(control, topic->partition_count)) {
+        error = MR_KAFKA_POLICY_VIOLATION;
+    } else if (stores && load && bytes) {
         for (uint16_t s = 0; s < control->store_count; s++) {
             load[s] = mr_metadata_store_load(control->metadata, s);
         }
@@ -235,6 +239,9 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
         error = mr_propose(control, op, bytes,
                            mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, topic),
                            decided, slot);
+    }
+    if (error == MR_KAFKA_NONE) {
+        mr_partitions_proposed(control, topic->partition_count);
     }
     free(stores);
     free(load);
@@ -332,6 +339,10 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
     }
     partitions = judge_counts(control, request, topic, answer);
     if (partitions < 0 || !judge_configs(request, topic, overrides, answer)) {
+        return;
+    }
+    if (!mr_partitions_fit(control, (uint32_t)partitions)) {
+        refuse(answer, MR_KAFKA_POLICY_VIOLATION, mr_str_from_c(MR_PARTITIONS_FULL));
         return;
     }
     if (body->validate_only) {

@@ -171,12 +171,27 @@ unknown_key(const char *name, const char *origin, char *error, size_t error_size
     return -EINVAL;
 }
 
+/* Of a key's type; whether it lies within the key's bounds. */
+static bool
+within_bounds(const char *name, const char *value, int64_t *min, int64_t *max)
+{
+    int64_t number;
+
+    if (!mr_config_bounds(name, min, max)) {
+        return true;
+    }
+    number = strtoll(value, NULL, 10);
+    return number >= *min && number <= *max;
+}
+
 int
 mr_config_set(struct mr_config *config, const char *name, const char *value, const char *origin,
               char *error, size_t error_size)
 {
     int index = find(name);
     struct entry *entry;
+    int64_t min;
+    int64_t max;
 
     if (index < 0) {
         return unknown_key(name, origin, error, error_size);
@@ -184,6 +199,12 @@ mr_config_set(struct mr_config *config, const char *name, const char *value, con
     if (!mr_config_value_valid(mr_config_keys[index].type, value)) {
         snprintf(error, error_size, "%s: '%s' is no value for '%s', which takes %s", origin, value,
                  name, type_name(mr_config_keys[index].type));
+        return -EINVAL;
+    }
+    if (!within_bounds(name, value, &min, &max)) {
+        snprintf(error, error_size,
+                 "%s: '%s' is no value for '%s', which lies between %lld and %lld", origin, value,
+                 name, (long long)min, (long long)max);
         return -EINVAL;
     }
     entry = &config->entries[index];

@@ -30,6 +30,7 @@ struct mr_config_key {
     const char *initial; /* the built-in value; NULL: none */
     bool acted;          /* Millrace acts on it */
     bool ours;           /* Kafka does not know it */
+    const char *documentation;
 };
 
 struct mr_config;

@@ -55,6 +55,9 @@ int mr_control_create(const struct mr_control_config *config, struct mr_control 
 
 /* Whether this run made the metadata log. */
 bool mr_control_is_new(const struct mr_control *control);
+
+/* Whether nothing was ever kept: no store can be missing. */
+bool mr_control_is_unused(const struct mr_control *control);
 struct mr_uuid mr_control_cluster_id(const struct mr_control *control);
 
 /* Hands over what is known only after the stores' files are there. `stores` is borrowed. */

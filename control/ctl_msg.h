@@ -125,6 +125,14 @@ struct mr_snapshot_quotas {
     const struct mr_snapshot_quota *rules; /* sorted by level, then client */
 };
 
+/* Settings of this broker that act while it runs, beside defaults of topics; -1: as at the start.
+ */
+struct mr_snapshot_settings {
+    int64_t cleaner_backoff_ms;
+    int64_t cleaner_bytes_per_s; /* 0: any */
+    int64_t connections_max;     /* of a shard; not more than at the start */
+};
+
 struct mr_snapshot {
     uint64_t epoch; /* rises with every change */
     struct mr_uuid cluster_id;
@@ -135,6 +143,7 @@ struct mr_snapshot {
     const struct mr_snapshot_topic *const *topics_by_name; /* sorted by memcmp, then length */
     const struct mr_snapshot_topic *const *topics_by_id;   /* sorted by memcmp */
     const struct mr_snapshot_quotas *quotas;
+    struct mr_snapshot_settings settings;
 };
 
 /* The topic, or NULL. */

@@ -253,9 +253,14 @@ mr_groups_partition_failed(struct mr_groups *groups, int32_t partition)
     }
     MR_LIST_FOR_EACH(write, &at->writes)
     {
-        MR_ASSERT(!MR_CONTAINER_OF(write, struct group_write, link)->group);
+        struct group_write *orphan = MR_CONTAINER_OF(write, struct group_write, link);
+
+        MR_ASSERT(!orphan->group);
         mr_list_remove(write);
         mr_list_push_back(&groups->orphans, write);
+        if (orphan->has_ended) { /* nobody will speak of it again */
+            group_write_drop(groups, orphan);
+        }
     }
 }
 
@@ -385,24 +390,45 @@ ended(struct mr_groups *groups, struct group_write *write, int16_t error)
     }
 }
 
+/* The write is its partition's first, or its group is no more. */
+static void
+write_end(struct mr_groups *groups, struct group_write *write)
+{
+    struct group *group = write->group;
+
+    if (group) {
+        mr_list_remove(&write->link);
+        group->writes--;
+        ended(groups, write, group_write_error(write->error));
+    }
+    group_write_drop(groups, write);
+    if (group) {
+        group_release_unused(groups, group);
+    }
+}
+
+/* Writes that succeed end in their order; one that is refused (its topic was deleted, its batch is
+ * too large) may end before an earlier one that is still on its way, and then waits for it. */
 void
 mr_groups_written(struct mr_groups *groups, struct mr_group_write *ended_write,
                   enum mr_kafka_err error, struct mr_group_time now)
 {
     struct group_write *write = MR_CONTAINER_OF(ended_write, struct group_write, write);
-    struct group *group = write->group;
+    struct mr_list *writes = &groups->partitions[write->write.partition].writes;
 
     groups->now = now;
     groups->stats.writes--;
-    if (group) {
-        MR_ASSERT(groups->partitions[group->partition].writes.next == &write->link);
-        mr_list_remove(&write->link);
-        group->writes--;
-        ended(groups, write, group_write_error(error));
+    write->has_ended = true;
+    write->error = error;
+    if (!write->group) {
+        write_end(groups, write);
     }
-    group_write_drop(groups, write);
-    if (group) {
-        group_release_unused(groups, group);
+    while (!mr_list_empty(writes)) {
+        write = MR_CONTAINER_OF(writes->next, struct group_write, link);
+        if (!write->has_ended) {
+            break;
+        }
+        write_end(groups, write);
     }
 }
 

@@ -240,6 +240,8 @@ struct group_write {
     uint32_t capacity;
     int32_t generation;
     bool deletes_group;
+    bool has_ended; /* with `error`, before one that was submitted earlier: it waits for that */
+    enum mr_kafka_err error;
 };
 
 struct group_partition {

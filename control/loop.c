@@ -134,6 +134,9 @@ mr_propose(struct mr_control *control, struct mr_op *op, const uint8_t *command,
     error = mr_metalog_append(control->metalog, command, size, proposal->token);
     if (error) {
         free(proposal);
+        if (op) {
+            op->log_full = error == -EAGAIN;
+        }
         return mr_kafka_err_from_errno(error);
     }
     mr_list_push_back(&control->proposals, &proposal->node);
@@ -143,10 +146,29 @@ mr_propose(struct mr_control *control, struct mr_op *op, const uint8_t *command,
     return MR_KAFKA_NONE;
 }
 
+bool
+mr_partitions_fit(const struct mr_control *control, uint32_t count)
+{
+    int64_t max = mr_config_long(control->config.config, "partitions.max");
+
+    return (int64_t)mr_metadata_partitions(control->metadata) + control->partitions_proposed +
+               count <=
+           max;
+}
+
+void
+mr_partitions_proposed(struct mr_control *control, uint32_t count)
+{
+    MR_CONTAINER_OF(control->proposals.prev, struct mr_proposal, node)->partitions = count;
+    control->partitions_proposed += count;
+}
+
 static void
-proposal_decided(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome)
+proposal_decided(struct mr_control *control, struct mr_proposal *proposal,
+                 const struct mr_metadata_outcome *outcome)
 {
     mr_list_remove(&proposal->node);
+    control->partitions_proposed -= proposal->partitions;
     proposal->decided(proposal, outcome);
     if (proposal->op) {
         op_command_done(proposal->op);
@@ -177,7 +199,8 @@ drop_proposals(struct mr_control *control)
                                                     .first_producer_id = -1};
 
     while (!mr_list_empty(&control->proposals)) {
-        proposal_decided(MR_CONTAINER_OF(control->proposals.next, struct mr_proposal, node), &lost);
+        proposal_decided(control,
+                         MR_CONTAINER_OF(control->proposals.next, struct mr_proposal, node), &lost);
     }
 }
 
@@ -198,7 +221,7 @@ on_committed(void *context, uint64_t index, const uint8_t *command, size_t size,
         outcome.error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (proposal) {
-        proposal_decided(proposal, &outcome);
+        proposal_decided(control, proposal, &outcome);
     }
 }
 
@@ -234,7 +257,7 @@ on_dropped(void *context, uint64_t token)
     struct mr_proposal *proposal = find_proposal(context, token);
 
     if (proposal) {
-        proposal_decided(proposal, &dropped);
+        proposal_decided(context, proposal, &dropped);
     }
 }
 
@@ -633,6 +656,9 @@ on_housekeeping(uv_timer_t *timer)
     struct mr_control *control = timer->data;
 
     control->logs_not_deleted = 0;
+    if (control->admin) {
+        mr_admin_tick(control->admin);
+    }
 }
 
 static void
@@ -855,6 +881,12 @@ bool
 mr_control_is_new(const struct mr_control *control)
 {
     return control->is_new;
+}
+
+bool
+mr_control_is_unused(const struct mr_control *control)
+{
+    return mr_metadata_is_unused(control->metadata);
 }
 
 struct mr_uuid

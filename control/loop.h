@@ -20,6 +20,7 @@ struct mr_op {
     struct mr_ctl_request *request;
     unsigned from;
     unsigned commands_left;
+    bool log_full;  /* a command found no room: those behind it are not tried */
     uint64_t epoch; /* that every shard must have acknowledged */
 };
 
@@ -30,7 +31,8 @@ struct mr_proposal {
     uint64_t token;
     struct mr_op *op; /* NULL: proposed by the control thread itself */
     void (*decided)(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome);
-    void *slot; /* the proposer's */
+    void *slot;          /* the proposer's */
+    uint32_t partitions; /* that it adds */
 };
 
 struct mr_control_shard {
@@ -80,9 +82,10 @@ struct mr_control {
     void *ready_context;
 
     uint64_t last_token;
-    struct mr_list proposals;    /* not decided yet, in the order of their tokens */
-    struct mr_list waiting_ops;  /* decided; wait for the shards' acknowledgements */
-    struct mr_list producer_ops; /* wait for a block of producer ids */
+    struct mr_list proposals;     /* not decided yet, in the order of their tokens */
+    uint32_t partitions_proposed; /* by these */
+    struct mr_list waiting_ops;   /* decided; wait for the shards' acknowledgements */
+    struct mr_list producer_ops;  /* wait for a block of producer ids */
     int64_t producer_next;
     int64_t producer_end;
     bool producer_asked;
@@ -108,6 +111,14 @@ enum mr_kafka_err
 mr_propose(struct mr_control *control, struct mr_op *op, const uint8_t *command, size_t size,
            void (*decided)(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome),
            void *slot);
+
+#define MR_PARTITIONS_FULL "the broker would have more partitions than partitions.max"
+
+/* Whether so many more partitions fit, beside those that are proposed (partitions.max). */
+bool mr_partitions_fit(const struct mr_control *control, uint32_t count);
+
+/* The last proposal adds so many partitions. */
+void mr_partitions_proposed(struct mr_control *control, uint32_t count);
 
 /* All commands of `op` have been proposed: it is answered now or when they are done. */
 void mr_op_go(struct mr_op *op);

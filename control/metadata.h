@@ -147,6 +147,9 @@ void mr_metadata_snapshot_release(const struct mr_snapshot *snapshot);
 
 bool mr_metadata_has_cluster(const struct mr_metadata *metadata);
 
+/* Whether there is no topic, nothing left of a deleted one, and no producer has had an id. */
+bool mr_metadata_is_unused(const struct mr_metadata *metadata);
+
 /* The topic's overrides, by key index; NULL: not overridden. Valid until the next apply. */
 char *const *mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id);
 

@@ -406,6 +406,26 @@ metadata_fill_effective(struct mr_metadata *metadata)
     }
 }
 
+static int64_t
+number_or(const char *value, int64_t otherwise)
+{
+    double number = value ? strtod(value, NULL) : -1;
+
+    /* A default beyond what any device or clock gives means no limit. */
+    return !value ? otherwise : number < 1e15 ? (int64_t)number : 0;
+}
+
+void
+metadata_fill_settings(const struct mr_metadata *metadata, struct mr_snapshot_settings *out)
+{
+    *out = (struct mr_snapshot_settings){
+        .cleaner_backoff_ms = number_or(broker_setting(metadata, "log.cleaner.backoff.ms"), -1),
+        .cleaner_bytes_per_s =
+            number_or(broker_setting(metadata, "log.cleaner.io.max.bytes.per.second"), -1),
+        .connections_max = number_or(broker_setting(metadata, "max.connections"), -1),
+    };
+}
+
 /* Every topic gets a copy with the new limits; NULL without memory. */
 static struct metadata_topic **
 clone_topics(const struct mr_metadata *metadata)

@@ -325,6 +325,8 @@ int metadata_get_settings(struct mr_metadata *metadata, struct metadata_reader *
 /* Computes metadata->effective from the settings. */
 void metadata_fill_effective(struct mr_metadata *metadata);
 
+void metadata_fill_settings(const struct mr_metadata *metadata, struct mr_snapshot_settings *out);
+
 /* ---- quotas: metadata_quota.c ---------------------------------------------------------------- */
 
 /* What the settings say of quotas; a reference is the caller's. NULL without memory. */

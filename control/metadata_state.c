@@ -293,6 +293,7 @@ build_snapshot(struct mr_metadata *metadata)
         .topics_by_id = (const struct mr_snapshot_topic *const *)snapshot->by_id,
         .quotas = &snapshot->quotas->view,
     };
+    metadata_fill_settings(metadata, &snapshot->view.settings);
     mr_uuid_format(&metadata->cluster_id, snapshot->view.cluster_id_text);
     return snapshot;
 }
@@ -332,6 +333,13 @@ bool
 mr_metadata_has_cluster(const struct mr_metadata *metadata)
 {
     return !mr_uuid_is_zero(&metadata->cluster_id);
+}
+
+bool
+mr_metadata_is_unused(const struct mr_metadata *metadata)
+{
+    return metadata->topic_count == 0 && metadata->grave_count == 0 &&
+           metadata->next_producer_id == 0;
 }
 
 char *const *

@@ -219,8 +219,10 @@ mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log)
 {
     control->logs_deleting--;
     if (log->error) {
-        MR_LOG_WARN("control", "a deleted partition's data stays in store %u for now: %s",
-                    log->store, mr_kafka_err_text(log->error));
+        if (control->logs_not_deleted == 0) { /* one line speaks for all until the next second */
+            MR_LOG_WARN("control", "a deleted partition's data stays in store %u for now: %s",
+                        log->store, mr_kafka_err_text(log->error));
+        }
         control->logs_not_deleted++;
     } else {
         control->logs_deleted[control->logs_deleted_count++] =

@@ -19,6 +19,7 @@ struct mr_topic_key {
     const char *initial; /* Kafka's default; never NULL */
     const char *synonym; /* the broker's key that sets the default; NULL: none */
     bool acted;
+    const char *documentation;
 };
 
 /* Iterates over the keys in the order of their names; NULL ends. */

@@ -91,6 +91,13 @@ add_dir(struct arguments *arguments, const char *dir)
     return wrote > 0 && (size_t)wrote < sizeof(arguments->dirs) - used ? 0 : -EINVAL;
 }
 
+static int
+refuse_argument(const char *argument)
+{
+    fprintf(stderr, "millraced: '%s' is not an option; see --help\n", argument);
+    return -EINVAL;
+}
+
 /* 0: go on; 1: help was asked for; -EINVAL. */
 static int
 parse_arguments(int argc, char **argv, struct arguments *out)
@@ -106,9 +113,10 @@ parse_arguments(int argc, char **argv, struct arguments *out)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    int at = optind; /* of the argument that is looked at */
     int option;
 
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
         switch (option) {
         case 'c':
             out->config = optarg;
@@ -139,15 +147,15 @@ parse_arguments(int argc, char **argv, struct arguments *out)
             break;
         case 'h':
             return 1;
+        case ':':
+            fprintf(stderr, "millraced: %s needs a value; see --help\n", argv[at]);
+            return -EINVAL;
         default:
-            return -EINVAL; /* getopt has said why */
+            return refuse_argument(argv[at]);
         }
+        at = optind;
     }
-    if (optind < argc) {
-        fprintf(stderr, "millraced: '%s' is not an option; see --help\n", argv[optind]);
-        return -EINVAL;
-    }
-    return 0;
+    return optind < argc ? refuse_argument(argv[optind]) : 0;
 }
 
 static int

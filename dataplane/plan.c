@@ -75,6 +75,8 @@ static int
 make_dir(const char *path, char *error, size_t error_size)
 {
     char partial[MR_CONTROL_PATH_SIZE];
+    struct stat status;
+    int result = 0;
 
     snprintf(partial, sizeof(partial), "%s", path);
     for (char *at = partial + 1;; at++) {
@@ -94,11 +96,16 @@ make_dir(const char *path, char *error, size_t error_size)
             break;
         }
     }
-    if (access(path, R_OK | W_OK | X_OK) != 0) {
-        snprintf(error, error_size, "data directory %s: %s", path, strerror(errno));
-        return -errno;
+    if (stat(path, &status) == 0 && !S_ISDIR(status.st_mode)) {
+        result = -ENOTDIR;
+    } else if (access(path, R_OK | W_OK | X_OK) != 0) {
+        result = -errno;
     }
-    return 0;
+    if (result) {
+        snprintf(error, error_size, "data directory %s: %s; choose another with --data-dir", path,
+                 strerror(-result));
+    }
+    return result;
 }
 
 /* Sees whether log.dirs names block devices. */
@@ -355,6 +362,11 @@ plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error
     if (packets < 1024 || packets > 1000000) {
         snprintf(error, error_size, "dpdk.packets=%lld: between 1024 and 1000000",
                  (long long)packets);
+        return -EINVAL;
+    }
+    if (plan->dpdk && mr_config_get(config, "dpdk.device")[0] == '\0') {
+        snprintf(error, error_size,
+                 "transport=dpdk needs dpdk.device, such as net_af_packet0,iface=eth1");
         return -EINVAL;
     }
     plan->dpdk_packets = (uint32_t)packets;

@@ -4,9 +4,23 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dataplane/base/log.h"
 #include "storage/dev.h"
+
+#define MAKING_PATH_SIZE (MR_CONTROL_PATH_SIZE + 8)
+
+/* A file that is being made has another name: a start that is cut short leaves nothing that looks
+ * like a store. One that was prepared has its own already, as has a device. */
+static bool
+making_path(const struct mr_control_store *store, char *path, size_t size)
+{
+    bool other = access(store->path, F_OK) != 0;
+
+    snprintf(path, size, "%s%s", store->path, other ? ".new" : "");
+    return other;
+}
 
 static int
 format(const struct mr_plan *plan, const struct mr_control *control, unsigned index,
@@ -20,17 +34,56 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
         .store_index = index,
         .journal_bytes = plan->journal_bytes,
     };
+    char path[MAKING_PATH_SIZE];
     struct mr_dev *dev;
-    int error = store->device ? 0 : mr_dev_file_prepare(store->path, store->size_bytes, 0);
+    int error = 0;
 
+    if (making_path(store, path, sizeof(path)) && unlink(path) != 0 && errno != ENOENT) {
+        error = -errno;
+    }
+    if (!error && !store->device) {
+        error = mr_dev_file_prepare(path, store->size_bytes, 0);
+    }
     if (!error) {
-        error = mr_dev_uring_open(store->path, uring, &dev);
+        error = mr_dev_uring_open(path, uring, &dev);
     }
     if (!error) {
         error = mr_store_format(dev, &format);
         mr_dev_close(dev);
     }
     return error;
+}
+
+/* Gives a file its name, durably. */
+static int
+finish(const struct mr_control_store *store)
+{
+    char path[MAKING_PATH_SIZE];
+
+    if (!making_path(store, path, sizeof(path))) {
+        return 0;
+    }
+    if (rename(path, store->path) != 0) {
+        return -errno;
+    }
+    return mr_dev_file_prepare(store->path, store->size_bytes, 0); /* syncs the directory */
+}
+
+/* All get their names when all are made. */
+static int
+make_all(const struct mr_plan *plan, const struct mr_control *control, struct mr_uring *uring)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < plan->store_count && !result; i++) {
+        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
+                    (unsigned long long)(plan->stores[i].size_bytes >> 20));
+        result = format(plan, control, i, uring);
+    }
+    for (unsigned i = 0; i < plan->store_count && !result; i++) {
+        result = finish(&plan->stores[i]);
+    }
+    return result;
 }
 
 /* ---- block devices --------------------------------------------------------------------------- */
@@ -84,8 +137,9 @@ look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_
     }
     if (stores > 0 && stores < plan->store_count) {
         snprintf(error, error_size,
-                 "%u of the %u devices in log.dirs hold stores: name those alone", stores,
-                 plan->store_count);
+                 "%u of the %u devices in log.dirs hold stores: name those alone; or, if a first "
+                 "start was cut short, overwrite the first and last MiB of all with zeros",
+                 stores, plan->store_count);
         return -ENODATA;
     }
     plan->stores_exist = stores > 0;
@@ -125,17 +179,15 @@ make(struct mr_plan *plan, const struct mr_control *control, struct mr_uring *ur
                  plan->dirs[0], plan->metadata_path);
         return -ENODATA;
     }
-    if (!plan->stores_exist && !mr_control_is_new(control)) {
+    if (!plan->stores_exist && !mr_control_is_unused(control)) {
         snprintf(error, error_size,
                  "%s has metadata, but no store lies in log.dirs (%s): name the "
                  "directories that hold them, or remove both",
                  plan->metadata_path, plan->dirs[0]);
         return -ENODATA;
     }
-    for (unsigned i = 0; i < plan->store_count && !plan->stores_exist && !result; i++) {
-        MR_LOG_INFO("storage", "making %s, %llu MiB", plan->stores[i].path,
-                    (unsigned long long)(plan->stores[i].size_bytes >> 20));
-        result = format(plan, control, i, uring);
+    if (!plan->stores_exist) {
+        result = make_all(plan, control, uring);
     }
     if (result) {
         snprintf(error, error_size, "a store cannot be made: %s", strerror(-result));

@@ -24,4 +24,4 @@ mr_nested(fuzz fuzz 900
   "fuzzers" -L "^fuzz$")
 mr_nested(fuzz_long long 1800
   "-DMR_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo"
-  "fuzzers" -R "_fuzz_long$")
+  "fuzzers" -R "_fuzz_long$" --parallel 2)

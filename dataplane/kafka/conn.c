@@ -41,7 +41,7 @@ conn_pause(struct mr_conn *conn)
 static void
 conn_resume(struct mr_conn *conn)
 {
-    if (conn->paused && conn->net && !conn->held && !conn->throttled &&
+    if (conn->paused && conn->net && !conn->held && !conn->throttled && !conn->ending &&
         mr_list_empty(&conn->waiting_node)) {
         conn->paused = false;
         mr_net_resume(conn->net);
@@ -281,6 +281,99 @@ heap_drop(struct mr_conn *conn)
     }
 }
 
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void
+drop_input(struct mr_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->slice_count; i++) {
+        mr_net_buf_release(conn->slices[i].buf);
+    }
+    free(conn->slices);
+    conn->slices = NULL;
+    conn->slice_count = 0;
+    conn->slice_capacity = 0;
+    conn->pending = 0;
+    heap_drop(conn);
+}
+
+/* Requests that other threads work on end later, without a connection. */
+static void
+orphan(struct mr_request *request)
+{
+    mr_list_remove(&request->node);
+    request->conn = NULL;
+    switch (request->state) {
+    case MR_REQUEST_QUEUED:
+        mr_request_free(request);
+        break;
+    case MR_REQUEST_RUNNING:
+        if (request->api->abort) {
+            request->api->abort(request);
+        }
+        break;
+    case MR_REQUEST_READY:
+        request->on_release(request);
+        break;
+    case MR_REQUEST_SENDING:
+    case MR_REQUEST_FREE:
+        MR_ASSERT(!"a listed request is neither being sent nor free");
+        break;
+    }
+}
+
+static void
+drop_requests(struct mr_conn *conn)
+{
+    MR_LIST_FOR_EACH(node, &conn->requests)
+    {
+        orphan(MR_CONTAINER_OF(node, struct mr_request, node));
+    }
+}
+
+/* Those that wait for data answer with what there is. */
+static void
+hurry_requests(struct mr_conn *conn)
+{
+    MR_LIST_FOR_EACH(node, &conn->requests)
+    {
+        struct mr_request *request = MR_CONTAINER_OF(node, struct mr_request, node);
+
+        if (request->state == MR_REQUEST_RUNNING && request->api->hurry) {
+            request->api->hurry(request);
+        }
+    }
+}
+
+void
+mr_conn_close(struct mr_conn *conn)
+{
+    if (!conn->closing) {
+        conn->closing = true;
+        drop_input(conn);
+        mr_net_close(conn->net);
+    }
+}
+
+static void
+conn_try_close(struct mr_conn *conn)
+{
+    if (conn->ending && !conn->closing && mr_list_empty(&conn->requests) && conn->sending == 0) {
+        mr_conn_close(conn);
+    }
+}
+
+/* Nothing more is read. What came before is answered first, and then the connection is closed. */
+static void
+conn_end(struct mr_conn *conn)
+{
+    conn->ending = true;
+    drop_input(conn);
+    conn_pause(conn);
+    hurry_requests(conn);
+    mr_conn_mark(conn);
+}
+
 /* ---- cutting frames into requests ------------------------------------------------------------ */
 
 static void
@@ -288,7 +381,7 @@ bad_frame(struct mr_conn *conn, const char *why)
 {
     conn->server->stats.frames_bad++;
     MR_LOG_WARN("kafka", "closing connection from %s: %s", conn->host, why);
-    mr_conn_close(conn);
+    conn_end(conn);
 }
 
 /* Gives the slices of a whole frame to the request. */
@@ -440,7 +533,7 @@ conn_cut(struct mr_conn *conn)
 {
     size_t frame_size;
 
-    while (!conn->closing && !conn->held && !conn->throttled &&
+    while (!conn->closing && !conn->ending && !conn->held && !conn->throttled &&
            mr_list_empty(&conn->waiting_node) && frame_ready(conn, &frame_size)) {
         conn_request(conn, frame_size);
     }
@@ -497,6 +590,7 @@ on_answer_sent(struct mr_net_send *send, int result)
     request->conn = NULL;
     mr_conn_request_freed(conn, request->frame_size);
     request->on_release(request);
+    conn_try_close(conn);
 }
 
 static void
@@ -509,7 +603,8 @@ send_ready(struct mr_conn *conn)
             return;
         }
         if (request->close_after) {
-            mr_conn_close(conn);
+            drop_requests(conn);
+            conn_end(conn);
             return;
         }
         mr_list_remove(&request->node);
@@ -541,9 +636,19 @@ mr_conn_advance(struct mr_conn *conn)
     if (conn->throttled) {
         conn_pause(conn);
     }
+    conn_try_close(conn);
 }
 
 /* ---- the transport's side -------------------------------------------------------------------- */
+
+/* max.connections may be lowered while the broker runs; what is open stays. */
+static bool
+too_many(const struct mr_server *server)
+{
+    int64_t limit = server->snapshot ? server->snapshot->settings.connections_max : -1;
+
+    return limit > 0 && server->conns_used >= (uint64_t)limit;
+}
 
 void *
 mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
@@ -552,9 +657,10 @@ mr_conn_accepted(void *context, struct mr_net_conn *net, const char *host)
     struct mr_list *node;
     struct mr_conn *conn;
 
-    if (server->stopping || !(node = mr_list_pop_front(&server->conns_free))) {
+    if (server->stopping || too_many(server) || !(node = mr_list_pop_front(&server->conns_free))) {
         return NULL;
     }
+    server->conns_used++;
     conn = MR_CONTAINER_OF(node, struct mr_conn, node);
     memset(conn, 0, sizeof(*conn));
     conn->server = server;
@@ -592,7 +698,7 @@ mr_conn_received(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32
     struct mr_server *server = conn->server;
     uint32_t used = 0;
 
-    if (conn->closing) {
+    if (conn->closing || conn->ending) {
         mr_net_buf_release(buf);
         return;
     }
@@ -613,55 +719,6 @@ mr_conn_received(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32
     conn_cut(conn);
 }
 
-static void
-drop_input(struct mr_conn *conn)
-{
-    for (uint32_t i = 0; i < conn->slice_count; i++) {
-        mr_net_buf_release(conn->slices[i].buf);
-    }
-    free(conn->slices);
-    conn->slices = NULL;
-    conn->slice_count = 0;
-    conn->slice_capacity = 0;
-    conn->pending = 0;
-    heap_drop(conn);
-}
-
-/* Requests that other threads work on end later, without a connection. */
-static void
-orphan(struct mr_request *request)
-{
-    mr_list_remove(&request->node);
-    request->conn = NULL;
-    switch (request->state) {
-    case MR_REQUEST_QUEUED:
-        mr_request_free(request);
-        break;
-    case MR_REQUEST_RUNNING:
-        if (request->api->abort) {
-            request->api->abort(request);
-        }
-        break;
-    case MR_REQUEST_READY:
-        request->on_release(request);
-        break;
-    case MR_REQUEST_SENDING:
-    case MR_REQUEST_FREE:
-        MR_ASSERT(!"a listed request is neither being sent nor free");
-        break;
-    }
-}
-
-void
-mr_conn_close(struct mr_conn *conn)
-{
-    if (!conn->closing) {
-        conn->closing = true;
-        drop_input(conn);
-        mr_net_close(conn->net);
-    }
-}
-
 /* The client has closed or half-closed the connection, with requests unread. They are still
  * carried out, but none of them waits for data: a client that has gone frees what it holds. */
 void
@@ -670,14 +727,7 @@ mr_conn_leaving(void *user)
     struct mr_conn *conn = user;
 
     conn->leaving = true;
-    MR_LIST_FOR_EACH(node, &conn->requests)
-    {
-        struct mr_request *request = MR_CONTAINER_OF(node, struct mr_request, node);
-
-        if (request->state == MR_REQUEST_RUNNING && request->api->hurry) {
-            request->api->hurry(request);
-        }
-    }
+    hurry_requests(conn);
 }
 
 void
@@ -692,15 +742,13 @@ mr_conn_closed(void *user, int reason)
     conn->closing = true;
     conn->net = NULL;
     drop_input(conn);
-    MR_LIST_FOR_EACH(node, &conn->requests)
-    {
-        orphan(MR_CONTAINER_OF(node, struct mr_request, node));
-    }
+    drop_requests(conn);
     mr_throttle_conn_end(conn);
     mr_list_remove(&conn->waiting_node);
     mr_list_remove(&conn->dirty_node);
     mr_list_remove(&conn->node);
     mr_list_push_back(&server->conns_free, &conn->node);
+    server->conns_used--;
 }
 
 /* ---- sweep ----------------------------------------------------------------------------------- */

@@ -40,6 +40,7 @@ struct mr_conn {
     uint32_t request_count;
     size_t request_bytes;
     bool closing;
+    bool ending; /* nothing more is read; closes when what came before is answered */
     bool paused;
     bool leaving; /* the client has gone, or sends no more: nothing is worth waiting for */
     bool held;    /* no further frame is cut: too much in progress */

@@ -157,13 +157,15 @@ static bool
 check_diverged(const struct mr_log *log, struct fetch_item *item)
 {
     item->diverged = false;
+    if (item->last_fetched_epoch < 0) {
+        return false;
+    }
     mr_log_offsets(log, &item->read.offsets);
     if (item->last_fetched_epoch > item->read.offsets.leader_epoch) {
         refuse_item(item, MR_KAFKA_OFFSET_OUT_OF_RANGE);
         return false;
     }
-    if (item->last_fetched_epoch < 0 ||
-        mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
+    if (mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
                          &item->diverging_offset) != 0) {
         return false;
     }

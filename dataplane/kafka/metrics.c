@@ -19,18 +19,6 @@ credits_used(const struct mr_mesh_port *port)
     return used;
 }
 
-static uint64_t
-connections_open(struct mr_server *server)
-{
-    uint64_t count = 0;
-
-    MR_LIST_FOR_EACH(node, &server->conns_open)
-    {
-        count++;
-    }
-    return count;
-}
-
 static void
 find_ends(const struct mr_server *server, struct mr_ctl_metrics *out)
 {
@@ -59,7 +47,7 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
     out->produce_bytes = stats->produce_bytes;
     out->fetch_bytes = stats->fetch_bytes;
     out->frames_bad = stats->frames_bad;
-    out->connections = connections_open(server);
+    out->connections = server->conns_used;
     out->connections_reaped = stats->connections_reaped;
     out->parts_local = stats->parts_local;
     out->parts_remote = stats->parts_remote;

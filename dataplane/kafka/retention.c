@@ -100,6 +100,26 @@ compact_limits(const struct mr_topic_limits *limits, struct mr_compact_limits *o
     };
 }
 
+/* 0: there is no compaction. */
+static uint64_t
+backoff_ns(const struct mr_server *server)
+{
+    int64_t set_ms = server->snapshot ? server->snapshot->settings.cleaner_backoff_ms : -1;
+
+    return server->config.cleaner_backoff_ns > 0 && set_ms >= 0
+               ? (uint64_t)set_ms * MR_NS_PER_MS + 1
+               : server->config.cleaner_backoff_ns;
+}
+
+static uint64_t
+compaction_rate(const struct mr_server *server)
+{
+    int64_t set = server->snapshot->settings.cleaner_bytes_per_s;
+    uint64_t rate = set >= 0 ? (uint64_t)set : server->config.cleaner_bytes_per_s;
+
+    return rate > 0 && rate < CLEANER_BYTES_PER_S ? rate : CLEANER_BYTES_PER_S;
+}
+
 /* Notes the log if it is worth more than those before. */
 static void
 check_compaction(struct mr_retention *retention, const struct mr_topic_limits *limits,
@@ -108,8 +128,7 @@ check_compaction(struct mr_retention *retention, const struct mr_topic_limits *l
     struct mr_compact_limits rules;
     double dirty;
 
-    if (!limits->compact || retention->compacting ||
-        retention->server->config.cleaner_backoff_ns == 0) {
+    if (!limits->compact || retention->compacting || backoff_ns(retention->server) == 0) {
         return;
     }
     compact_limits(limits, &rules);
@@ -129,15 +148,13 @@ compact_best(struct mr_retention *retention)
     struct mr_store *store =
         retention->found ? mr_topic_store(server, &retention->worth, &topic) : NULL;
     struct mr_log *log = store ? mr_store_log_find(store, &retention->worth) : NULL;
-    uint64_t rate = server->config.cleaner_bytes_per_s;
 
     retention->found = false;
     if (!log) {
         return;
     }
     retention->compact.done = on_compacted;
-    retention->compact.bytes_per_s =
-        rate > 0 && rate < CLEANER_BYTES_PER_S ? rate : CLEANER_BYTES_PER_S;
+    retention->compact.bytes_per_s = compaction_rate(server);
     compact_limits(&topic->limits, &retention->compact.limits);
     retention->compacting = mr_log_compact(log, &retention->compact) == 0;
 }
@@ -223,7 +240,9 @@ static void
 walk_ended(struct mr_retention *retention, uint64_t now_ns)
 {
     const struct mr_server_config *config = &retention->server->config;
-    uint64_t backoff = config->cleaner_backoff_ns ? config->cleaner_backoff_ns : UINT64_MAX / 2;
+    uint64_t backoff = backoff_ns(retention->server);
+
+    backoff = backoff ? backoff : UINT64_MAX / 2;
 
     if (retention->trims_due) {
         retention->trims_ns =
@@ -271,6 +290,16 @@ mr_retention_step(struct mr_retention *retention)
         retention->partition++;
     }
     return true;
+}
+
+void
+mr_retention_settings(struct mr_retention *retention)
+{
+    uint64_t next_ns = retention->server->shard->now_ns + backoff_ns(retention->server);
+
+    if (backoff_ns(retention->server) > 0 && next_ns < retention->next_ns) {
+        retention->next_ns = next_ns;
+    }
 }
 
 uint64_t

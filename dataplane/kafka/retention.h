@@ -34,4 +34,7 @@ bool mr_retention_idle(const struct mr_retention *retention);
 
 void mr_retention_destroy(struct mr_retention *retention);
 
+/* The snapshot is another: its settings act now. */
+void mr_retention_settings(struct mr_retention *retention);
+
 #endif

@@ -39,6 +39,7 @@ take_snapshot(struct mr_server *server, const struct mr_msg *message)
 
     MR_ASSERT(!server->snapshot || snapshot->epoch > server->snapshot->epoch);
     server->snapshot = snapshot;
+    mr_retention_settings(server->retention);
     mr_mesh_send(server->shard->port, message->from,
                  (struct mr_msg){.type = MR_MSG_SNAPSHOT_ACK, .arguments = {snapshot->epoch}});
 }

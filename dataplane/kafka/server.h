@@ -97,6 +97,7 @@ struct mr_server {
     struct mr_list conns_dirty;   /* with answers that became ready in this turn */
     struct mr_list requests_free;
     uint8_t *requests;
+    uint32_t conns_used;
     uint32_t requests_used;
     size_t frame_heap_bytes;
     struct mr_list appends_waiting; /* produce parts that met a full store, in order */

@@ -43,6 +43,26 @@ admin.sendall(b'GET /metrics HTTP/1.0\r\n\r\n')
 while admin.recv(65536):
     pass
 PYTHON
+# As many silent connections as there may be, and more, give their places up after a while.
+python3 - "$ADMIN" >"$WORK/silent" <<'PYTHON' &
+import socket
+import sys
+import time
+
+host, port = sys.argv[1].rsplit(':', 1)
+silent = [socket.create_connection((host, int(port)), timeout=30) for _ in range(40)]
+for connection in silent:
+    connection.sendall(b'GET /hea')
+print('there', flush=True)
+time.sleep(600)
+PYTHON
+CHILDREN+=($!)
+wait_until 30 "silent connections are there" grep -q there "$WORK/silent"
+wait_until 60 "silent connections are closed" curl -sf -m 5 "http://$ADMIN/healthz"
+kill "${CHILDREN[-1]}"
+wait "${CHILDREN[-1]}" || true
+CHILDREN=()
+
 same "an unknown page" 404 "$(curl -s -o /dev/null -w '%{http_code}' "http://$ADMIN/nothing")"
 
 quiet "$MR_BUILD/millrace" topic create counted --partitions 4 --bootstrap-server "$BROKER"

@@ -36,6 +36,25 @@ same "completion of an option" "--partitions --partition" \
 [ "$(grep -c '^\.SS' "$WORK/millrace.1")" -ge 18 ] || fail "the manual page lacks commands"
 grep -q '^\.B \\-\\-replication' "$WORK/millrace.1" || fail "the manual page lacks options"
 
+# grown TOPIC COUNT: the error code of CreatePartitions version 0.
+grown() {
+    python3 - "$BROKER" "$1" "$2" <<'PYTHON'
+import socket
+import struct
+import sys
+
+host, port = sys.argv[1].rsplit(':', 1)
+name = sys.argv[2].encode()
+request = struct.pack('>hhihih', 37, 0, 1, -1, 1, len(name)) + name
+request += struct.pack('>iii?', int(sys.argv[3]), -1, 10000, False)
+broker = socket.create_connection((host, int(port)), timeout=30)
+broker.sendall(struct.pack('>i', len(request)) + request)
+answer = broker.makefile('rb')
+size, = struct.unpack('>i', answer.read(4))
+print(struct.unpack_from('>h', answer.read(size), 4 + 4 + 4 + 2 + len(name))[0])
+PYTHON
+}
+
 printf 'num.partitions=3\n# a comment\nbogus.key = 2\n' >"$WORK/server.properties"
 printf '[cores]\nshard = 2\n' >"$WORK/profile.ini"
 refused "server.properties:3: unknown key 'bogus.key'" --config "$WORK/server.properties"
@@ -43,10 +62,36 @@ refused "did you mean 'num.partitions'" --set num.partition=3
 refused "profile.ini:2: unknown setting '[cores] shard'; did you mean '[cores] shards'" \
     --profile "$WORK/profile.ini"
 refused "memory.bytes=1000000 is too small" --set memory.bytes=1000000 --data-dir "$WORK/small"
+refused "'offsets.topic.num.partitions', which lies between 1 and 10000" \
+    --set offsets.topic.num.partitions=-1
+refused "transport=dpdk needs dpdk.device" --set transport=dpdk --data-dir "$WORK/dpdk"
+refused "is not an option; see --help" --frob
+refused "--shards needs a value" --listen "127.0.0.1:$(free_port)" --shards
+refused "$WORK/profile.ini: Not a directory; choose another" --data-dir "$WORK/profile.ini"
 refused "true or false" --set auto.create.topics.enable=maybe
 
+# A first start that is cut short leaves a folder that the next one makes use of.
+cut=("$MR_BUILD/millraced" --data-dir "$WORK/cut" --listen "127.0.0.1:$(free_port)" --shards 2)
+"${cut[@]}" >"$WORK/cut.out" 2>&1 &
+BROKER_PID=$!
+wait_until 30 "a store is being made" eval 'ls "$WORK"/cut/store-*'
+kill -KILL "$BROKER_PID"
+wait "$BROKER_PID" || true
+"${cut[@]}" >"$WORK/cut.out" 2>&1 &
+BROKER_PID=$!
+wait_until 30 "the broker is ready, or has given up" \
+    eval "grep -q 'millraced ready' '$WORK/cut.out' || ! kill -0 $BROKER_PID"
+grep -q 'millraced ready' "$WORK/cut.out" || fail "after a start cut short: $(tail -1 "$WORK/cut.out")"
+same "stores after a start cut short" "store-000.mr store-001.mr" \
+    "$(cd "$WORK/cut" && echo store-*)"
+kill -TERM "$BROKER_PID"
+wait "$BROKER_PID" || fail "the broker ended with status $?"
+BROKER_PID=
+rm -rf "$WORK/cut"
+
 printf 'log.flush.interval.ms=5\nnum.partitions=2\n' >"$WORK/known.properties"
-broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini"
+broker_start --config "$WORK/known.properties" --profile "$COMPAT/../../hw-profiles/default.ini" \
+    --set partitions.max=60
 grep -q 'not acted on: log.flush.interval.ms' "$WORK/broker.log" || fail "no warning of an idle key"
 grep -q 'budget: ' "$WORK/broker.log" || fail "no memory budget"
 refused "in use by another broker" --data-dir "$WORK/data" --listen "127.0.0.1:$(free_port)"
@@ -57,6 +102,11 @@ at="--bootstrap-server $BROKER"
 {
     quiet "$millrace" topic create orders --partitions 3 $at
     "$millrace" topic create orders $at >"$WORK/again" 2>&1 && fail "a topic was created twice"
+    "$millrace" topic create many --partitions 58 $at >"$WORK/many" 2>&1 &&
+        fail "more partitions than partitions.max were created"
+    grep -q 'more partitions than partitions.max' "$WORK/many" || fail "$(cat "$WORK/many")"
+    same "growth beyond partitions.max" 44 "$(grown orders 61)"
+    same "growth to fewer partitions" 37 "$(grown orders 2)"
     printf 'k1:first\nk2:second\nk1:third\n' |
         quiet "$millrace" produce orders --key-separator : --compression lz4 $at
     "$millrace" consume orders --from-beginning --exit-at-end --format '%k=%v\n' $at >"$WORK/out"
@@ -110,6 +160,26 @@ at="--bootstrap-server $BROKER"
     grep -q 'sending \[#' "$WORK/progress" || fail "no progress on a terminal"
     "$millrace" produce orders $at <"$WORK/many" 2>"$WORK/progress" >/dev/null
     same "progress without a terminal" "" "$(cat "$WORK/progress")"
+    quiet "$millrace" config alter broker --config max.connections=1 $at
+    open=$(python3 - "${BROKER%:*}" "${BROKER#*:}" <<'END'
+import socket, sys, time
+sockets = [socket.create_connection((sys.argv[1], int(sys.argv[2]))) for _ in range(40)]
+time.sleep(0.5)
+alive = 0
+for one in sockets:
+    one.setblocking(False)
+    try:
+        alive += one.recv(1) != b""
+    except BlockingIOError:
+        alive += 1
+    except ConnectionError:
+        pass
+print(alive)
+END
+    )
+    [ "$open" -ge 1 ] && [ "$open" -lt 40 ] || fail "$open of 40 connections with a limit of 1 a shard"
+    wait_until 10 "the connections are free again" "$millrace" config alter broker \
+        --delete-config max.connections $at
     "$millrace" broker api-versions $at | grep -q Produce || fail "api-versions shows no Produce"
 }
 kill -TERM "$BROKER_PID"
@@ -117,4 +187,6 @@ wait "$BROKER_PID" || fail "the broker ended with status $?"
 BROKER_PID=
 "$millrace" log dump "$WORK/data" >"$WORK/dump"
 grep -q clean "$WORK/dump" || fail "log dump: $(cat "$WORK/dump")"
+rm "$WORK"/data/store-*.mr
+refused "but no store lies in log.dirs" --data-dir "$WORK/data" --listen "$BROKER"
 pass

@@ -86,4 +86,16 @@ broker_again "${SETTINGS[@]}"
 [ "$(start_of by-size)" -ge "$size" ] || fail "the log start fell from $size to $(start_of by-size)"
 few_are_left || fail "compacted records are there again"
 diff <(expected_map) "$WORK/map" >/dev/null || fail "the map of a consumer differs after a kill"
+broker_stop
+
+# A broker that compacts once a day is told to do so all the time.
+broker_start --set log.retention.check.interval.ms=86400000 --set log.cleaner.backoff.ms=86400000
+"$millrace" topic create compacted --bootstrap-server "$BROKER" --config cleanup.policy=compact \
+    --config segment.bytes=1048576 --config min.cleanable.dirty.ratio=0.1 >/dev/null
+records | kcat -b "$BROKER" -P -t compacted -p 0 -K : -Z -X batch.size=65536
+few_are_left && fail "it was compacted too early"
+"$millrace" config alter broker --bootstrap-server "$BROKER" \
+    --config log.cleaner.backoff.ms=200 >/dev/null
+wait_until 30 "compaction has begun" few_are_left
+broker_stop
 pass

@@ -16,13 +16,19 @@ PACKAGES=(rsyslog rsyslog-kafka libestr0 libfastjson4 liblognorm5
     syslog-ng-core syslog-ng-mod-rdkafka libivykis0 libnet1 libpcre3 libwrap0)
 ROOT=$CACHE/shippers
 
+# Where nothing had to be installed nobody has asked for the packages' lists yet.
+download_packages() {
+    apt-get download "${PACKAGES[@]}" ||
+        { apt-get update -qq && apt-get download "${PACKAGES[@]}"; }
+}
+
 fetch_shippers() {
     exec 9>"$CACHE/shippers.lock"
     flock 9
     if [ ! -e "$ROOT/complete" ]; then
         rm -rf "$ROOT"
         mkdir -p "$ROOT/packages"
-        (cd "$ROOT/packages" && apt-get download "${PACKAGES[@]}" >"$WORK/apt.log" 2>&1) ||
+        (cd "$ROOT/packages" && download_packages >"$WORK/apt.log" 2>&1) ||
             { tail -n 3 "$WORK/apt.log" && skip "Debian's packages cannot be downloaded"; }
         for package in "$ROOT"/packages/*.deb; do
             dpkg-deb -x "$package" "$ROOT"

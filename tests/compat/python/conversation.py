@@ -157,10 +157,24 @@ class Conversation:
             time.sleep(0.05)
 
     def settle(self):
-        """Apache Kafka's broker hears of changes from its controller."""
+        """Apache Kafka's broker hears of changes from its controller, and takes them in one after
+        the other: when it knows of a second change of a quota, all before the first have been taken
+        in whole."""
         if self.altered:
-            time.sleep(0.3)
+            self.set_barrier(False)
+            self.set_barrier(True)
             self.altered = False
+
+    def set_barrier(self, remove):
+        deadline = time.monotonic() + 30
+        entity = {"entity_type": "user", "entity_name": "barrier"}
+        self.quietly("AlterClientQuotas", 1, entries=[
+            {"entity": [entity],
+             "ops": [{"key": "consumer_byte_rate", "value": 1e9, "remove": remove}]}])
+        while bool(self.quietly("DescribeClientQuotas", 1, strict=True, components=[
+                {"entity_type": "user", "match_type": 0, "match": "barrier"}])["entries"]) == remove:
+            assert time.monotonic() < deadline, "the barrier does not come"
+            time.sleep(0.01)
 
     def quietly(self, name, version, **values):
         return schema.ask(self.connection, name, version, **values)

@@ -159,6 +159,23 @@ def check_a_header_cut_short_closes():
     closes("7 bytes", lambda c: c.send_raw(b"\0\0\0\7" + b"\0" * 7))
 
 
+def check_what_came_before_a_bad_frame_is_answered():
+    """In one write: two requests, of which the first waits for data, and a length that is none."""
+    with connect() as connection:
+        topic, _ = new_topic(connection)
+    frames = []
+    with connect() as connection:
+        send_raw = connection.send_raw
+        connection.send_raw = frames.append
+        connection.send(FETCH, 11, fetch_body(topic, 0, max_wait=20000))
+        connection.send(API_VERSIONS, 0)
+        connection.send_raw = send_raw
+        send_raw(b"".join(frames) + b"\xff\xff\xff\xfb")
+        connection.receive()
+        same("error of ApiVersions", NONE, connection.receive().i16())
+        assert connection.is_closed()
+
+
 # ---- order --------------------------------------------------------------------------------------
 
 def check_answers_keep_the_order_of_requests_behind_a_waiting_fetch():

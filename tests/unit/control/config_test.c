@@ -64,6 +64,20 @@ MR_TEST(a_value_of_the_wrong_type_names_file_line_and_type)
     check_refused("delete.topic.enable=yes\n", false, ":1:", "'yes'", "true or false");
 }
 
+MR_TEST(a_number_out_of_its_bounds_names_file_line_and_bounds)
+{
+    struct mr_config *config = mr_config_create();
+    char error[ERROR_SIZE];
+
+    check_refused("offsets.topic.num.partitions=-1\n", false, ":1:", "'-1'", "between 1 and 10000");
+    check_refused("\nnode.id=-1\n", false, ":2:", "'node.id'", "between 0 and 2147483647");
+    check_refused("num.partitions=10001\n", false, ":1:", "'num.partitions'", "10000");
+    check_refused("[memory]\nbytes = 0\n", true, ":2:", "'memory.bytes'", "between 1");
+    MR_CHECK_EQ(load(config, "num.partitions=10000\ngroup.max.size=1\nnode.id=0\n", false, error),
+                0);
+    mr_config_destroy(config);
+}
+
 MR_TEST(properties_are_read_with_all_separators_comments_and_continuations)
 {
     struct mr_config *config = mr_config_create();
@@ -141,6 +155,7 @@ MR_TEST(a_file_that_is_not_there_is_named)
 
 MR_TEST_MAIN(MR_TEST_CASE(an_unknown_key_names_file_line_and_the_nearest_key),
              MR_TEST_CASE(a_value_of_the_wrong_type_names_file_line_and_type),
+             MR_TEST_CASE(a_number_out_of_its_bounds_names_file_line_and_bounds),
              MR_TEST_CASE(properties_are_read_with_all_separators_comments_and_continuations),
              MR_TEST_CASE(lines_are_counted_through_continuations),
              MR_TEST_CASE(later_sources_win_and_the_origin_tells_which),

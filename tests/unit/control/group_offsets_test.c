@@ -599,6 +599,40 @@ MR_TEST(a_loading_partition_answers_nothing_but_heartbeats)
     bed_close(&bed);
 }
 
+/* As when the topic is deleted under them, or the later batch is too large. */
+MR_TEST(a_write_that_is_refused_early_waits_for_those_before_it)
+{
+    struct bed_commit first;
+    struct bed_commit last;
+    struct mr_group_write *refused;
+
+    open_two();
+    bed_stable(&one);
+    bed.hold = true;
+    bed_commit_init(&bed, &first, "g", "t", 0, 1);
+    bed_commit_as(&first, &one);
+    bed_commit_send(&bed, &first);
+    bed_commit_init(&bed, &commit, "g", "t", 0, 2);
+    bed_commit_as(&commit, &one);
+    bed_commit_send(&bed, &commit);
+    bed_commit_init(&bed, &last, "g", "t", 0, 3);
+    bed_commit_as(&last, &one);
+    bed_commit_send(&bed, &last);
+    MR_CHECK_EQ(bed.write_count, 3);
+    refused = bed.writes[1];
+    bed.writes[1] = bed.writes[2];
+    bed.write_count = 2;
+    mr_groups_written(bed.groups, refused, MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION, bed.now);
+    MR_CHECK(!first.done && !commit.done);
+    bed_flush_one(&bed);
+    MR_CHECK(first.done && commit.done && !last.done);
+    MR_CHECK_EQ(first.offset.error, MR_KAFKA_NONE);
+    MR_CHECK_EQ(commit.offset.error, MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
+    bed_flush(&bed);
+    MR_CHECK_EQ(last.offset.error, MR_KAFKA_NONE);
+    bed_close(&bed);
+}
+
 MR_TEST(a_failed_partition_ends_all_that_waits_and_can_be_loaded_again)
 {
     struct mr_groups_stats stats;
@@ -952,6 +986,7 @@ MR_TEST_MAIN(
     MR_TEST_CASE(a_group_without_members_and_offsets_goes_at_the_next_check),
     MR_TEST_CASE(a_stable_group_survives_a_restart_with_a_fresh_session),
     MR_TEST_CASE(a_loading_partition_answers_nothing_but_heartbeats),
+    MR_TEST_CASE(a_write_that_is_refused_early_waits_for_those_before_it),
     MR_TEST_CASE(a_failed_partition_ends_all_that_waits_and_can_be_loaded_again),
     MR_TEST_CASE(every_version_of_an_offset_is_read),
     MR_TEST_CASE(records_are_written_as_kafka_4_3_1_writes_them),
