@@ -27,6 +27,7 @@
 #define MESSAGES_PER_TURN    256u
 #define COMPLETIONS_PER_TURN 256u
 #define HOUSEKEEPING_MS      1000u
+#define GROWTH_BYTES_PER_S   (512ull << 20) /* of zeros, so that appends have the device, too */
 
 /* ---- requests and proposals ------------------------------------------------------------------ */
 
@@ -355,7 +356,7 @@ grow_on_worker(uv_work_t *work)
     struct grow_work *grow = MR_CONTAINER_OF(work, struct grow_work, work);
     const struct mr_control_store *store = &grow->control->stores[grow->grow->store];
 
-    grow->grow->error = mr_dev_file_prepare(store->path, grow->size_bytes, 0);
+    grow->grow->error = mr_dev_file_prepare(store->path, grow->size_bytes, GROWTH_BYTES_PER_S);
 }
 
 static void
