@@ -2,7 +2,7 @@
  * by kernel sockets or by a DPDK device and our own TCP. pattern.h says what clients ask for.
  *
  * One thread that polls; with --sleep-us it sleeps when nothing is to do, as a shard does. Prints a
- * line when it listens, and its counters at SIGTERM. */
+ * line when it listens; at SIGTERM it lets its connections end, and prints its counters. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -28,6 +28,7 @@
 #define QUIET_TURNS     200u /* without work, before it sleeps */
 #define EAL_MEGABYTES   "256"
 #define PACKETS_DEFAULT 8192u
+#define LINGER_NS       (20 * MR_NS_PER_S)
 
 struct server;
 
@@ -296,8 +297,13 @@ static void
 serve(void)
 {
     unsigned quiet = 0;
+    uint64_t end_ns = UINT64_MAX;
 
-    while (!stop) {
+    while (!stop || (server.net->connections > 0 && mr_clock_now_ns(&mr_clock_system) < end_ns)) {
+        if (stop && end_ns == UINT64_MAX) {
+            end_ns = mr_clock_now_ns(&mr_clock_system) + LINGER_NS;
+            mr_net_listen_stop(server.net);
+        }
         quiet = turn() ? 0 : quiet + 1;
         if (quiet > QUIET_TURNS) {
             rest();

@@ -112,11 +112,6 @@ beside churn
 cat "$work"/churn[123] | python3 -c 'import json, sys
 print("churn: %d connections a second" % sum(json.loads(line)["connections_s"] for line in sys.stdin))'
 
-for _ in $(seq 30); do # the last connections end
-    sleep 0.5
-    [ -n "$(tail -n 1 "$work/server")" ] && break
-done
-sleep 2
 kill $served
 wait $served || fail "the server has received wrong bytes"
 served=
