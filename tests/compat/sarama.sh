@@ -23,6 +23,7 @@ has_line() {
 
 one_version() {
     local version=$1 topic=$2 consumer offset=$3
+    : >"$WORK/consumed" # the consumer of the version before was ready, too
     "$PROGRAMS/consume_newest" "$BROKER" "$version" "$topic" 0 \
         >"$WORK/consumed" 2>"$WORK/consumer.log" &
     consumer=$!
