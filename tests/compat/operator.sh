@@ -77,6 +77,7 @@ BROKER_PID=$!
 wait_until 30 "a store is being made" eval 'ls "$WORK"/cut/store-*'
 kill -KILL "$BROKER_PID"
 wait "$BROKER_PID" || true
+: >"$WORK/cut.out"
 "${cut[@]}" >"$WORK/cut.out" 2>&1 &
 BROKER_PID=$!
 wait_until 30 "the broker is ready, or has given up" \
