@@ -3,6 +3,7 @@
 #include "storage/format.h"
 #include "tests/fuzz/corpus.h"
 #include "tests/mr_test.h"
+#include "tests/unit/control/saved_state.h"
 #include "tests/unit/storage/batch_build.h"
 
 #define COMMAND_MAX 4096
@@ -153,15 +154,10 @@ command(struct mr_metadata *metadata, const char *name, const uint8_t *bytes, si
 static void
 write_state(const struct mr_metadata *metadata, const char *name)
 {
-    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
     size_t size;
-    uint8_t *state;
+    uint8_t *state = saved_state(metadata, &size);
 
-    MR_CHECK(image != NULL);
-    state = mr_metadata_image_save(image, &size);
-    MR_CHECK(state != NULL);
     write_format(name, DECODER_METADATA, state, size);
-    mr_metadata_image_release(image);
     free(state);
 }
 

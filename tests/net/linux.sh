@@ -5,107 +5,56 @@
 # over an AF_PACKET device with our TCP and once, to compare, over kernel sockets. mr_net_drive checks
 # every byte. Rates are printed beside those of Linux to Linux through the same relay, and not judged.
 # Usage: linux.sh quick|all
-set -euo pipefail
-cd "$(dirname "$0")"
-build=$(cd "${MR_BUILD:-../../build}" && pwd)
-skip() {
-    echo "skipped: $*"
-    exit 77
-}
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
+. "$(dirname "$0")/lib.sh"
 kind=${1:?quick or all}
-[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
+wire=mr-nw-$$
+address=10.97.0.1
 
-client=mr-lc-$$ wire=mr-lw-$$ server=mr-ls-$$
-work=$(mktemp -d)
-pids=()
-cleanup() {
-    kill "${pids[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
-    for name in $client $wire $server; do
-        ip netns del "$name" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap cleanup EXIT
-ip netns add $client 2>/dev/null || skip "no network namespaces here"
-ip netns add $wire
-ip netns add $server
+namespace "$client"
+namespace "$wire"
+namespace "$server"
 # c0 --- wc | relay | ws --- s0
-ip link add c0 netns $client type veth peer name wc netns $wire
-ip link add s0 netns $server type veth peer name ws netns $wire
-for side in "$client c0" "$wire wc" "$wire ws" "$server s0"; do
-    set -- $side
-    ip netns exec "$1" sysctl -q -w "net.ipv6.conf.$2.disable_ipv6=1"
-    ip -n "$1" link set "$2" up
-    ip netns exec "$1" ethtool -K "$2" tx off tso off gso off gro off >/dev/null
-done
-ip -n $client address add 10.97.0.2/24 dev c0
+join "$client" c0 "$wire" wc
+join "$server" s0 "$wire" ws
+ip -n "$client" address add 10.97.0.2/24 dev c0
 
 # start_relay ARGUMENTS...
 start_relay() {
-    ip netns exec $wire "$build/tests/relay" --delay-us 500 "$@" wc ws >"$work/relay" &
+    ip netns exec "$wire" "$build/tests/relay" --delay-us 500 "$@" wc ws >"$work/relay" &
     relay=$!
-    pids+=($relay)
+    pids+=("$relay")
 }
 
 stop_relay() {
-    kill $relay
-    wait $relay || true
+    kill "$relay"
+    wait "$relay" || true
 }
 
 # start_server ours|linux
 start_server() {
-    local arguments=(--transport kernel --sleep-us 20)
-    : >"$work/server"
-    ip -n $server address flush dev s0
-    ip -n $client neigh flush dev c0
+    ip -n "$server" address flush dev s0
+    ip -n "$client" neigh flush dev c0
     if [ "$1" = ours ]; then
-        arguments=(--transport dpdk --sleep-us 20
-            --device net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=8192,qdisc_bypass=1)
+        serve_ours $address
     else
-        ip -n $server address add 10.97.0.1/24 dev s0
-        ip -n $server route change 10.97.0.0/24 dev s0 src 10.97.0.1 congctl cubic # as ours
+        ip -n "$server" address add $address/24 dev s0
+        # As ours.
+        ip -n "$server" route change 10.97.0.0/24 dev s0 src $address congctl cubic
+        serve $address --transport kernel
     fi
-    ip netns exec $server "$build/mr_net_serve" --listen 10.97.0.1:7000 "${arguments[@]}" \
-        >"$work/server" 2>"$work/server.log" &
-    served=$!
-    pids+=($served)
-    for _ in $(seq 100); do
-        grep -q listening "$work/server" && return
-        sleep 0.1
-    done
-    cat "$work/server.log"
-    fail "the server does not start"
 }
 
-# Every connection ends, over a wire that loses nothing any more, and every packet is back.
+# What is left on its way arrives over a wire that loses nothing any more.
 stop_server() {
-    local counters
     start_relay
-    kill $served
-    wait $served || fail "the server has received wrong bytes"
+    stop_serving
     stop_relay
-    counters=$(tail -n 1 "$work/server")
-    case "$counters" in
-    *"connections 0, buffers "*) ;;
-    *) fail "left behind: $counters" ;;
-    esac
-    set -- ${counters##*buffers }
-    [ "$1" = "$3" ] || fail "buffers are missing: $counters"
-}
-
-drive() {
-    ip netns exec $client "$build/mr_net_drive" --connect 10.97.0.1:7000 "$@"
 }
 
 # transfer WHO LOSS-ARGUMENTS DIRECTION CONTROL: the rate goes to $work/rates.
 transfer() {
     local result
-    result=$(drive --mode "$3" --count "$bytes" --congestion "$4" --timeout 60) ||
+    result=$(drive $address --mode "$3" --count "$bytes" --congestion "$4") ||
         fail "$1, $2, $3, $4: not every byte arrived"
     echo "$2|$3|$4|$1|$(sed 's/.*"mbit_s": \([0-9.]*\).*/\1/' <<<"$result")" >>"$work/rates"
 }

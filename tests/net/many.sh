@@ -5,72 +5,31 @@
 # own. Round trips beside each load are printed as a ratio to those alone, and not judged; that they
 # all arrive is, and that the server's memory stays as it was and every packet is back.
 # Usage: many.sh SYNS CONNECTIONS SECONDS-OF-CHURN
-set -euo pipefail
-cd "$(dirname "$0")"
-build=$(cd "${MR_BUILD:-../../build}" && pwd)
+. "$(dirname "$0")/lib.sh"
 syns=$1 connections=$2 seconds=$3
-skip() {
-    echo "skipped: $*"
-    exit 77
-}
-fail() {
-    echo "FAILED: $*"
-    exit 1
-}
-[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
+address=10.96.0.1
 
-client=mr-mc-$$ server=mr-ms-$$
-work=$(mktemp -d)
-served=
-cleanup() {
-    [ -z "$served" ] || kill $served 2>/dev/null || true
-    wait 2>/dev/null || true
-    ip netns del $client 2>/dev/null || true
-    ip netns del $server 2>/dev/null || true
-    rm -rf "$work"
-}
-trap cleanup EXIT
-ip netns add $client 2>/dev/null || skip "no network namespaces here"
-ip netns add $server
-ip link add c0 netns $client type veth peer name s0 netns $server
-for side in "$client c0" "$server s0"; do
-    read -r name device <<<"$side"
-    ip netns exec "$name" sysctl -q -w "net.ipv6.conf.$device.disable_ipv6=1"
-    ip -n "$name" link set "$device" up
-    ip netns exec "$name" ethtool -K "$device" tx off tso off gso off gro off >/dev/null
-done
-ip -n $client address add 10.96.0.2/24 dev c0
-# Ports of closed connections are used again after a second, not after a minute.
-ip netns exec $client sysctl -q -w net.ipv4.tcp_tw_reuse=1 \
-    net.ipv4.ip_local_port_range="1024 65000"
-mac=$(ip netns exec $server cat /sys/class/net/s0/address)
 ulimit -n "$(ulimit -Hn)"
 [ "$(ulimit -n)" -gt $((connections + 100)) ] || skip "only $(ulimit -n) open files are allowed"
-
-ip netns exec $server "$build/mr_net_serve" --listen 10.96.0.1:7000 --transport dpdk --sleep-us 20 \
-    --connections $((connections + 2000)) \
-    --device net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=8192,qdisc_bypass=1 \
-    >"$work/server" 2>"$work/server.log" &
-served=$!
-for _ in $(seq 100); do
-    grep -q listening "$work/server" && break
-    sleep 0.1
-done
-grep -q listening "$work/server" || fail "the server does not start: $(cat "$work/server.log")"
-
-drive() {
-    ip netns exec $client "$build/mr_net_drive" --connect 10.96.0.1:7000 --timeout 60 "$@"
-}
+namespace "$client"
+namespace "$server"
+join "$client" c0 "$server" s0
+ip -n "$client" address add 10.96.0.2/24 dev c0
+# Ports of closed connections are used again after a second, not after a minute.
+ip netns exec "$client" sysctl -q -w net.ipv4.tcp_tw_reuse=1 \
+    net.ipv4.ip_local_port_range="1024 65000"
+mac=$(ip netns exec "$server" cat /sys/class/net/s0/address)
+serve_ours $address --connections $((connections + 2000))
 
 # echoes NAME FLAGS...: round trips; p50 and p99 go to NAME.
 echoes() {
     local name=$1
     shift
-    drive --mode echo --count 5000 "$@" >"$work/$name" || fail "an established connection, $name"
+    drive $address --mode echo --count 5000 "$@" >"$work/$name" || fail "an established connection, $name"
 }
 
 resident_kb() {
-    awk '/VmRSS/ { print $2 }' /proc/$served/status
+    awk '/VmRSS/ { print $2 }' "/proc/$served/status"
 }
 
 # beside NAME: prints the round trips beside a load, and the ratio to those alone.
@@ -87,7 +46,7 @@ echoes warm
 echoes alone
 before=$(resident_kb)
 
-ip netns exec $client "$build/tests/flood" c0 "$mac" 10.96.0.1 7000 "$syns" &
+ip netns exec "$client" "$build/tests/flood" c0 "$mac" $address 7000 "$syns" &
 flood=$!
 echoes flood
 wait $flood || fail "the flood"
@@ -101,7 +60,7 @@ beside connections
 echo "connections: $connections; resident $(resident_kb) kB"
 
 for i in 1 2 3; do
-    drive --mode churn --count "$seconds" >"$work/churn$i" &
+    drive $address --mode churn --count "$seconds" >"$work/churn$i" &
     churn[i]=$!
 done
 echoes churn
@@ -111,16 +70,6 @@ done
 beside churn
 cat "$work"/churn[123] | python3 -c 'import json, sys
 print("churn: %d connections a second" % sum(json.loads(line)["connections_s"] for line in sys.stdin))'
-
-kill $served
-wait $served || fail "the server has received wrong bytes"
-served=
-counters=$(tail -n 1 "$work/server")
-echo "$counters"
-case "$counters" in
-*"connections 0, buffers "*) ;;
-*) fail "connections are left" ;;
-esac
-read -r free of all <<<"${counters##*buffers }"
-[ "$free" = "$all" ] || fail "buffers are missing"
+stop_serving
+tail -n 1 "$work/server"
 echo passed

@@ -88,26 +88,14 @@ main(int argc, char **argv)
                                          "delete.retention.ms",
                                          "700",
                                          NULL};
-    const char *arguments[] = {"--data-dir", "@",
-                               "--shards",   argc == 4 ? argv[3] : "",
-                               "--set",      "dev.volatile=true",
-                               "--set",      "log.cleaner.backoff.ms=100",
-                               "--set",      "store.bytes=134217728",
-                               "--set",      "journal.bytes=16777216",
-                               "--set",      "log.level=warn",
-                               NULL};
-    unsigned seed = (unsigned)time(NULL);
+    static const char *const arguments[] = {
+        "--set", "log.cleaner.backoff.ms=100", "--set", "store.bytes=134217728",
+        "--set", "journal.bytes=16777216",     "--set", "log.level=warn",
+        NULL};
+    unsigned cycles = power_begin(argc, argv, arguments);
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: compact_model BROKER CYCLES SHARDS\n");
-        return 1;
-    }
-    printf("seed %u\n", seed);
-    srand(seed);
-    power_prepare(argv[1], arguments);
-    power_start();
     keyed_init(&topic, "compacted", PARTITIONS, PRODUCERS, KEYS, NUMBERS_MAX, config);
-    run_cycles((unsigned)strtoul(argv[2], NULL, 10));
+    run_cycles(cycles);
     judge();
     power_stop();
     power_start();

@@ -24,6 +24,7 @@ static char folder[] = "/tmp/millrace-power-XXXXXX";
 static char listen_at[32], admin_at[32];
 static const char *program;
 static const char *const *given;
+static const char *shards;      /* NULL: what is given is all */
 static _Atomic uint64_t *gauge; /* the broker's count of what is not flushed, shared with it */
 
 void
@@ -79,6 +80,13 @@ run_broker(int out)
     unsigned count = 5;
 
     snprintf(admin, sizeof(admin), "admin.listen=%s", admin_at);
+    if (shards) {
+        const char *const common[] = {"--data-dir", folder,  "--shards",
+                                      shards,       "--set", "dev.volatile=true"};
+
+        memcpy(&arguments[count], common, sizeof(common));
+        count += sizeof(common) / sizeof(common[0]);
+    }
     for (unsigned i = 0; given[i] && count < ARGUMENTS_MAX - 1; i++) {
         const char *at = strchr(given[i], '@');
         char *filled = NULL;
@@ -152,6 +160,23 @@ power_start(void)
     }
     close(out[0]);
     map_gauge();
+}
+
+unsigned
+power_begin(int argc, char **argv, const char *const *arguments)
+{
+    unsigned seed = (unsigned)time(NULL);
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: %s BROKER CYCLES SHARDS\n", argv[0]);
+        exit(1);
+    }
+    printf("seed %u\n", seed);
+    srand(seed);
+    shards = argv[3];
+    power_prepare(argv[1], arguments);
+    power_start();
+    return (unsigned)strtoul(argv[2], NULL, 10);
 }
 
 void

@@ -20,6 +20,10 @@ __attribute__((noreturn, format(printf, 1, 2))) void power_die(const char *forma
  * `program --listen HOST:PORT` in every start, where "@" stands for the folder. */
 void power_prepare(const char *program, const char *const *arguments);
 
+/* What the tests with the arguments BROKER CYCLES SHARDS begin with: a seed, and the broker,
+ * started with so many shards and a volatile device. Returns the cycles. */
+unsigned power_begin(int argc, char **argv, const char *const *arguments);
+
 void power_start(void);
 
 /* With dev.volatile=true: goes on with `work` until the broker holds something that is not flushed,

@@ -85,28 +85,16 @@ main(int argc, char **argv)
         {"enable.idempotence", "false"},  {"acks", "1"},      {"retries", "0"},
         {"message.timeout.ms", "120000"}, {"linger.ms", "1"}, {NULL, NULL},
     };
-    const char *arguments[] = {"--data-dir", "@",
-                               "--shards",   argc == 4 ? argv[3] : "",
-                               "--set",      "dev.volatile=true",
-                               "--set",      "num.partitions=4",
-                               "--set",      "store.bytes=134217728",
-                               "--set",      "journal.bytes=16777216",
-                               "--set",      "log.level=warn",
-                               NULL};
-    unsigned seed = (unsigned)time(NULL);
+    static const char *const arguments[] = {
+        "--set", "num.partitions=4",       "--set", "store.bytes=134217728",
+        "--set", "journal.bytes=16777216", "--set", "log.level=warn",
+        NULL};
+    unsigned cycles = power_begin(argc, argv, arguments);
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: power_cut BROKER CYCLES SHARDS\n");
-        return 1;
-    }
-    printf("seed %u\n", seed);
-    srand(seed);
-    power_prepare(argv[1], arguments);
-    power_start();
     numbered_init(&topic, "power", PARTITIONS, NUMBERS_MAX);
     numbered_producer(&topic, 0, NULL);
     numbered_producer(&topic, 1, plain);
-    run_cycles((unsigned)strtoul(argv[2], NULL, 10));
+    run_cycles(cycles);
     numbered_judge(&topic, topic.producers[0].handle);
     for (unsigned p = 0; p < PARTITIONS; p++) {
         if (topic.starts[p] != 0) {

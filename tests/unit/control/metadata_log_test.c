@@ -10,6 +10,7 @@
 #include "control/metadata.h"
 #include "control/metalog_local.h"
 #include "tests/mr_test.h"
+#include "tests/unit/control/saved_state.h"
 
 #define SCHEDULES    500u
 #define LIVES        8u
@@ -17,7 +18,6 @@
 #define COMMANDS_MAX 2048u
 #define COMMAND_SIZE 4096u
 #define NAMES        24u
-#define EPOCH_AT     30u /* in a saved state */
 
 struct command {
     size_t size;
@@ -244,30 +244,12 @@ save_step(struct world *world)
 
 /* ---- lives ----------------------------------------------------------------------------------- */
 
-static uint8_t *
-saved(const struct mr_metadata *metadata, size_t *size)
-{
-    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
-    uint8_t *state;
-
-    MR_CHECK(image != NULL);
-    state = mr_metadata_image_save(image, size);
-    MR_CHECK(state != NULL && *size > EPOCH_AT + 8);
-    memset(state + EPOCH_AT, 0, 8); /* a load raises it */
-    mr_metadata_image_release(image);
-    return state;
-}
-
 /* The state is that of its commands, and none that was acknowledged lacks. */
 static void
 judge(struct world *world)
 {
     struct mr_metadata *expected = mr_metadata_create(1, &world->defaults);
     struct mr_metadata_outcome outcome;
-    uint8_t *left;
-    uint8_t *right;
-    size_t left_size;
-    size_t right_size;
 
     MR_CHECK(expected != NULL);
     MR_CHECK(world->applied >= world->acknowledged && world->applied <= world->proposed);
@@ -276,12 +258,7 @@ judge(struct world *world)
                                       &outcome),
                     0);
     }
-    left = saved(expected, &left_size);
-    right = saved(world->metadata, &right_size);
-    MR_CHECK_EQ(left_size, right_size);
-    MR_CHECK(memcmp(left, right, left_size) == 0);
-    free(left);
-    free(right);
+    MR_CHECK(same_state(expected, world->metadata));
     mr_metadata_destroy(expected);
 }
 

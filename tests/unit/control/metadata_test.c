@@ -6,9 +6,9 @@
 #include "control/metadata.h"
 #include "dataplane/base/rng.h"
 #include "tests/mr_test.h"
+#include "tests/unit/control/saved_state.h"
 
 #define COMMAND_SIZE 4096u
-#define EPOCH_AT     30u /* in a saved state: behind kind, version, cluster, generation, ids */
 
 struct fixture {
     struct mr_config *config;
@@ -90,19 +90,6 @@ unclean_start(struct fixture *f)
 {
     f->size = mr_metadata_encode_unclean_start(f->command, sizeof(f->command));
     MR_CHECK_EQ(apply(f), MR_KAFKA_NONE);
-}
-
-/* free() it. */
-static uint8_t *
-saved_state(const struct mr_metadata *metadata, size_t *size)
-{
-    struct mr_metadata_image *image = mr_metadata_image_take(metadata);
-    uint8_t *state;
-
-    MR_CHECK(image != NULL);
-    state = mr_metadata_image_save(image, size);
-    mr_metadata_image_release(image);
-    return state;
 }
 
 static int64_t
@@ -230,25 +217,6 @@ populate(struct fixture *f)
     MR_CHECK_EQ(topic_config(f, 2, false, MR_CONFIG_SET, "segment.ms", "9999"), MR_KAFKA_NONE);
     MR_CHECK_EQ(setting(f, "7", MR_CONFIG_SET, "message.max.bytes", "5000"), MR_KAFKA_NONE);
     MR_CHECK_EQ(setting(f, "", MR_CONFIG_SET, "log.retention.ms", "6000"), MR_KAFKA_NONE);
-}
-
-/* The saved states are equal but for the epoch, which a load raises. */
-static bool
-same_state(const struct mr_metadata *a, const struct mr_metadata *b)
-{
-    size_t a_size;
-    size_t b_size;
-    uint8_t *left = saved_state(a, &a_size);
-    uint8_t *right = saved_state(b, &b_size);
-    bool same;
-
-    MR_CHECK(left && right);
-    memset(left + EPOCH_AT, 0, 8);
-    memset(right + EPOCH_AT, 0, 8);
-    same = a_size == b_size && memcmp(left, right, a_size) == 0;
-    free(left);
-    free(right);
-    return same;
 }
 
 MR_TEST(a_cluster_id_is_taken_once)
