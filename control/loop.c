@@ -90,17 +90,12 @@ static void
 op_command_done(struct mr_op *op)
 {
     struct mr_control *control = op->control;
-    const struct mr_snapshot *snapshot;
 
     op->commands_left--;
     if (op->commands_left > 0) {
         return;
     }
-    snapshot = mr_metadata_snapshot(control->metadata);
-    if (snapshot) {
-        op->epoch = snapshot->epoch;
-        mr_metadata_snapshot_release(snapshot);
-    }
+    op->epoch = mr_metadata_epoch(control->metadata);
     mr_list_push_back(&control->waiting_ops, &op->node);
 }
 
@@ -388,7 +383,6 @@ grow_store(struct mr_control *control, struct mr_ctl_grow *request, unsigned fro
 {
     struct mr_control_store *store = &control->stores[request->store];
     struct grow_work *grow = calloc(1, sizeof(*grow));
-
     bool fixed = control->config.growth_bytes == 0 || store->device;
 
     if (!grow || fixed || store->growing) {

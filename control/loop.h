@@ -135,7 +135,7 @@ void mr_publish_acknowledged(struct mr_control *control, unsigned shard, uint64_
 void mr_publish_served(struct mr_control *control, unsigned shard);
 
 /* Whether every shard uses the newest snapshot. */
-bool mr_publish_current(struct mr_control *control);
+bool mr_publish_current(const struct mr_control *control);
 
 /* Sends tombstones to their stores, a few at a time. */
 void mr_tombstones_go(struct mr_control *control);

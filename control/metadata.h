@@ -145,6 +145,9 @@ int mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t 
 const struct mr_snapshot *mr_metadata_snapshot(struct mr_metadata *metadata);
 void mr_metadata_snapshot_release(const struct mr_snapshot *snapshot);
 
+/* The epoch that the current snapshot has, or will have. */
+uint64_t mr_metadata_epoch(const struct mr_metadata *metadata);
+
 bool mr_metadata_has_cluster(const struct mr_metadata *metadata);
 
 /* Whether there is no topic, nothing left of a deleted one, and no producer has had an id. */

@@ -329,6 +329,12 @@ mr_metadata_snapshot_release(const struct mr_snapshot *view)
     free(snapshot);
 }
 
+uint64_t
+mr_metadata_epoch(const struct mr_metadata *metadata)
+{
+    return metadata->epoch;
+}
+
 bool
 mr_metadata_has_cluster(const struct mr_metadata *metadata)
 {

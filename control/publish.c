@@ -127,15 +127,9 @@ mr_publish_served(struct mr_control *control, unsigned shard)
 /* ---- tombstones ------------------------------------------------------------------------------ */
 
 bool
-mr_publish_current(struct mr_control *control)
+mr_publish_current(const struct mr_control *control)
 {
-    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
-    bool current = snapshot && oldest_epoch(control) >= snapshot->epoch;
-
-    if (snapshot) {
-        mr_metadata_snapshot_release(snapshot);
-    }
-    return current;
+    return oldest_epoch(control) >= mr_metadata_epoch(control->metadata);
 }
 
 struct deletion {
