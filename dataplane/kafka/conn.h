@@ -14,6 +14,7 @@
  *
  *   READING -> WAITING (for a context, memory or a credit: reading is paused) -> READING
  *   READING -> THROTTLED (a quota was exceeded) -> READING
+ *   any -> ENDING (a frame is bad, or an answer closes: what came before is answered) -> CLOSING
  *   any -> CLOSING -> gone, when the transport says closed and no request is left
  */
 #ifndef MR_KAFKA_CONN_H
