@@ -375,6 +375,13 @@ static const struct {
     const char *key;
 } profile_rows[] = {
     {"cores", "shards", "shards"},
+    {"drives", "flush", "drives.flush"},
+    {"drives", "metadata", "metadata.log.dir"},
+    {"drives", "passthrough", "drives.passthrough"},
+    {"drives", "paths", "log.dirs"},
+    {"drives", "polled", "drives.polled"},
+    {"drives", "queue_depth", "drives.depth"},
+    {"drives", "registered", "drives.registered"},
     {"idle", "spin_us", "cores.spin.us"},
     {"memory", "bytes", "memory.bytes"},
     {"nic", "address", "dpdk.address"},

@@ -20,6 +20,7 @@ static const struct bounds bounds[] = {
     {"cores.spin.us", 0, INT32_MAX},
     {"default.replication.factor", 1, INT16_MAX},
     {"dpdk.poll.us", 0, INT32_MAX},
+    {"drives.depth", 0, 65536},
     {"fetch.max.bytes", 1024, INT32_MAX},
     {"fetch.response.bytes", 1024, INT32_MAX},
     {"group.max.size", 1, INT32_MAX},

@@ -127,18 +127,35 @@ check_identity(const struct unit *unit)
     return 0;
 }
 
+/* What cannot be registered works as well, for a little more of the CPU. */
+static void
+lend(const struct unit *unit)
+{
+    int error = mr_dev_lend(unit->dev, unit->plan->arena, unit->plan->arena_bytes);
+
+    if (error && error != -ENOTSUP) {
+        MR_LOG_WARN("storage", "%s: the memory of the store is not registered (%s%s)",
+                    unit->plan->path, strerror(-error),
+                    error == -ENOMEM ? "; raise the limit of locked memory, ulimit -l" : "");
+    }
+}
+
 static int
 open_unit(struct unit *unit)
 {
     struct running *running = unit->running;
     struct mr_store_config config = running->plan->store;
     char reason[256] = "";
-    int error = mr_dev_uring_open(unit->plan->path, &running->shard.uring, &unit->dev);
+    int error =
+        mr_dev_open(unit->plan->path, &running->shard.uring, &running->plan->drive, &unit->dev);
 
     if (error) {
         MR_LOG_ERROR("storage", "%s: %s", unit->plan->path,
                      error == -EWOULDBLOCK ? "in use by another broker" : strerror(-error));
         return error;
+    }
+    if (running->plan->drive.registered) {
+        lend(unit);
     }
     if (running->plan->dev_volatile) {
         error = mr_dev_volatile_open(unit->dev, &unit->dev);
@@ -214,12 +231,29 @@ growing(const struct running *running)
     return false;
 }
 
+/* A drive that takes no interrupts is asked as long as it has something to do, which also keeps the
+ * shard from sleeping. */
+static bool
+poll_drives(struct running *running)
+{
+    bool busy = false;
+
+    for (unsigned i = 0; i < running->unit_count; i++) {
+        if (mr_dev_busy(running->units[i].dev)) {
+            mr_dev_poll(running->units[i].dev);
+            busy = true;
+        }
+    }
+    return busy;
+}
+
 static bool
 on_commit(void *context)
 {
     struct running *running = context;
     bool worked = running->plan->dpdk_port && mr_net_dpdk_poll(running->net, running->shard.now_ns);
 
+    worked |= poll_drives(running);
     worked |= running->server_steps.commit(running->server_steps.context);
 
     if (running->stopping && !running->quiet && mr_server_idle(running->server)) {

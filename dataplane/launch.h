@@ -36,6 +36,7 @@ struct mr_launch {
     uint64_t dpdk_poll_ns;
     char listen_host[MR_SERVER_HOST_SIZE];
     uint16_t listen_port;
+    struct mr_dev_options drive;
     bool dev_volatile;
     struct mr_uuid cluster_id; /* what the stores must belong to */
 };

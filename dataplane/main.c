@@ -441,6 +441,7 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .dpdk_port = plan->dpdk ? &broker->dpdk_port : NULL,
         .dpdk_poll_ns = plan->dpdk_poll_ns,
         .listen_port = plan->listen_port,
+        .drive = plan->drive,
         .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
         .cluster_id = mr_control_cluster_id(broker->control),
     };

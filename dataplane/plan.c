@@ -281,6 +281,26 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
     return plan->devices ? plan_device_sizes(plan, error, error_size) : 0;
 }
 
+/* How the stores' drives are driven. */
+static int
+plan_drives(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    const char *flush = mr_config_get(config, "drives.flush");
+
+    if (strcmp(flush, "fua") != 0 && strcmp(flush, "flush") != 0) {
+        snprintf(error, error_size, "drives.flush=%s: fua or flush", flush);
+        return -EINVAL;
+    }
+    plan->drive = (struct mr_dev_options){
+        .flush_writes = strcmp(flush, "flush") == 0,
+        .polled = mr_config_bool(config, "drives.polled"),
+        .passthrough = mr_config_bool(config, "drives.passthrough"),
+        .registered = mr_config_bool(config, "drives.registered"),
+        .depth = (unsigned)mr_config_long(config, "drives.depth"),
+    };
+    return 0;
+}
+
 /* ---- addresses ------------------------------------------------------------------------------- */
 
 /* "PLAINTEXT://host:port" or "host:port"; an empty host means all addresses. */
@@ -548,6 +568,7 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     result = plan_shards(config, plan, error, error_size);
     result = result ? result : plan_dirs(config, plan, error, error_size);
     result = result ? result : plan_stores(config, plan, error, error_size);
+    result = result ? result : plan_drives(config, plan, error, error_size);
     result = result ? result : plan_addresses(config, plan, error, error_size);
     result = result ? result : plan_transport(config, plan, error, error_size);
     if (result) {

@@ -37,6 +37,7 @@ struct mr_plan {
     uint64_t dpdk_poll_ns; /* how long a packet may wait for an idle shard */
     uint32_t receive_buffers;
     uint32_t receive_buffer_size;
+    struct mr_dev_options drive;
     uint64_t store_bytes;
     uint64_t journal_bytes;
     uint64_t growth_bytes;

@@ -38,6 +38,52 @@ mr_uring_init(struct mr_uring *uring, unsigned entries)
 }
 
 int
+mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool commands)
+{
+    return setup(uring, entries,
+                 IORING_SETUP_SINGLE_ISSUER | (polled ? IORING_SETUP_IOPOLL : 0u) |
+                     (commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0u));
+}
+
+int
+mr_uring_register_file(struct mr_uring *uring, int fd)
+{
+    int result = 0;
+
+    if (uring->files == MR_URING_SLOTS) {
+        return -EMFILE;
+    }
+    if (uring->files == 0) {
+        result = io_uring_register_files_sparse(&uring->ring, MR_URING_SLOTS);
+    }
+    if (result == 0) {
+        result = io_uring_register_files_update(&uring->ring, uring->files, &fd, 1);
+    }
+    return result < 0 ? result : (int)uring->files++;
+}
+
+int
+mr_uring_register_buffer(struct mr_uring *uring, void *base, size_t size)
+{
+    const struct iovec buffer = {base, size};
+    const __u64 tag = 0;
+    int result = 0;
+
+    MR_ASSERT(size <= MR_URING_BUFFER_BYTES);
+    if (uring->buffers == MR_URING_SLOTS) {
+        return -EMFILE;
+    }
+    if (uring->buffers == 0) {
+        result = io_uring_register_buffers_sparse(&uring->ring, MR_URING_SLOTS);
+    }
+    if (result == 0) {
+        result =
+            io_uring_register_buffers_update_tag(&uring->ring, uring->buffers, &buffer, &tag, 1);
+    }
+    return result < 0 ? result : (int)uring->buffers++;
+}
+
+int
 mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd)
 {
     int error = setup(uring, entries, 0);
