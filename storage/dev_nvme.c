@@ -1,8 +1,9 @@
-/* storage/dev_nvme.c: reads, writes and flushes as NVMe commands (IORING_OP_URING_CMD).
+/* storage/dev_nvme.c: reads and writes as NVMe commands (IORING_OP_URING_CMD).
  *
  * The block layer's checks, splitting and accounting are left out, and a FUA write is one for sure.
- * A command's slices go as they are: the kernel maps them, at most `command_bytes` at once.
- * Source: linux/nvme_ioctl.h; NVM Command Set Specification 1.0, 3.2 (Flush, Read, Write). */
+ * A command's slices go as they are: the kernel maps them, at most `command_bytes` at once. Flushes
+ * are left to the block layer: Linux 6.1 crashes when a command without data is polled for.
+ * Source: linux/nvme_ioctl.h; NVM Command Set Specification 1.0, 3.2 (Read, Write). */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -17,7 +18,6 @@
 #include "dataplane/base/assert.h"
 #include "storage/dev_private.h"
 
-#define OPCODE_FLUSH      0x00u
 #define OPCODE_WRITE      0x01u
 #define OPCODE_READ       0x02u
 #define CONTROL_FUA       (1u << 30) /* in command dword 12 */
@@ -130,11 +130,6 @@ dev_nvme_prepare(const struct dev_nvme *nvme, struct mr_dev_io *io, struct io_ur
     sqe->opcode = IORING_OP_URING_CMD;
     sqe->fd = nvme->fd;
     command->nsid = nvme->namespace_id;
-    if (io->kind == DEV_FLUSH) {
-        sqe->cmd_op = NVME_URING_CMD_IO;
-        command->opcode = OPCODE_FLUSH;
-        return;
-    }
     put_slices(nvme, io, sqe, command);
     MR_ASSERT(io->moving % (1u << nvme->block_shift) == 0);
     command->opcode = io->kind == DEV_READ ? OPCODE_READ : OPCODE_WRITE;

@@ -28,9 +28,9 @@ struct dev_nvme {
 /* Finds it beside the open block device. -ENODEV: that is no NVMe namespace; or -errno. */
 int dev_nvme_open(const char *path, int block_fd, struct dev_nvme *nvme);
 
-/* Turns a cleared entry of a ring with room for commands into the command for what is left of the
- * operation, or a part of that; io->moving says how much. With
- * `flush_writes` a FUA write is a plain one: a flush follows. */
+/* Turns a cleared entry of a ring with room for commands into the command for what is left of a
+ * read or write, or a part of that; io->moving says how much. With `flush_writes` a FUA write is a
+ * plain one: a flush follows. */
 void dev_nvme_prepare(const struct dev_nvme *nvme, struct mr_dev_io *io, struct io_uring_sqe *sqe,
                       bool flush_writes);
 

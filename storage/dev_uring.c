@@ -34,10 +34,10 @@ struct lent {
 
 struct dev_uring {
     struct mr_dev dev;
-    struct mr_uring *uring; /* shared; flushes, and all else without a ring of its own */
-    struct mr_uring own;    /* reads and writes of a polled device; all of one with commands */
+    struct mr_uring *uring; /* shared: flushes, and all without a ring of its own */
+    struct mr_uring own;    /* reads and writes of a polled device, or one that gets commands */
     bool has_own;
-    bool commands; /* NVMe commands to `nvme` */
+    bool commands; /* reads and writes are NVMe commands to `nvme` */
     bool flush_writes;
     bool registers;
     struct dev_nvme nvme;
@@ -126,17 +126,18 @@ prepare_call(const struct dev_uring *uring_dev, const struct mr_dev_io *io,
 static void
 submit_rest(struct dev_uring *uring_dev, struct mr_dev_io *io)
 {
-    bool own = uring_dev->has_own && (uring_dev->commands || io->kind != DEV_FLUSH);
+    bool own = uring_dev->has_own && io->kind != DEV_FLUSH;
     struct io_uring_sqe *sqe = mr_uring_prepare(own ? &uring_dev->own : uring_dev->uring, &io->op);
 
-    if (uring_dev->commands) {
+    if (own && uring_dev->commands) {
         dev_nvme_prepare(&uring_dev->nvme, io, sqe, uring_dev->flush_writes);
     } else {
         prepare_call(uring_dev, io, sqe);
     }
 }
 
-/* An NVMe command moves all that it named, or fails with a status of the drive's. */
+/* An NVMe command moves all that it named, or fails with a status of the drive's. A flush moves
+ * nothing, by either way. */
 static int
 result_of(const struct dev_uring *uring_dev, const struct mr_dev_io *io, int32_t result,
           uint64_t *moved)

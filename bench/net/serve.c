@@ -254,7 +254,7 @@ create_dpdk(void)
     if (rte_eal_init(sizeof(arguments) / sizeof(arguments[0]), (char **)(uintptr_t)arguments) < 0) {
         return -EIO;
     }
-    error = mr_dpdk_port_open(server.host, 1, server.packets, &server.dpdk_port, reason,
+    error = mr_dpdk_port_open(server.host, 1, server.packets, false, &server.dpdk_port, reason,
                               sizeof(reason));
     if (error) {
         fprintf(stderr, "mr_net_serve: %s\n", reason);

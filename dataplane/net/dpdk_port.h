@@ -6,6 +6,7 @@
 #ifndef MR_NET_DPDK_PORT_H
 #define MR_NET_DPDK_PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,15 +23,26 @@ struct mr_dpdk_port {
     uint8_t mac[6];
     uint32_t address; /* IPv4, host byte order */
     uint32_t packets; /* in each pool */
+    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
+    char driver[32];  /* DPDK's name of it */
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
 
 /* Configures and starts the first device that the EAL has found. `packets` for each queue and
- * direction. -ENODEV, -ENOTSUP (too few queues), -EINVAL (no IPv4 address), -ENOMEM, or what the
- * device says, with one sentence in `error`. */
-int mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
+ * direction; `interrupts`: its queues shall be able to wake their shards. -ENODEV, -ENOTSUP (too
+ * few queues), -EINVAL (no IPv4 address), -ENOMEM, or what the device says, with one sentence in
+ * `error`. */
+int mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets, bool interrupts,
                       struct mr_dpdk_port *port, char *error, size_t error_size);
+
+/* A descriptor that becomes readable when a packet arrives in the queue after
+ * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
+int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
+
+/* Asks for the next interrupt of the queue, before its shard sleeps. False: there is a packet
+ * already. */
+bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
 void mr_dpdk_port_close(const struct mr_dpdk_port *port);
 

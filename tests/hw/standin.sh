@@ -3,7 +3,7 @@
 # 12's own kernel, and power that goes. Method: standin.c beside machine.sh, in a network namespace
 # of its own that a tap device joins to the card.
 #
-# standin.sh CUTS BROKER-ARGUMENTS... MR_BUILD is the build folder.
+# standin.sh CUTS EXPECTED BROKER-ARGUMENTS... MR_BUILD is the build folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export MR_BUILD MR_HW_TAP=card
@@ -22,6 +22,6 @@ exec "${alone[@]}" bash -euc '
     ip tuntap add dev "$MR_HW_TAP" mode tap
     ip address add 10.77.0.1/24 dev "$MR_HW_TAP"
     ip link set "$MR_HW_TAP" up
-    exec "$@"' standin "$MR_BUILD/tests/hw/standin" ./machine.sh "$1" 10.77.0.9:9092 \
-    --profile /profile.ini --data-dir /dev/nvme0n1 --set metadata.log.dir=/mnt \
-    --set num.partitions=4 --set log.level=warn "${@:2}"
+    exec "$@"' standin "$MR_BUILD/tests/hw/standin" ./machine.sh "$1" "$2" 10.77.0.9:9092 \
+    --profile /profile.ini \
+    --set num.partitions=4 "${@:3}"

@@ -51,7 +51,7 @@ port_of(uint32_t packets)
     if (!open) {
         MR_CHECK(rte_eal_init(sizeof(arguments) / sizeof(arguments[0]),
                               (char **)(uintptr_t)arguments) >= 0);
-        if (mr_dpdk_port_open(ADDRESS, 1, packets, &port, error, sizeof(error)) != 0) {
+        if (mr_dpdk_port_open(ADDRESS, 1, packets, false, &port, error, sizeof(error)) != 0) {
             fprintf(stderr, "%s\n", error);
             exit(1);
         }
