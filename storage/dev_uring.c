@@ -325,6 +325,22 @@ uring_resize(struct mr_dev *dev)
     return error;
 }
 
+/* What is registered would stay open, locks and all, as long as the ring. */
+static void
+unregister(struct dev_uring *uring_dev)
+{
+    struct mr_uring *ring = uring_dev->has_own ? &uring_dev->own : uring_dev->uring;
+
+    for (unsigned i = 0; i < uring_dev->lent_count; i++) {
+        mr_uring_unregister_buffer(ring, uring_dev->lent[i].index);
+    }
+    uring_dev->lent_count = 0;
+    if (uring_dev->fixed_file >= 0) {
+        mr_uring_unregister_file(ring, uring_dev->fixed_file);
+    }
+    uring_dev->fixed_file = -1;
+}
+
 static void
 close_own(struct dev_uring *uring_dev)
 {
@@ -344,6 +360,7 @@ uring_close(struct mr_dev *dev)
     struct dev_uring *uring_dev = dev_uring(dev);
 
     MR_ASSERT(uring_dev->in_flight == 0);
+    unregister(uring_dev);
     close_own(uring_dev);
     close(uring_dev->fd); /* releases the lock, too */
     free(uring_dev);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""replay.py LOG BASE IMAGE SEED [forget]: the disk that a power cut leaves.
+"""replay.py LOG BASE SEED [forget]: turns BASE into the disk that a power cut leaves.
 
 BASE is what the disk held when QEMU's blklogwrites began LOG, the writes and flushes in the order of
 their completion. What was completed before the last flush is on the disk. After it the power goes at
@@ -57,12 +57,12 @@ def write(image, offset, data, rnd):
 
 
 def main():
-    log_path, base_path, image_path, seed = sys.argv[1:5]
+    log_path, base_path, seed = sys.argv[1:4]
     rnd = random.Random(int(seed))
     counts = {'flushed': 0, 'kept': 0, 'torn': 0, 'dropped': 0, 'later': 0}
     with open(log_path, 'rb') as log, open(base_path, 'r+b') as image:
         known = list(entries(log))
-        if sys.argv[5:] == ['forget']:
+        if sys.argv[4:] == ['forget']:
             known = [(offset, size, 0, data) for offset, size, _, data in known]
         last = max((i for i, entry in enumerate(known) if entry[2] & FLUSH), default=-1)
         instant = rnd.randint(last + 1, len(known))
@@ -88,7 +88,6 @@ def main():
                 counts['kept'] += 1
             image.seek(offset)
             image.write(content)
-    os.rename(base_path, image_path)
     print('%s: %s' % (os.path.basename(log_path),
                       ', '.join('%s %d' % count for count in counts.items())))
 
