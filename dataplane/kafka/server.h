@@ -95,6 +95,8 @@ struct mr_server {
     struct mr_list conns_open;    /* least recently active first */
     struct mr_list conns_waiting; /* for a request context, frame memory or a credit */
     struct mr_list conns_dirty;   /* with answers that became ready in this turn */
+    struct mr_list
+        conns_patient; /* with answers of a coordinator, a few of which leave each turn */
     struct mr_list requests_free;
     uint8_t *requests;
     uint32_t conns_used;
