@@ -178,7 +178,7 @@ static void
 build(struct test_shard *shard)
 {
     struct mr_server_config config = {
-        .node = {.node_id = 1, .host = "127.0.0.1", .port = 1},
+        .nodes = {.id = 1, .count = 1, .host = "127.0.0.1", .port = 1},
         .store_count = SHARDS,
         .requests_max = 512,
         .connections_max = 32,
