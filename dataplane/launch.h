@@ -35,7 +35,7 @@ struct mr_launch {
     const struct mr_dpdk_port *dpdk_port; /* NULL: kernel sockets */
     uint64_t dpdk_poll_ns;
     bool nic_interrupts; /* a packet ends the sleep, else the shard looks every dpdk_poll_ns */
-    char listen_host[MR_SERVER_HOST_SIZE];
+    char listen_host[MR_NODE_HOST_SIZE];
     uint16_t listen_port;
     struct mr_dev_options drive;
     bool dev_volatile;
