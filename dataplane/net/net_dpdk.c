@@ -21,6 +21,7 @@
 #define TCP_HEADER_SIZE 20u
 #define ARP_GAP_NS      (100 * MR_NS_PER_MS)
 #define HOST_SIZE       INET_ADDRSTRLEN
+#define UNRESOLVED_MAX  8u /* frames whose neighbour is being asked for */
 
 /* In a received packet's private area. */
 struct packet {
@@ -33,10 +34,12 @@ _Static_assert(sizeof(struct packet) <= MR_DPDK_PRIVATE_SIZE, "a packet's privat
 
 struct dpdk_conn {
     struct mr_net_conn conn;
-    struct mr_list node; /* in free */
+    struct mr_list node; /* in conns_free; in connecting until it is there */
     struct mr_tcp_conn *tcp;
-    uint32_t sends; /* under way */
+    uint64_t give_up_ns; /* of a connection in connecting */
+    uint32_t sends;      /* under way */
     bool closing;
+    bool timed_out;
 };
 
 /* A send under way: the contract's beside TCP's. */
@@ -46,6 +49,12 @@ struct dpdk_send {
     struct dpdk_conn *conn;
     struct mr_net_send *send;
     uint64_t bytes;
+};
+
+/* A frame without its Ethernet header's addresses; mbuf NULL: none. */
+struct unresolved {
+    struct rte_mbuf *mbuf;
+    uint32_t address;
 };
 
 struct net_dpdk {
@@ -59,11 +68,14 @@ struct net_dpdk {
     uint64_t arp_after_ns;
     struct dpdk_conn *conns;
     struct mr_list conns_free;
+    struct mr_list connecting;
     struct dpdk_send *sends;
     struct mr_list sends_free;
     struct rte_mbuf *out[BURST];
     uint16_t out_count;
-    uint64_t dropped; /* for want of packets */
+    struct unresolved unresolved[UNRESOLVED_MAX];
+    unsigned unresolved_next; /* the oldest */
+    uint64_t dropped;         /* for want of packets */
 };
 
 static struct net_dpdk *
@@ -88,6 +100,16 @@ out_flush(struct net_dpdk *net)
     net->out_count = (uint16_t)(net->out_count - sent);
 }
 
+/* Room for one packet in the burst. */
+static bool
+out_room(struct net_dpdk *net)
+{
+    if (net->out_count == BURST) {
+        out_flush(net);
+    }
+    return net->out_count < BURST;
+}
+
 /* A packet of `size` bytes at the end of the burst; NULL: the device is full. */
 static uint8_t *
 out_begin(struct net_dpdk *net, uint32_t size)
@@ -95,10 +117,7 @@ out_begin(struct net_dpdk *net, uint32_t size)
     struct rte_mbuf *mbuf;
     uint8_t *frame;
 
-    if (net->out_count == BURST) {
-        out_flush(net);
-    }
-    if (net->out_count == BURST || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
+    if (!out_room(net) || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
         return NULL;
     }
     frame = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
@@ -133,28 +152,53 @@ out_arp(struct net_dpdk *net, uint32_t address)
     }
 }
 
+/* The frame just begun waits until its neighbour's address is known. Where too many wait the oldest
+ * is lost; TCP sends it again. */
+static void
+out_unresolved(struct net_dpdk *net, uint32_t address)
+{
+    struct unresolved *slot = &net->unresolved[net->unresolved_next++ % UNRESOLVED_MAX];
+
+    rte_pktmbuf_free(slot->mbuf);
+    *slot = (struct unresolved){net->out[--net->out_count], address};
+    out_arp(net, address);
+}
+
+/* Somebody's address may have been learnt. */
+static void
+out_resolved(struct net_dpdk *net)
+{
+    for (unsigned i = 0; i < UNRESOLVED_MAX; i++) {
+        struct unresolved *slot = &net->unresolved[i];
+
+        if (slot->mbuf && out_room(net) &&
+            mr_ether_header(&net->ether, slot->address, rte_pktmbuf_mtod(slot->mbuf, uint8_t *))) {
+            net->out[net->out_count++] = slot->mbuf;
+            slot->mbuf = NULL;
+        }
+    }
+}
+
 static bool
 on_output(void *context, const struct mr_tcp_frame *frame)
 {
     struct net_dpdk *net = context;
-    uint8_t header[MR_ETHER_HEADER_SIZE];
-    uint8_t *to;
+    uint8_t *to = out_begin(net, MR_ETHER_HEADER_SIZE + frame->header_size + frame->payload_size);
+    bool known;
 
-    if (!mr_ether_header(&net->ether, frame->destination, header)) {
-        out_arp(net, frame->destination);
-        return true; /* lost: TCP sends it again, and by then the address may be known */
-    }
-    to = out_begin(net, MR_ETHER_HEADER_SIZE + frame->header_size + frame->payload_size);
     if (!to) {
         return false;
     }
-    memcpy(to, header, sizeof(header));
-    to += sizeof(header);
+    known = mr_ether_header(&net->ether, frame->destination, to);
+    to += MR_ETHER_HEADER_SIZE;
     memcpy(to, frame->header, frame->header_size);
     to += frame->header_size;
     for (unsigned i = 0; i < frame->slice_count; i++) {
         memcpy(to, frame->slices[i].data, frame->slices[i].size); /* external buffers: not yet */
         to += frame->slices[i].size;
+    }
+    if (!known) {
+        out_unresolved(net, frame->destination);
     }
     return true;
 }
@@ -211,6 +255,8 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
     struct mr_ether_packet packet;
     uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
 
+    uint64_t arp_before = net->ether.arp_in;
+
     if (mbuf->nb_segs == 1) {
         switch (mr_ether_input(&net->ether, frame, rte_pktmbuf_data_len(mbuf), &packet)) {
         case MR_ETHER_TCP:
@@ -226,8 +272,26 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
         case MR_ETHER_NOTHING:
             break;
         }
+        if (net->ether.arp_in != arp_before) {
+            out_resolved(net);
+        }
     }
     rte_pktmbuf_free(mbuf);
+}
+
+/* Few are opened at a time, so that all are looked at. */
+static void
+give_up(struct net_dpdk *net)
+{
+    MR_LIST_FOR_EACH(node, &net->connecting)
+    {
+        struct dpdk_conn *conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+
+        if (net->now_ns >= conn->give_up_ns && !conn->timed_out) {
+            conn->timed_out = true;
+            mr_tcp_abort(conn->tcp);
+        }
+    }
 }
 
 bool
@@ -243,6 +307,7 @@ mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
         input(net, burst[i]);
     }
     mr_tcp_tick(net->tcp, now_ns);
+    give_up(net);
     return mr_tcp_dispatch(net->tcp, CONNS_PER_POLL, now_ns) > 0 || count > 0;
 }
 
@@ -259,7 +324,16 @@ mr_net_dpdk_flush(struct mr_net *base, uint64_t now_ns)
 uint64_t
 mr_net_dpdk_deadline(const struct mr_net *base)
 {
-    return mr_tcp_deadline(net_dpdk(base)->tcp);
+    const struct net_dpdk *net = net_dpdk(base);
+    uint64_t deadline_ns = mr_tcp_deadline(net->tcp);
+
+    MR_LIST_FOR_EACH(node, &net->connecting)
+    {
+        const struct dpdk_conn *conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+
+        deadline_ns = conn->give_up_ns < deadline_ns ? conn->give_up_ns : deadline_ns;
+    }
+    return deadline_ns;
 }
 
 /* ---- events of TCP --------------------------------------------------------------------------- */
@@ -280,6 +354,7 @@ on_accepted(void *context, struct mr_tcp_conn *tcp, uint32_t remote, uint16_t po
     }
     conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
     *conn = (struct dpdk_conn){.conn = {.net = &net->net}, .tcp = tcp};
+    mr_list_init(&conn->node);
     inet_ntop(AF_INET, &address, host, sizeof(host));
     conn->conn.user = net->net.events.accepted(net->net.events.context, &conn->conn, host);
     if (!conn->conn.user) {
@@ -289,6 +364,16 @@ on_accepted(void *context, struct mr_tcp_conn *tcp, uint32_t remote, uint16_t po
     }
     net->net.connections++;
     return conn;
+}
+
+static void
+on_connected(void *user, struct mr_tcp_conn *tcp)
+{
+    struct dpdk_conn *conn = user;
+
+    (void)tcp;
+    mr_list_remove(&conn->node);
+    conn->conn.net->events.connected(conn->conn.user, &conn->conn);
 }
 
 static void
@@ -333,7 +418,9 @@ on_closed(void *user, int reason)
     struct dpdk_conn *conn = user;
     struct net_dpdk *net = net_dpdk(conn->conn.net);
 
+    mr_list_remove(&conn->node);
     net->net.connections--;
+    reason = conn->timed_out ? -ETIMEDOUT : reason;
     net->net.events.closed(conn->conn.user, conn->closing ? 0 : reason);
     mr_list_push_back(&net->conns_free, &conn->node);
 }
@@ -362,6 +449,39 @@ dpdk_listen_stop(struct mr_net *base)
     struct net_dpdk *net = net_dpdk(base);
 
     mr_tcp_listen_stop(net->tcp, 0, net->listen_port);
+}
+
+static int
+dpdk_connect(struct mr_net *base, const struct mr_net_target *target, void *user,
+             struct mr_net_conn **out)
+{
+    struct net_dpdk *net = net_dpdk(base);
+    struct mr_list *node = mr_list_pop_front(&net->conns_free);
+    struct in_addr address;
+    struct dpdk_conn *conn;
+    int error = 0;
+
+    if (!node) {
+        return -ENOBUFS;
+    }
+    conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+    *conn = (struct dpdk_conn){.conn = {.net = base, .user = user}};
+    if (inet_pton(AF_INET, target->host, &address) != 1) {
+        error = -EINVAL;
+    }
+    error = error ? error
+                  : mr_tcp_connect(net->tcp, 0, 0, ntohl(address.s_addr), target->port, conn,
+                                   net->now_ns, &conn->tcp);
+    if (error) {
+        mr_list_push_back(&net->conns_free, &conn->node);
+        return error;
+    }
+    conn->give_up_ns = net->now_ns + target->timeout_ns;
+    mr_list_init(&conn->node);
+    mr_list_push_back(&net->connecting, &conn->node);
+    base->connections++;
+    *out = &conn->conn;
+    return 0;
 }
 
 static void
@@ -454,6 +574,9 @@ dpdk_destroy(struct mr_net *base)
     for (uint16_t i = 0; i < net->out_count; i++) {
         rte_pktmbuf_free(net->out[i]);
     }
+    for (unsigned i = 0; i < UNRESOLVED_MAX; i++) {
+        rte_pktmbuf_free(net->unresolved[i].mbuf);
+    }
     free(net->conns);
     free(net->sends);
     free(net);
@@ -462,6 +585,7 @@ dpdk_destroy(struct mr_net *base)
 static const struct mr_net_ops dpdk_ops = {
     .listen = dpdk_listen,
     .listen_stop = dpdk_listen_stop,
+    .connect = dpdk_connect,
     .send = dpdk_send,
     .pause = dpdk_pause,
     .resume = dpdk_resume,
@@ -481,6 +605,7 @@ create_tcp(struct net_dpdk *net)
     const struct mr_tcp_events events = {
         .context = net,
         .accepted = on_accepted,
+        .connected = on_connected,
         .received = on_received,
         .ended = on_ended,
         .leaving = on_leaving,
@@ -508,6 +633,7 @@ static void
 fill_lists(struct net_dpdk *net)
 {
     mr_list_init(&net->conns_free);
+    mr_list_init(&net->connecting);
     mr_list_init(&net->sends_free);
     for (uint32_t i = 0; i < net->config.connections_max; i++) {
         mr_list_push_back(&net->conns_free, &net->conns[i].node);
@@ -533,6 +659,7 @@ mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_
     net->net.buffers_max = config->port->packets;
     net->net.buffers_free = config->port->packets;
     net->config = *config;
+    net->now_ns = mr_clock_now_ns(config->clock);
     net->transmit_pool = config->port->transmit_pools[config->queue];
     net->conns = calloc(config->connections_max, sizeof(*net->conns));
     net->sends = calloc(config->sends_max, sizeof(*net->sends));
