@@ -8,20 +8,20 @@
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 
 #include "dataplane/base/assert.h"
 #include "dataplane/base/rng.h"
+#include "dataplane/net/dpdk_out.h"
 #include "dataplane/net/ether.h"
 #include "dataplane/tcp/tcp.h"
 
-#define BURST           64u
+#define PREFETCH        4u /* packets ahead */
 #define CONNS_PER_POLL  256u
 #define SEGMENTS_FACTOR 4u /* segments in flight for each packet buffer */
 #define RESERVE_PART    8u /* of the receive packets, for segments without payload */
 #define TCP_HEADER_SIZE 20u
-#define ARP_GAP_NS      (100 * MR_NS_PER_MS)
 #define HOST_SIZE       INET_ADDRSTRLEN
-#define UNRESOLVED_MAX  8u /* frames whose neighbour is being asked for */
 
 /* In a received packet's private area. */
 struct packet {
@@ -51,31 +51,20 @@ struct dpdk_send {
     uint64_t bytes;
 };
 
-/* A frame without its Ethernet header's addresses; mbuf NULL: none. */
-struct unresolved {
-    struct rte_mbuf *mbuf;
-    uint32_t address;
-};
-
 struct net_dpdk {
     struct mr_net net;
     struct mr_net_dpdk_config config;
-    struct rte_mempool *transmit_pool;
+    struct mr_dpdk_out out;
     struct mr_ether ether;
     struct mr_tcp *tcp;
     uint16_t listen_port;
     uint64_t now_ns;
-    uint64_t arp_after_ns;
     struct dpdk_conn *conns;
     struct mr_list conns_free;
     struct mr_list connecting;
     struct dpdk_send *sends;
     struct mr_list sends_free;
-    struct rte_mbuf *out[BURST];
-    uint16_t out_count;
-    struct unresolved unresolved[UNRESOLVED_MAX];
-    unsigned unresolved_next; /* the oldest */
-    uint64_t dropped;         /* for want of packets */
+    uint64_t dropped; /* for want of packets */
 };
 
 static struct net_dpdk *
@@ -84,123 +73,12 @@ net_dpdk(const struct mr_net *net)
     return MR_CONTAINER_OF((struct mr_net *)(uintptr_t)net, struct net_dpdk, net);
 }
 
-/* ---- frames out ------------------------------------------------------------------------------ */
-
-/* What the device does not take stays in order for the next time. */
-static void
-out_flush(struct net_dpdk *net)
-{
-    uint16_t sent;
-
-    if (net->out_count == 0) {
-        return;
-    }
-    sent = rte_eth_tx_burst(net->config.port->id, net->config.queue, net->out, net->out_count);
-    memmove(net->out, net->out + sent, (net->out_count - sent) * sizeof(net->out[0]));
-    net->out_count = (uint16_t)(net->out_count - sent);
-}
-
-/* Room for one packet in the burst. */
-static bool
-out_room(struct net_dpdk *net)
-{
-    if (net->out_count == BURST) {
-        out_flush(net);
-    }
-    return net->out_count < BURST;
-}
-
-/* A packet of `size` bytes at the end of the burst; NULL: the device is full. */
-static uint8_t *
-out_begin(struct net_dpdk *net, uint32_t size)
-{
-    struct rte_mbuf *mbuf;
-    uint8_t *frame;
-
-    if (!out_room(net) || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
-        return NULL;
-    }
-    frame = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
-    MR_ASSERT(frame); /* the port's MTU fits a packet */
-    net->out[net->out_count++] = mbuf;
-    return frame;
-}
-
-/* The device's copy of a frame that was received and turned into its answer. */
-static void
-out_answer(struct net_dpdk *net, const uint8_t *frame, uint32_t size)
-{
-    uint8_t *to = out_begin(net, size);
-
-    if (to) {
-        memcpy(to, frame, size); /* rare: ARP and echoes */
-    }
-}
-
-static void
-out_arp(struct net_dpdk *net, uint32_t address)
-{
-    uint8_t *frame;
-
-    if (net->now_ns < net->arp_after_ns) {
-        return;
-    }
-    net->arp_after_ns = net->now_ns + ARP_GAP_NS;
-    frame = out_begin(net, MR_ETHER_ARP_SIZE);
-    if (frame) {
-        mr_ether_arp_request(&net->ether, address, frame);
-    }
-}
-
-/* The frame just begun waits until its neighbour's address is known. Where too many wait the oldest
- * is lost; TCP sends it again. */
-static void
-out_unresolved(struct net_dpdk *net, uint32_t address)
-{
-    struct unresolved *slot = &net->unresolved[net->unresolved_next++ % UNRESOLVED_MAX];
-
-    rte_pktmbuf_free(slot->mbuf);
-    *slot = (struct unresolved){net->out[--net->out_count], address};
-    out_arp(net, address);
-}
-
-/* Somebody's address may have been learnt. */
-static void
-out_resolved(struct net_dpdk *net)
-{
-    for (unsigned i = 0; i < UNRESOLVED_MAX; i++) {
-        struct unresolved *slot = &net->unresolved[i];
-
-        if (slot->mbuf && out_room(net) &&
-            mr_ether_header(&net->ether, slot->address, rte_pktmbuf_mtod(slot->mbuf, uint8_t *))) {
-            net->out[net->out_count++] = slot->mbuf;
-            slot->mbuf = NULL;
-        }
-    }
-}
-
 static bool
 on_output(void *context, const struct mr_tcp_frame *frame)
 {
     struct net_dpdk *net = context;
-    uint8_t *to = out_begin(net, MR_ETHER_HEADER_SIZE + frame->header_size + frame->payload_size);
-    bool known;
 
-    if (!to) {
-        return false;
-    }
-    known = mr_ether_header(&net->ether, frame->destination, to);
-    to += MR_ETHER_HEADER_SIZE;
-    memcpy(to, frame->header, frame->header_size);
-    to += frame->header_size;
-    for (unsigned i = 0; i < frame->slice_count; i++) {
-        memcpy(to, frame->slices[i].data, frame->slices[i].size); /* external buffers: not yet */
-        to += frame->slices[i].size;
-    }
-    if (!known) {
-        out_unresolved(net, frame->destination);
-    }
-    return true;
+    return mr_dpdk_out_tcp(&net->out, frame, net->now_ns);
 }
 
 /* ---- frames in ------------------------------------------------------------------------------- */
@@ -225,6 +103,15 @@ may_hold(const struct net_dpdk *net, const struct mr_ether_packet *from)
     return !payload || net->net.buffers_free > net->net.buffers_max / RESERVE_PART;
 }
 
+/* NONE says that the sum is not in the packet, and that its bytes are those that were sent. */
+static bool
+checksum_good(const struct rte_mbuf *mbuf)
+{
+    uint64_t said = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+    return said == RTE_MBUF_F_RX_L4_CKSUM_GOOD || said == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
 static void
 input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_packet *from)
 {
@@ -241,8 +128,7 @@ input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_pac
                 .source = from->source,
                 .destination = from->destination,
                 .ecn = from->ecn,
-                .checksum_good =
-                    (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD},
+                .checksum_good = checksum_good(mbuf)},
         .mbuf = mbuf,
     };
     net->net.buffers_free--;
@@ -263,7 +149,7 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
             input_tcp(net, mbuf, &packet);
             return;
         case MR_ETHER_ANSWER:
-            out_answer(net, frame, packet.size);
+            mr_dpdk_out_copy(&net->out, frame, packet.size);
             break;
         case MR_ETHER_PATH_MTU:
             mr_tcp_path_mtu(net->tcp, packet.destination, packet.local_port, packet.source,
@@ -273,7 +159,7 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
             break;
         }
         if (net->ether.arp_in != arp_before) {
-            out_resolved(net);
+            mr_dpdk_out_resolved(&net->out);
         }
     }
     rte_pktmbuf_free(mbuf);
@@ -298,12 +184,16 @@ bool
 mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
 {
     struct net_dpdk *net = net_dpdk(base);
-    struct rte_mbuf *burst[BURST];
+    struct rte_mbuf *burst[MR_DPDK_BURST];
     uint16_t count =
-        rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, (uint16_t)BURST);
+        rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, MR_DPDK_BURST);
 
     net->now_ns = now_ns;
     for (uint16_t i = 0; i < count; i++) {
+        if (i + PREFETCH < count) {
+            rte_prefetch0(rte_pktmbuf_mtod(burst[i + PREFETCH], void *));
+            rte_prefetch0(rte_mbuf_to_priv(burst[i + PREFETCH]));
+        }
         input(net, burst[i]);
     }
     mr_tcp_tick(net->tcp, now_ns);
@@ -317,8 +207,8 @@ mr_net_dpdk_flush(struct mr_net *base, uint64_t now_ns)
     struct net_dpdk *net = net_dpdk(base);
     unsigned served = mr_tcp_flush(net->tcp, CONNS_PER_POLL, now_ns);
 
-    out_flush(net);
-    return served > 0 || net->out_count > 0;
+    mr_dpdk_out_flush(&net->out);
+    return served > 0 || net->out.count > 0;
 }
 
 uint64_t
@@ -334,6 +224,19 @@ mr_net_dpdk_deadline(const struct mr_net *base)
         deadline_ns = conn->give_up_ns < deadline_ns ? conn->give_up_ns : deadline_ns;
     }
     return deadline_ns;
+}
+
+void
+mr_net_dpdk_counters(const struct mr_net *base, struct mr_net_dpdk_counters *out)
+{
+    const struct net_dpdk *net = net_dpdk(base);
+    const struct mr_tcp_stats *stats = mr_tcp_stats(net->tcp);
+
+    *out = (struct mr_net_dpdk_counters){
+        .packets_in = stats->packets_in,
+        .packets_out = stats->packets_out,
+        .dropped = net->dropped,
+    };
 }
 
 /* ---- events of TCP --------------------------------------------------------------------------- */
@@ -439,7 +342,8 @@ dpdk_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port
     }
     net->listen_port = port;
     *port_out = port;
-    out_arp(net, net->config.port->address); /* gratuitous: others forget who had the address */
+    mr_dpdk_out_arp(&net->out, net->config.port->address,
+                    net->now_ns); /* gratuitous: others forget who had the address */
     return mr_tcp_listen(net->tcp, 0, port);
 }
 
@@ -568,15 +472,8 @@ dpdk_destroy(struct mr_net *base)
 {
     struct net_dpdk *net = net_dpdk(base);
 
-    if (net->tcp) {
-        mr_tcp_destroy(net->tcp);
-    }
-    for (uint16_t i = 0; i < net->out_count; i++) {
-        rte_pktmbuf_free(net->out[i]);
-    }
-    for (unsigned i = 0; i < UNRESOLVED_MAX; i++) {
-        rte_pktmbuf_free(net->unresolved[i].mbuf);
-    }
+    mr_dpdk_out_free(&net->out); /* before the sends that its frames point into */
+    mr_tcp_destroy(net->tcp);
     free(net->conns);
     free(net->sends);
     free(net);
@@ -617,6 +514,8 @@ create_tcp(struct net_dpdk *net)
     config.addresses[0] = net->config.port->address;
     config.address_count = 1;
     config.mtu = net->config.port->mtu;
+    config.checksum_offload = net->config.port->checksums;
+    config.tso_max = net->config.port->tso_max;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
     if (config.half_open_max > config.conns_max) {
         config.half_open_max = config.conns_max;
@@ -660,7 +559,7 @@ mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_
     net->net.buffers_free = config->port->packets;
     net->config = *config;
     net->now_ns = mr_clock_now_ns(config->clock);
-    net->transmit_pool = config->port->transmit_pools[config->queue];
+    mr_dpdk_out_init(&net->out, config->port, config->queue, &net->ether);
     net->conns = calloc(config->connections_max, sizeof(*net->conns));
     net->sends = calloc(config->sends_max, sizeof(*net->sends));
     mr_ether_init(&net->ether, config->port->mac, config->port->address);

@@ -46,6 +46,8 @@ port_of(uint32_t packets)
                                "64",
                                "--vdev",
                                device};
+    const struct mr_dpdk_port_config config = {
+        .address = ADDRESS, .queue_count = 1, .packets = packets};
     static struct mr_dpdk_port port;
     static bool open;
     char error[256] = "";
@@ -53,7 +55,7 @@ port_of(uint32_t packets)
     if (!open) {
         MR_CHECK(rte_eal_init(sizeof(arguments) / sizeof(arguments[0]),
                               (char **)(uintptr_t)arguments) >= 0);
-        if (mr_dpdk_port_open(ADDRESS, 1, packets, &port, error, sizeof(error)) != 0) {
+        if (mr_dpdk_port_open(&config, &port, error, sizeof(error)) != 0) {
             fprintf(stderr, "%s\n", error);
             exit(1);
         }
