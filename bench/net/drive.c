@@ -36,8 +36,8 @@ report(double seconds)
     if (!drive.socket && drive.wire.dpdk) {
         mr_net_dpdk_counters(drive.wire.net, &counters);
         printf(", \"cycles\": %llu, \"packets_in\": %llu, \"packets_out\": %llu",
-               (unsigned long long)drive.wire.work_cycles, (unsigned long long)counters.packets_in,
-               (unsigned long long)counters.packets_out);
+               (unsigned long long)wire_cycles(&drive.wire),
+               (unsigned long long)counters.packets_in, (unsigned long long)counters.packets_out);
     }
     printf("}\n");
     fflush(stdout);
@@ -64,6 +64,7 @@ static const char usage[] =
     "usage: mr_net_drive --connect HOST:PORT --mode echo|in|out|churn [--count N] [--size BYTES]\n"
     "                    [--timeout SECONDS] [--unchecked]\n"
     "  by sockets:       [--congestion NAME] [--hold CONNECTIONS] [--spin]\n"
+    "                    [--seconds N]\n"
     "  by the contract:  --transport kernel|dpdk [--connections N] [--address OURS]\n"
     "                    [--device VDEV [--beside VDEV]] [--packets N] [--mtu BYTES] [--huge]\n"
     "                    [--sleep-us US]\n"
@@ -115,6 +116,9 @@ option(int which, char *value)
     case 'a':
         drive.wire.address = value;
         return true;
+    case 'S':
+        drive.seconds = (unsigned)strtoul(value, NULL, 10);
+        return true;
     case 'u':
         drive.unchecked = true;
         return true;
@@ -139,6 +143,7 @@ parse(int argc, char **argv)
                                             {"hold", required_argument, NULL, 'h'},
                                             {"connections", required_argument, NULL, 'x'},
                                             {"address", required_argument, NULL, 'a'},
+                                            {"seconds", required_argument, NULL, 'S'},
                                             {"unchecked", no_argument, NULL, 'u'},
                                             {"spin", no_argument, NULL, 'p'},
                                             WIRE_OPTIONS,

@@ -19,6 +19,7 @@ struct drive {
     uint16_t port;
     char mode;
     uint64_t count;       /* bytes, round trips, or seconds of churn */
+    unsigned seconds;     /* after which a transfer out by sockets stops; 0: at its end */
     unsigned hold;        /* connections that are open beside and say nothing */
     unsigned connections; /* that round trips take at random */
     uint32_t size;        /* of a round trip */

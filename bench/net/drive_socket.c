@@ -117,12 +117,16 @@ bulk_in(int fd)
 static void
 bulk_out(int fd)
 {
-    for (uint64_t at = 0; at < drive.count;) {
+    uint64_t end_ns = drive.seconds ? drive.begin_ns + drive.seconds * MR_NS_PER_S : UINT64_MAX;
+    uint64_t at = 0;
+
+    while (at < drive.count && mr_clock_now_ns(&mr_clock_system) < end_ns) {
         size_t got = receive_some(fd, bytes, sizeof(bytes));
 
         check(at, bytes, got);
         at += got;
     }
+    drive.count = at;
 }
 
 static void

@@ -197,12 +197,14 @@ print_counters(void)
 {
     struct mr_net *net = server.wire.net;
     struct mr_net_dpdk_counters counters = {0};
+    uint64_t cycles = 0;
 
     if (server.wire.dpdk) {
         mr_net_dpdk_counters(net, &counters);
+        cycles = wire_cycles(&server.wire);
     }
     printf("cycles %llu, packets in %llu, out %llu, bytes in %llu, out %llu\n",
-           (unsigned long long)server.wire.work_cycles, (unsigned long long)counters.packets_in,
+           (unsigned long long)cycles, (unsigned long long)counters.packets_in,
            (unsigned long long)counters.packets_out, (unsigned long long)net->bytes_received,
            (unsigned long long)net->bytes_sent);
     printf(

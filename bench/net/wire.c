@@ -150,22 +150,26 @@ wire_open(struct wire *wire, const struct mr_net_events *events)
 static bool
 work(struct wire *wire)
 {
-    uint64_t begin = rte_rdtsc();
-    uint64_t now;
+    uint64_t begin_ns = mr_clock_now_ns(&mr_clock_system);
     bool worked;
 
     if (wire->dpdk) {
-        now = mr_clock_now_ns(&mr_clock_system);
-        worked = mr_net_dpdk_poll(wire->net, now);
-        worked |= mr_net_dpdk_flush(wire->net, now);
+        worked = mr_net_dpdk_poll(wire->net, begin_ns);
+        worked |= mr_net_dpdk_flush(wire->net, begin_ns);
     } else {
         mr_uring_submit(&wire->uring);
         worked = mr_uring_reap(&wire->uring, REAP_MAX) > 0;
     }
     if (worked) {
-        wire->work_cycles += rte_rdtsc() - begin;
+        wire->work_ns += mr_clock_now_ns(&mr_clock_system) - begin_ns;
     }
     return worked;
+}
+
+uint64_t
+wire_cycles(const struct wire *wire)
+{
+    return (uint64_t)((double)wire->work_ns * (double)rte_get_tsc_hz() / MR_NS_PER_S);
 }
 
 void
