@@ -536,9 +536,14 @@ prepare(struct broker *broker, char *error, size_t error_size)
         result ? result
                : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
     if (!result && plan->dpdk) {
-        result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
-                                   (uint16_t)plan->shard_count, plan->dpdk_packets,
-                                   &broker->dpdk_port, error, error_size);
+        const struct mr_dpdk_port_config port = {
+            .address = mr_config_get(broker->config, "dpdk.address"),
+            .queue_count = (uint16_t)plan->shard_count,
+            .mtu = plan->dpdk_mtu,
+            .packets = plan->dpdk_packets,
+        };
+
+        result = mr_dpdk_port_open(&port, &broker->dpdk_port, error, error_size);
     }
     return result ? result : plan_launches(broker, error, error_size);
 }

@@ -30,6 +30,7 @@
 #define INDEX_PERCENT       6u
 #define FRAME_PERCENT       20u
 #define FRAME_BYTES_MIN     (4 * MIB)
+#define DPDK_MTU_MIN        576u
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
@@ -381,6 +382,7 @@ plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error
 {
     const char *transport = mr_config_get(config, "transport");
     int64_t packets = mr_config_long(config, "dpdk.packets");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
 
     plan->dpdk = strcmp(transport, "dpdk") == 0;
     if (!plan->dpdk && strcmp(transport, "kernel") != 0) {
@@ -392,12 +394,18 @@ plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error
                  (long long)packets);
         return -EINVAL;
     }
+    if (mtu != 0 && (mtu < DPDK_MTU_MIN || mtu > MR_DPDK_MTU_MAX)) {
+        snprintf(error, error_size, "dpdk.mtu=%lld: 0 for the device's, or %u to %u",
+                 (long long)mtu, DPDK_MTU_MIN, MR_DPDK_MTU_MAX);
+        return -EINVAL;
+    }
     if (plan->dpdk && mr_config_get(config, "dpdk.device")[0] == '\0') {
         snprintf(error, error_size,
                  "transport=dpdk needs dpdk.device, such as net_af_packet0,iface=eth1");
         return -EINVAL;
     }
     plan->dpdk_packets = (uint32_t)packets;
+    plan->dpdk_mtu = (uint16_t)mtu;
     plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
     return 0;
 }
@@ -480,7 +488,9 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     plan->eal_bytes =
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
-        (plan->dpdk ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets) : 0) +
+        (plan->dpdk
+             ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets, plan->dpdk_mtu)
+             : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
 }
