@@ -14,6 +14,8 @@
 #define ORIGIN_SIZE_MAX 512
 #define LIST_SIZE_MAX   4096
 #define SHARDS_MAX      127
+#define MTU_MIN         576
+#define MTU_MAX         9000
 
 /* What a profile may say, and the key it stands for. */
 static const struct {
@@ -33,6 +35,7 @@ static const struct {
     {"nic", "device", "dpdk.device"},
     {"nic", "queues", "dpdk.queues"},
     {"nic", "address", "dpdk.address"},
+    {"nic", "mtu", "dpdk.mtu"},
     {"nic", "packets", "dpdk.packets"},
     {"nic", "poll_us", "dpdk.poll.us"},
     {"drives", "paths", "log.dirs"},
@@ -327,6 +330,7 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     int64_t packets = mr_config_long(config, "dpdk.packets");
     int64_t queues = mr_config_long(config, "dpdk.queues");
     int64_t shards = mr_config_long(config, "shards");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
     struct in_addr address;
 
     if (strcmp(transport, "kernel") == 0) {
@@ -352,6 +356,10 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     }
     if (packets < 1024 || packets > 1000000) {
         return mr_config_refuse(config, "dpdk.packets", error, size, "between 1024 and 1000000");
+    }
+    if (mtu != 0 && (mtu < MTU_MIN || mtu > MTU_MAX)) {
+        return mr_config_refuse(config, "dpdk.mtu", error, size,
+                                "between %d and %d, or 0 for the device's", MTU_MIN, MTU_MAX);
     }
     if (queues > 0 && queues < shards) {
         return mr_config_refuse(config, "dpdk.queues", error, size,

@@ -431,9 +431,14 @@ open_port(struct broker *broker, char *error, size_t error_size)
 {
     const struct mr_plan *plan = &broker->plan;
     const char *driver = mr_config_get(broker->config, "dpdk.driver");
-    int result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
-                                   (uint16_t)plan->shard_count, plan->dpdk_packets,
-                                   plan->nic_interrupts, &broker->dpdk_port, error, error_size);
+    const struct mr_dpdk_port_config port = {
+        .address = mr_config_get(broker->config, "dpdk.address"),
+        .queue_count = (uint16_t)plan->shard_count,
+        .mtu = plan->dpdk_mtu,
+        .packets = plan->dpdk_packets,
+        .interrupts = plan->nic_interrupts,
+    };
+    int result = mr_dpdk_port_open(&port, &broker->dpdk_port, error, error_size);
 
     if (!result && driver[0] && strcmp(driver, broker->dpdk_port.driver) != 0) {
         result = mr_config_refuse(broker->config, "dpdk.driver", error, error_size,

@@ -413,6 +413,7 @@ plan_transport(const struct mr_config *config, struct mr_plan *plan)
 {
     plan->dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
     plan->dpdk_packets = (uint32_t)mr_config_long(config, "dpdk.packets");
+    plan->dpdk_mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
     plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
 }
 
@@ -493,7 +494,9 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     plan->eal_bytes =
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
-        (plan->dpdk ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets) : 0) +
+        (plan->dpdk
+             ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets, plan->dpdk_mtu)
+             : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
 }
@@ -503,11 +506,12 @@ mr_plan_pinned_bytes(const struct mr_config *config)
 {
     int64_t shards = mr_config_long(config, "shards");
     bool dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
-    uint64_t packets = (uint64_t)mr_config_long(config, "dpdk.packets");
+    uint32_t packets = (uint32_t)mr_config_long(config, "dpdk.packets");
+    uint16_t mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
 
     shards = shards > 0 ? shards : 1;
     return (uint64_t)mr_config_long(config, "memory.bytes") + EAL_SLACK_BYTES +
-           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, (uint32_t)packets) : 0);
+           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, packets, mtu) : 0);
 }
 
 /* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in

@@ -41,6 +41,7 @@ struct mr_plan {
     struct mr_store_config store; /* limits, and arena_bytes of one store */
     bool dpdk;                    /* transport=dpdk: a DPDK device and our own TCP */
     uint32_t dpdk_packets;
+    uint16_t dpdk_mtu;     /* 0: the device's */
     uint64_t dpdk_poll_ns; /* how long a packet may wait for an idle shard */
     uint32_t receive_buffers;
     uint32_t receive_buffer_size;
