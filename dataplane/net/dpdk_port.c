@@ -125,6 +125,7 @@ configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16
             conf.rx_adv_conf.rss_conf.rss_key_len = RSS_KEY_BYTES;
         }
     }
+    conf.intr_conf.rxq = port->interrupts;
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     conf.txmode.offloads = choose_transmit(port, info);
     conf.rxmode.mtu = mtu;
@@ -190,6 +191,7 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
     memset(port, 0, sizeof(*port));
     port->queue_count = queue_count;
     port->packets = config->packets;
+    port->interrupts = config->interrupts;
     if (inet_pton(AF_INET, config->address, &parsed) != 1 || parsed.s_addr == 0) {
         snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port",
                  config->address);
@@ -204,6 +206,7 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
     }
     port->id = (uint16_t)rte_eth_find_next(0);
     result = rte_eth_dev_info_get(port->id, &info);
+    snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
     if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
         snprintf(error, error_size,
                  "%u shards need as many queues, but the device has %u; set "
@@ -216,10 +219,27 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
         snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
         return result;
     }
-    MR_LOG_INFO("net", "DPDK port %u, %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x", port->id,
-                queue_count, queue_count == 1 ? "" : "s", port->mtu, port->mac[0], port->mac[1],
-                port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    MR_LOG_INFO("net", "DPDK port %u (%s), %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x",
+                port->id, port->driver, queue_count, queue_count == 1 ? "" : "s", port->mtu,
+                port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
     return 0;
+}
+
+int
+mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    /* Devices without them say so when one is asked for. */
+    if (!port->interrupts || rte_eth_dev_rx_intr_enable(port->id, queue) != 0) {
+        return -1;
+    }
+    return rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue);
+}
+
+bool
+mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    rte_eth_dev_rx_intr_enable(port->id, queue);
+    return rte_eth_rx_queue_count(port->id, queue) <= 0;
 }
 
 void

@@ -22,6 +22,7 @@ struct mr_dpdk_port_config {
     uint16_t queue_count; /* pairs */
     uint16_t mtu;         /* 0: what the device has, at most 1,500 */
     uint32_t packets;     /* for each queue and direction */
+    bool interrupts;      /* the queues shall be able to wake their shards */
 };
 
 /* Which memory a frame may point into instead of carrying a copy. */
@@ -41,6 +42,8 @@ struct mr_dpdk_port {
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
+    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
+    char driver[32];  /* DPDK's name of it */
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
@@ -50,6 +53,14 @@ struct mr_dpdk_port {
  * the device says, with one sentence in `error`. */
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
+
+/* A descriptor that becomes readable when a packet arrives in the queue after
+ * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
+int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
+
+/* Asks for the next interrupt of the queue, before its shard sleeps. False: there is a packet
+ * already. */
+bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
 void mr_dpdk_port_close(const struct mr_dpdk_port *port);
 
