@@ -2,7 +2,8 @@
  *
  * One group after the other: one batch to each partition, then the wait until all are durable, as
  * the drive's own figures by fio with one write and one flush at a time. With a depth of 2 the next
- * group is appended while one is on its way, as happens under load; still only one is on its way.
+ * group is appended while one is on its way, as happens under load; its runs are written meanwhile,
+ * its set is not.
  * Prints one line of JSON.
  *
  * Amplification is what was written per byte of batches, over whole laps of the journal where there

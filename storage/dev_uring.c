@@ -122,6 +122,12 @@ submit(struct mr_dev *dev, struct mr_dev_io *io)
     submit_rest(uring_dev, io);
 }
 
+static void
+uring_kick(struct mr_dev *dev)
+{
+    mr_uring_push(dev_uring(dev)->uring);
+}
+
 static int
 uring_poll(struct mr_dev *dev)
 {
@@ -222,6 +228,7 @@ static const struct mr_dev_ops uring_ops = {
     .read = submit,
     .write = submit,
     .flush = submit,
+    .kick = uring_kick,
     .poll = uring_poll,
     .wait = uring_wait,
     .resize = uring_resize,

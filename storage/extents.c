@@ -67,7 +67,9 @@ extent_add(struct mr_log *log, uint64_t first_block, const struct mr_extent_ref 
 static void
 extent_dispose(struct mr_store *store, struct extent *extent)
 {
-    mr_buddy_free(&store->buddy, extent->lba, extent->order);
+    if (!MUTANT(UNDO_BESIDE_EARLY) || extent->lba != 0) {
+        mr_buddy_free(&store->buddy, extent->lba, extent->order);
+    }
     mr_list_remove(&extent->node);
     index_drop(store, extent);
     free(extent);
@@ -184,12 +186,19 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
     return 0;
 }
 
-/* Extents that are in no set yet go back: their appends were dropped. */
+/* Extents that are in no set yet go back, those that a run is being written to when that has ended:
+ * their appends were dropped. */
 void
 extent_undo(struct mr_log *log)
 {
     while (log->extent_count > 0 && log->extents[log->extent_count - 1]->sequence == 0) {
-        extent_dispose(log->store, log->extents[--log->extent_count]);
+        struct extent *extent = log->extents[--log->extent_count];
+
+        if (MUTANT(UNDO_BESIDE_EARLY)) {
+            mr_buddy_free(&log->store->buddy, extent->lba, extent->order);
+            extent->lba = 0; /* marks it as free already */
+        }
+        extent_leave(log->store, extent);
     }
 }
 
