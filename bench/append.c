@@ -27,7 +27,7 @@
 
 #define PARTITIONS_MAX 4096u
 #define ARENA_BYTES    (512ull << 20)
-#define JOURNAL_BYTES  (64ull << 20)
+#define JOURNAL_BYTES  (256ull << 20)
 #define RING_ENTRIES   512u
 #define REAP_MAX       256u
 #define FILL_PERCENT   60u /* of the store: growth and retention are not measured here */

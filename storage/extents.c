@@ -10,6 +10,9 @@ extent_find(const struct mr_log *log, uint64_t block)
 {
     uint32_t low = 0, high = log->extent_count;
 
+    if (high > 0 && log->extents[high - 1]->first_block <= block) {
+        low = high - 1; /* most often */
+    }
     while (low < high) {
         uint32_t middle = (low + high) / 2;
 

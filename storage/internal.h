@@ -56,9 +56,10 @@ extern int mr_mutant;
 #define CHUNK_BYTES   65536u
 #define CHUNK_BLOCKS  16u
 #define SET_BYTES_MAX (8u * 1024 * 1024)
-#define WRITES_MAX    32u /* write-behind operations in flight */
-#define WRITE_SLICES  16u /* chunks of one write or load */
-#define RUN_SLICES    64u /* slices of one direct write */
+#define WRITES_MAX    128u               /* write-behind operations in flight */
+#define WRITES_BYTES  (2u * 1024 * 1024) /* and their bytes */
+#define WRITE_SLICES  16u                /* chunks of one write or load */
+#define RUN_SLICES    64u                /* slices of one direct write */
 #define READS_MAX     3072u
 #define READ_SLICES   24u
 #define HINTS         2u
@@ -450,8 +451,9 @@ struct mr_store {
     struct write_io *writes;
     uint8_t *bounces;
     struct mr_list write_free;
-    struct mr_list loads; /* in flight */
-    uint64_t ahead_bytes; /* of them, for reads that are expected */
+    uint32_t behind_bytes; /* in flight */
+    struct mr_list loads;  /* in flight */
+    uint64_t ahead_bytes;  /* of them, for reads that are expected */
     struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
     uint32_t read_count;
     struct mr_batch_scratch *scratch;
