@@ -58,6 +58,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"delete.records.purgatory.purge.interval.requests", MR_CONFIG_INT, "1", false, false, "DeleteRecords requests between clean-ups of those that wait"},
     {"delete.topic.enable", MR_CONFIG_BOOLEAN, "true", true, false, "topics may be deleted"},
     {"dev.volatile", MR_CONFIG_BOOLEAN, "false", true, true, "stores live in memory with a power switch: for tests only"},
+    {"direct.routing", MR_CONFIG_BOOLEAN, "false", true, true, "every shard is a broker of its own for clients, at a port of its own"},
     {"dpdk.address", MR_CONFIG_STRING, "", true, true, "ADDRESS/BITS of the DPDK device"},
     {"dpdk.device", MR_CONFIG_STRING, "", true, true, "PCI address or vdev that DPDK drives"},
     {"dpdk.packets", MR_CONFIG_INT, "8192", true, true, "packet buffers of a shard over DPDK"},

@@ -362,6 +362,9 @@ write_metadata(const struct page *page, const struct mr_snapshot *snapshot)
     write_one(page, "partitions", "gauge", "Partitions of all topics.",
               mr_metadata_partitions(page->control->metadata));
     write_one(page, "metadata_epoch", "gauge", "Changes of the metadata.", snapshot->epoch);
+    write_one(page, "metadata_snapshots", "gauge",
+              "States of the metadata in memory: the current one, and what shards still use.",
+              mr_metadata_snapshots(page->control->metadata));
     write_one(page, "metadata_log_used_bytes", "gauge", "Metadata log behind its snapshot.", used);
     write_one(page, "metadata_log_size_bytes", "gauge", "Room of the metadata log.", size);
 }

@@ -281,11 +281,13 @@ on_serve(void *context)
 {
     struct running *running = context;
     const struct mr_launch *plan = running->plan;
+    uint16_t place = (uint16_t)(plan->shard % plan->server.nodes.count);
+    uint16_t wanted = (uint16_t)(plan->listen_port + place);
     uint16_t port;
-    int error = mr_net_listen(running->net, plan->listen_host, plan->listen_port, &port);
+    int error = mr_net_listen(running->net, plan->listen_host, wanted, &port);
 
     if (error) {
-        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, plan->listen_port,
+        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, wanted,
                      strerror(-error));
     }
     return error;

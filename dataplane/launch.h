@@ -34,7 +34,7 @@ struct mr_launch {
     uint32_t receive_buffer_size;
     const struct mr_dpdk_port *dpdk_port; /* NULL: kernel sockets */
     uint64_t dpdk_poll_ns;
-    char listen_host[MR_SERVER_HOST_SIZE];
+    char listen_host[MR_NODE_HOST_SIZE];
     uint16_t listen_port;
     bool dev_volatile;
     struct mr_uuid cluster_id; /* what the stores must belong to */

@@ -262,7 +262,7 @@ try_port(const struct addrinfo *address)
  * broker that was killed a moment ago keeps its port until the kernel has taken its io_uring down,
  * which happens behind its end: that is waited for. */
 static int
-check_port(const struct mr_plan *plan, char *error, size_t error_size)
+check_port(const struct mr_plan *plan, unsigned number, char *error, size_t error_size)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     const struct timespec pause = {.tv_nsec = PORT_PAUSE_NS};
@@ -270,7 +270,7 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     char port[8];
     int result;
 
-    snprintf(port, sizeof(port), "%u", plan->listen_port);
+    snprintf(port, sizeof(port), "%u", number);
     if (getaddrinfo(plan->listen_host, port, &hints, &found) != 0) {
         snprintf(error, error_size, "cannot resolve '%s'; give an address with --listen",
                  plan->listen_host);
@@ -283,9 +283,20 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     }
     if (result) {
         snprintf(error, error_size, "cannot listen on %s:%u: %s; choose another with --listen",
-                 plan->listen_host, plan->listen_port, strerror(-result));
+                 plan->listen_host, number, strerror(-result));
     }
     freeaddrinfo(found);
+    return result;
+}
+
+static int
+check_ports(const struct mr_plan *plan, char *error, size_t error_size)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < plan->server.nodes.count && !result; i++) {
+        result = check_port(plan, plan->listen_port + i, error, error_size);
+    }
     return result;
 }
 
@@ -507,7 +518,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
     int result = mr_plan_make(broker->config, plan, error, error_size);
 
     result = result ? result : lock_dirs(broker, error, error_size);
-    result = result || plan->dpdk ? result : check_port(plan, error, error_size);
+    result = result || plan->dpdk ? result : check_ports(plan, error, error_size);
     if (result) {
         return result;
     }
@@ -515,9 +526,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     mr_plan_print(plan);
     map_gauge(broker);
     snprintf(control.metadata_path, sizeof(control.metadata_path), "%s", plan->metadata_path);
-    control.node_id = plan->server.node.node_id;
-    control.advertised_host = plan->server.node.host;
-    control.advertised_port = plan->server.node.port;
+    control.node_id = plan->node_id;
+    control.nodes = plan->server.nodes;
     control.shard_count = plan->shard_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);

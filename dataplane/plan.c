@@ -316,12 +316,41 @@ parse_endpoint(const char *text, const char *key, char *host, size_t host_size, 
     return 0;
 }
 
+/* With direct routing every shard is a broker, with an id and a port of its own. */
+static int
+plan_nodes(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    struct mr_nodes *nodes = &plan->server.nodes;
+    int32_t last = (int32_t)plan->shard_count - 1;
+    int32_t port = nodes->port > plan->listen_port ? nodes->port : plan->listen_port;
+
+    nodes->id = plan->node_id;
+    nodes->count = 1;
+    if (!mr_config_bool(config, "direct.routing")) {
+        return 0;
+    }
+    if (plan->node_id > INT32_MAX / MR_NODE_ID_FACTOR) {
+        snprintf(error, error_size, "node.id=%d: at most %d with direct.routing", plan->node_id,
+                 INT32_MAX / MR_NODE_ID_FACTOR);
+        return -EINVAL;
+    }
+    if (port + last > UINT16_MAX) {
+        snprintf(error, error_size,
+                 "direct.routing takes %u ports from %d on; name one of at most %d",
+                 plan->shard_count, port, UINT16_MAX - last);
+        return -EINVAL;
+    }
+    nodes->id *= MR_NODE_ID_FACTOR;
+    nodes->count = plan->shard_count;
+    return 0;
+}
+
 static int
 plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
 {
     const char *advertised = mr_config_get(config, "advertised.listeners");
     const char *rack = mr_config_get(config, "broker.rack");
-    struct mr_server_node *node = &plan->server.node;
+    struct mr_nodes *nodes = &plan->server.nodes;
     int32_t port;
     int result = parse_endpoint(mr_config_get(config, "listeners"), "listeners", plan->listen_host,
                                 sizeof(plan->listen_host), &port, error, error_size);
@@ -330,21 +359,20 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
         return result;
     }
     plan->listen_port = (uint16_t)port;
-    node->node_id = (int32_t)mr_config_long(config, "node.id");
+    plan->node_id = (int32_t)mr_config_long(config, "node.id");
     if (mr_config_origin(config, "broker.id") && !mr_config_origin(config, "node.id")) {
-        node->node_id = (int32_t)mr_config_long(config, "broker.id");
+        plan->node_id = (int32_t)mr_config_long(config, "broker.id");
     }
-    snprintf(node->host, sizeof(node->host), "%s", plan->listen_host);
-    node->port = port;
-    snprintf(node->rack, sizeof(node->rack), "%s", rack ? rack : "");
+    snprintf(nodes->host, sizeof(nodes->host), "%s", plan->listen_host);
+    nodes->port = port;
+    snprintf(nodes->rack, sizeof(nodes->rack), "%s", rack ? rack : "");
     if (advertised) {
-        return parse_endpoint(advertised, "advertised.listeners", node->host, sizeof(node->host),
-                              &node->port, error, error_size);
+        result = parse_endpoint(advertised, "advertised.listeners", nodes->host,
+                                sizeof(nodes->host), &nodes->port, error, error_size);
+    } else if (strcmp(nodes->host, "0.0.0.0") == 0 || strcmp(nodes->host, "::") == 0) {
+        gethostname(nodes->host, sizeof(nodes->host)); /* as Kafka does */
     }
-    if (strcmp(node->host, "0.0.0.0") == 0 || strcmp(node->host, "::") == 0) {
-        gethostname(node->host, sizeof(node->host)); /* as Kafka does */
-    }
-    return 0;
+    return result ? result : plan_nodes(config, plan, error, error_size);
 }
 
 /* Which transport carries the connections. */

@@ -27,9 +27,10 @@ struct mr_plan {
     struct mr_control_store stores[MR_PLAN_STORES_MAX];
     bool stores_exist;
     char metadata_path[MR_CONTROL_PATH_SIZE];
-    char listen_host[MR_SERVER_HOST_SIZE];
+    char listen_host[MR_NODE_HOST_SIZE];
     uint16_t listen_port;
     uint32_t credits[MR_MESH_CLASSES];
+    int32_t node_id; /* node.id; what clients are told is in server.nodes */
     struct mr_server_config server;
     struct mr_store_config store; /* limits, and arena_bytes of one store */
     bool dpdk;                    /* transport=dpdk: a DPDK device and our own TCP */

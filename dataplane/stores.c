@@ -30,7 +30,7 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
     struct mr_store_format format = {
         .store_id = mr_uuid_random(),
         .cluster_id = mr_control_cluster_id(control),
-        .node_id = plan->server.node.node_id,
+        .node_id = plan->node_id,
         .store_index = index,
         .journal_bytes = plan->journal_bytes,
     };

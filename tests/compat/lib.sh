@@ -1,7 +1,7 @@
 # Sourced by the tests of this folder: one broker in a temporary folder, and how it is judged.
 #
-# Before sourcing nothing is needed; CTest sets MR_BUILD to the build folder. What is downloaded is
-# kept in $MR_BUILD/compat. Every wait has a deadline and a condition. A test ends with `pass`.
+# Before sourcing nothing is needed; CTest sets MR_BUILD to the build folder, and MR_BROKER_FLAGS to
+# further arguments of every broker. What is downloaded is kept in $MR_BUILD/compat. Every wait has a deadline and a condition. A test ends with `pass`.
 
 set -euo pipefail
 
@@ -9,6 +9,7 @@ COMPAT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 MR_BUILD=$(cd "${MR_BUILD:-$COMPAT/../../build}" && pwd)
 CACHE=$MR_BUILD/compat
 mkdir -p "$CACHE"
+MR_BROKER_FLAGS=${MR_BROKER_FLAGS:-}
 WORK=$(mktemp -d "$CACHE/$(basename "$0" .sh).XXXXXX")
 BROKER_PID=
 CHILDREN=() # other processes, ended by the trap if the test does not
@@ -70,8 +71,21 @@ wait_until() {
     done
 }
 
+# A free port, behind which three more are free: with direct routing every shard has its own.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import socket
+while True:
+    ports = [socket.socket() for _ in range(4)]
+    ports[0].bind(("127.0.0.1", 0))
+    first = ports[0].getsockname()[1]
+    try:
+        for at, port in enumerate(ports[1:]):
+            port.bind(("127.0.0.1", first + 1 + at))
+        break
+    except (OSError, OverflowError):
+        pass
+print(first)'
 }
 
 broker_said() {
@@ -86,7 +100,7 @@ broker_start() {
         BROKER=127.0.0.1:$port
         rm -rf "$WORK/data"
         : >"$WORK/broker.out"
-        "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+        "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" $MR_BROKER_FLAGS "$@" \
             >"$WORK/broker.out" 2>"$WORK/broker.log" &
         BROKER_PID=$!
         wait_until 30 "the broker is ready" broker_said
@@ -101,7 +115,7 @@ broker_start() {
 # broker_again [ARGUMENTS...]: the broker, which has ended, with its folder and its address.
 broker_again() {
     : >"$WORK/broker.out"
-    "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+    "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" $MR_BROKER_FLAGS "$@" \
         >"$WORK/broker.out" 2>"$WORK/broker.log" &
     BROKER_PID=$!
     wait_until 30 "the broker is back" broker_said
