@@ -299,6 +299,7 @@ struct load_io {
     struct chunk *chunks[WRITE_SLICES];
     struct iovec iov[WRITE_SLICES];
     unsigned count;
+    uint32_t bytes;
     uint32_t ahead; /* bytes, where nobody has asked for them yet */
 };
 
@@ -453,6 +454,7 @@ struct mr_store {
     struct mr_list write_free;
     uint32_t behind_bytes; /* in flight */
     struct mr_list loads;  /* in flight */
+    uint64_t load_bytes;   /* of them */
     uint64_t ahead_bytes;  /* of them, for reads that are expected */
     struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
     uint32_t read_count;
