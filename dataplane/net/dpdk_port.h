@@ -54,6 +54,10 @@ struct mr_dpdk_port {
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
 
+/* Lets the card take TCP to port `first` + i into queue i, where it can (rte_flow). -ENOTSUP: it
+ * cannot, or not all of it; nothing has changed then. */
+int mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first);
+
 /* A descriptor that becomes readable when a packet arrives in the queue after
  * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
 int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
