@@ -14,8 +14,8 @@
 #define ORIGIN_SIZE_MAX 512
 #define LIST_SIZE_MAX   4096
 #define SHARDS_MAX      127
-#define MTU_MIN         576
-#define MTU_MAX         9000
+#define DPDK_MTU_MIN    576
+#define DPDK_MTU_MAX    9000
 
 /* What a profile may say, and the key it stands for. */
 static const struct {
@@ -357,9 +357,9 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     if (packets < 1024 || packets > 1000000) {
         return mr_config_refuse(config, "dpdk.packets", error, size, "between 1024 and 1000000");
     }
-    if (mtu != 0 && (mtu < MTU_MIN || mtu > MTU_MAX)) {
-        return mr_config_refuse(config, "dpdk.mtu", error, size,
-                                "between %d and %d, or 0 for the device's", MTU_MIN, MTU_MAX);
+    if (mtu != 0 && (mtu < DPDK_MTU_MIN || mtu > DPDK_MTU_MAX)) {
+        return mr_config_refuse(config, "dpdk.mtu", error, size, "0 for the device's, or %d to %d",
+                                DPDK_MTU_MIN, DPDK_MTU_MAX);
     }
     if (queues > 0 && queues < shards) {
         return mr_config_refuse(config, "dpdk.queues", error, size,

@@ -506,12 +506,12 @@ mr_plan_pinned_bytes(const struct mr_config *config)
 {
     int64_t shards = mr_config_long(config, "shards");
     bool dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
-    uint32_t packets = (uint32_t)mr_config_long(config, "dpdk.packets");
-    uint16_t mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
+    uint64_t packets = (uint64_t)mr_config_long(config, "dpdk.packets");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
 
     shards = shards > 0 ? shards : 1;
     return (uint64_t)mr_config_long(config, "memory.bytes") + EAL_SLACK_BYTES +
-           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, packets, mtu) : 0);
+           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, (uint32_t)packets, (uint16_t)mtu) : 0);
 }
 
 /* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in

@@ -69,6 +69,14 @@ mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
     dev->ops->flush(dev, io);
 }
 
+void
+mr_dev_kick(struct mr_dev *dev)
+{
+    if (dev->ops->kick) {
+        dev->ops->kick(dev);
+    }
+}
+
 int
 mr_dev_poll(struct mr_dev *dev)
 {

@@ -55,6 +55,7 @@ struct mr_dev_ops {
     void (*read)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*write)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*flush)(struct mr_dev *dev, struct mr_dev_io *io);
+    void (*kick)(struct mr_dev *dev); /* NULL: there is nothing to do */
     int (*poll)(struct mr_dev *dev);
     int (*wait)(struct mr_dev *dev);
     int (*resize)(struct mr_dev *dev);
@@ -79,6 +80,10 @@ void mr_dev_write(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *
 
 /* Makes durable exactly the writes whose `done` ran before this call. */
 void mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io);
+
+/* Lets the device begin with what was submitted, while the caller still works on what comes next;
+ * otherwise it may begin with the next poll. Runs no callback. */
+void mr_dev_kick(struct mr_dev *dev);
 
 /* Runs the callbacks that are due, without sleeping; returns how many, or -ECANCELED. */
 int mr_dev_poll(struct mr_dev *dev);

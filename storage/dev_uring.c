@@ -200,6 +200,14 @@ submit(struct mr_dev *dev, struct mr_dev_io *io)
     submit_rest(uring_dev, io);
 }
 
+static void
+uring_kick(struct mr_dev *dev)
+{
+    struct dev_uring *uring_dev = dev_uring(dev);
+
+    mr_uring_push(uring_dev->has_own ? &uring_dev->own : uring_dev->uring);
+}
+
 static bool
 uring_busy(const struct mr_dev *dev)
 {
@@ -396,6 +404,7 @@ static const struct mr_dev_ops uring_ops = {
     .read = submit,
     .write = submit,
     .flush = submit,
+    .kick = uring_kick,
     .poll = uring_poll,
     .wait = uring_wait,
     .resize = uring_resize,

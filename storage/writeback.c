@@ -70,6 +70,7 @@ log_set_cut(struct mr_log *log, uint64_t generation, uint64_t cut)
     log->cut_generation[at] = generation;
     log->cut[at] = cut;
     log->cut_last = cut;
+    log->cut_last_generation = generation;
 }
 
 /* Whether recovery from that checkpoint can rebuild the block from the journal, or from what the
@@ -87,6 +88,20 @@ block_held(const struct mr_log *log, const struct cache_block *state, uint64_t g
             generation <= state->carry_to);
 }
 
+/* Whether it can from every checkpoint that could be used. */
+bool
+block_is_safe(const struct mr_log *log, const struct cache_block *state)
+{
+    const struct mr_store *store = log->store;
+
+    for (unsigned i = 0; i < store->usable_count; i++) {
+        if (!block_held(log, state, store->usable[i].generation)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool
 can_place(const struct mr_log *log, const struct cache_block *state, uint64_t block)
 {
@@ -97,10 +112,8 @@ can_place(const struct mr_log *log, const struct cache_block *state, uint64_t bl
         log->failed || block < log->first_block) {
         return false;
     }
-    for (unsigned i = 0; i < store->usable_count; i++) {
-        if (!block_held(log, state, store->usable[i].generation)) {
-            return false;
-        }
+    if (!block_is_safe(log, state)) {
+        return false;
     }
     /* What the checkpoint in progress waits for is in its place before it counts. */
     return store->ck.phase == CK_NONE || state->need || !log_has_cut(log, generation, &cut) ||
@@ -116,6 +129,7 @@ write_done(struct mr_dev_io *io, int result)
 
     store->in_flight--;
     store->stats.writes_in_flight--;
+    store->behind_bytes -= write->count * BLOCK;
     log->busy--;
     for (uint32_t i = 0; i < write->count; i++) {
         struct chunk *chunk = log->buried ? NULL : cache_find(log, write->block + i);
@@ -195,6 +209,7 @@ write_submit(struct chunk *chunk, struct extent *extent, unsigned i, unsigned co
     store->in_flight++;
     store->stats.writes_in_flight++;
     store->stats.written_behind_bytes += (uint64_t)count * BLOCK;
+    store->behind_bytes += count * BLOCK;
     mr_dev_write(store->dev, &write->io, write->iov, slices,
                  (extent->lba + (block - extent->first_block)) * BLOCK, false);
 }
@@ -228,6 +243,12 @@ chunk_write(struct chunk *chunk, bool partial)
     return true;
 }
 
+static bool
+may_write(const struct mr_store *store)
+{
+    return store->behind_bytes < WRITES_BYTES && !mr_list_empty(&store->write_free);
+}
+
 /* Looks at the front of a list of dirty chunks; what cannot be written yet goes to its back. */
 static bool
 list_write(struct mr_store *store, struct mr_list *list, bool partial)
@@ -237,12 +258,12 @@ list_write(struct mr_store *store, struct mr_list *list, bool partial)
     for (unsigned n = 0; n < SCAN_MAX && !mr_list_empty(list); n++) {
         struct chunk *chunk = MR_CONTAINER_OF(list->next, struct chunk, dirty);
 
-        if (mr_list_empty(&store->write_free)) {
+        if (!may_write(store)) {
             break;
         }
         mr_list_remove(&chunk->dirty);
         mr_list_push_back(list, &chunk->dirty);
-        while (!mr_list_empty(&store->write_free) && chunk_write(chunk, partial)) {
+        while (may_write(store) && chunk_write(chunk, partial)) {
             did = true;
         }
     }

@@ -181,6 +181,14 @@ mr_uring_submit(struct mr_uring *uring)
     io_uring_submit_and_get_events(&uring->ring);
 }
 
+void
+mr_uring_push(struct mr_uring *uring)
+{
+    if (io_uring_sq_ready(&uring->ring) > 0) {
+        io_uring_submit(&uring->ring); /* what is left over stays queued for the next call */
+    }
+}
+
 unsigned
 mr_uring_reap(struct mr_uring *uring, unsigned count_max)
 {

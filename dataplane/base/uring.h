@@ -73,6 +73,9 @@ struct io_uring_sqe *mr_uring_prepare_quiet(struct mr_uring *uring);
  * none where nothing is prepared and nothing in flight. */
 void mr_uring_submit(struct mr_uring *uring);
 
+/* Submits all that is prepared, and no more: no completion is taken. */
+void mr_uring_push(struct mr_uring *uring);
+
 /* Runs the callbacks of at most `count_max` completions; returns how many. */
 unsigned mr_uring_reap(struct mr_uring *uring, unsigned count_max);
 

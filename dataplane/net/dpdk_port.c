@@ -3,12 +3,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_mbuf.h>
 
 #include "dataplane/base/log.h"
@@ -240,6 +242,46 @@ mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
 {
     rte_eth_dev_rx_intr_enable(port->id, queue);
     return rte_eth_rx_queue_count(port->id, queue) <= 0;
+}
+
+/* ---- steering -------------------------------------------------------------------------------- */
+
+static struct rte_flow *
+steer_one(const struct mr_dpdk_port *port, uint16_t tcp_port, uint16_t queue)
+{
+    const struct rte_flow_attr attributes = {.ingress = 1};
+    const struct rte_flow_item_ipv4 ip = {.hdr.next_proto_id = IPPROTO_TCP};
+    const struct rte_flow_item_ipv4 ip_mask = {.hdr.next_proto_id = UINT8_MAX};
+    const struct rte_flow_item_tcp tcp = {.hdr.dst_port = htons(tcp_port)};
+    const struct rte_flow_item_tcp tcp_mask = {.hdr.dst_port = UINT16_MAX};
+    const struct rte_flow_item pattern[] = {
+        {.type = RTE_FLOW_ITEM_TYPE_ETH},
+        {.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &ip, .mask = &ip_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_TCP, .spec = &tcp, .mask = &tcp_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_END},
+    };
+    const struct rte_flow_action_queue to = {.index = queue};
+    const struct rte_flow_action actions[] = {
+        {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
+        {.type = RTE_FLOW_ACTION_TYPE_END},
+    };
+    struct rte_flow_error error;
+
+    return rte_flow_create(port->id, &attributes, pattern, actions, &error);
+}
+
+int
+mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first)
+{
+    struct rte_flow_error error;
+
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        if (!steer_one(port, (uint16_t)(first + i), i)) {
+            rte_flow_flush(port->id, &error); /* there are no other rules */
+            return -ENOTSUP;
+        }
+    }
+    return 0;
 }
 
 void

@@ -22,7 +22,7 @@ struct mr_dpdk_port_config {
     uint16_t queue_count; /* pairs */
     uint16_t mtu;         /* 0: what the device has, at most 1,500 */
     uint32_t packets;     /* for each queue and direction */
-    bool interrupts;      /* its queues shall be able to wake their shards */
+    bool interrupts;      /* the queues shall be able to wake their shards */
 };
 
 /* Which memory a frame may point into instead of carrying a copy. */
@@ -39,11 +39,11 @@ struct mr_dpdk_port {
     uint8_t mac[6];
     uint32_t address; /* IPv4, host byte order */
     uint32_t packets; /* in each pool */
-    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
-    char driver[32];  /* DPDK's name of it */
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
+    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
+    char driver[32];  /* DPDK's name of it */
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
@@ -53,6 +53,10 @@ struct mr_dpdk_port {
  * the device says, with one sentence in `error`. */
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
+
+/* Lets the card take TCP to port `first` + i into queue i, where it can (rte_flow). -ENOTSUP: it
+ * cannot, or not all of it; nothing has changed then. */
+int mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first);
 
 /* A descriptor that becomes readable when a packet arrives in the queue after
  * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */

@@ -22,6 +22,7 @@
 #define RESERVE_PART    8u /* of the receive packets, for segments without payload */
 #define TCP_HEADER_SIZE 20u
 #define HOST_SIZE       INET_ADDRSTRLEN
+#define LISTENERS_MAX   128u
 
 /* In a received packet's private area. */
 struct packet {
@@ -57,7 +58,8 @@ struct net_dpdk {
     struct mr_dpdk_out out;
     struct mr_ether ether;
     struct mr_tcp *tcp;
-    uint16_t listen_port;
+    uint16_t listen_ports[LISTENERS_MAX];
+    unsigned listen_count;
     uint64_t now_ns;
     struct dpdk_conn *conns;
     struct mr_list conns_free;
@@ -335,16 +337,23 @@ dpdk_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port
 {
     struct net_dpdk *net = net_dpdk(base);
     struct in_addr address;
+    int error;
 
     if (inet_pton(AF_INET, host, &address) != 1 ||
         (address.s_addr != 0 && ntohl(address.s_addr) != net->config.port->address)) {
         return -EADDRNOTAVAIL;
     }
-    net->listen_port = port;
+    if (net->listen_count == LISTENERS_MAX) {
+        return -ENOBUFS;
+    }
     *port_out = port;
     mr_dpdk_out_arp(&net->out, net->config.port->address,
                     net->now_ns); /* gratuitous: others forget who had the address */
-    return mr_tcp_listen(net->tcp, 0, port);
+    error = mr_tcp_listen(net->tcp, 0, port);
+    if (!error) {
+        net->listen_ports[net->listen_count++] = port;
+    }
+    return error;
 }
 
 static void
@@ -352,7 +361,9 @@ dpdk_listen_stop(struct mr_net *base)
 {
     struct net_dpdk *net = net_dpdk(base);
 
-    mr_tcp_listen_stop(net->tcp, 0, net->listen_port);
+    while (net->listen_count > 0) {
+        mr_tcp_listen_stop(net->tcp, 0, net->listen_ports[--net->listen_count]);
+    }
 }
 
 static int
@@ -516,6 +527,7 @@ create_tcp(struct net_dpdk *net)
     config.mtu = net->config.port->mtu;
     config.checksum_offload = net->config.port->checksums;
     config.tso_max = net->config.port->tso_max;
+    config.listeners_max = LISTENERS_MAX;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
     if (config.half_open_max > config.conns_max) {
         config.half_open_max = config.conns_max;
