@@ -85,6 +85,15 @@ copies_frames(const struct rte_eth_dev_info *info)
     return false;
 }
 
+/* Payload that is pointed to must be let go of soon, for which a driver is asked to look at what
+ * was sent (rte_eth_tx_done_cleanup). igb's then waits, when its ring comes round, for descriptors
+ * in the middle of a frame, which no card ever marks as done: its queue sends nothing any more. */
+static bool
+cannot_let_go(const struct rte_eth_dev_info *info)
+{
+    return strcmp(info->driver_name, "net_e1000_igb") == 0;
+}
+
 /* What the device does itself of what is sent: TCP checksums, cutting, gathering from elsewhere. */
 static uint64_t
 choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
@@ -98,7 +107,7 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
         port->checksums = true;
         wanted |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     }
-    if (has & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) {
+    if ((has & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) && !cannot_let_go(info)) {
         port->external = copies_frames(info) ? MR_DPDK_EXTERNAL_ANY : MR_DPDK_EXTERNAL_EAL;
         wanted |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     }
