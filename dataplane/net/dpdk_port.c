@@ -13,25 +13,15 @@
 
 #include "dataplane/base/log.h"
 
-#define DESCRIPTORS   512u
-#define POOL_CACHE    64u
-#define MTU_DEFAULT   1500u
-#define FRAME_EXTRA   64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
-#define ROOM_DEFAULT  2048u /* of a packet, beyond DPDK's headroom */
-#define PACKET_BYTES  4096u /* with its headers: pools lay none across two pages */
-#define TSO_MAX       65000u
-#define QUEUE_BYTES   (2u * 1024 * 1024) /* descriptors, pools' own memory */
-#define RSS_KEY_BYTES 40u
-
-/* Repeating two bytes makes both directions of a connection hash alike (Woo and Park, 2012). */
-static void
-symmetric_key(uint8_t key[RSS_KEY_BYTES])
-{
-    for (unsigned i = 0; i < RSS_KEY_BYTES; i += 2) {
-        key[i] = 0x6d;
-        key[i + 1] = 0x5a;
-    }
-}
+#define DESCRIPTORS  512u
+#define POOL_CACHE   64u
+#define MTU_DEFAULT  1500u
+#define FRAME_EXTRA  64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
+#define ROOM_DEFAULT 2048u /* of a packet, beyond DPDK's headroom */
+#define PACKET_BYTES 4096u /* with its headers: pools lay none across two pages */
+#define TSO_MAX      65000u
+#define QUEUE_BYTES  (2u * 1024 * 1024) /* descriptors, pools' own memory */
+#define RSS_KEY_MIN  40u
 
 /* A segment fits one packet. */
 static uint16_t
@@ -40,16 +30,17 @@ data_room(uint16_t mtu)
     return (uint16_t)(mtu <= MTU_DEFAULT ? ROOM_DEFAULT : mtu + FRAME_EXTRA);
 }
 
+/* Of `queues` queues. */
 static struct rte_mempool *
-create_pool(const char *what, unsigned queue, const struct mr_dpdk_port *port,
+create_pool(const char *what, unsigned queue, unsigned queues, const struct mr_dpdk_port *port,
             uint16_t private_size)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
     snprintf(name, sizeof(name), "%s%u", what, queue);
-    return rte_pktmbuf_pool_create(name, port->packets + DESCRIPTORS, POOL_CACHE, private_size,
-                                   (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
-                                   SOCKET_ID_ANY);
+    return rte_pktmbuf_pool_create(
+        name, queues * (port->packets + DESCRIPTORS), POOL_CACHE, private_size,
+        (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
 }
 
 size_t
@@ -110,20 +101,20 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
 static int
 configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t mtu)
 {
-    uint8_t key[RSS_KEY_BYTES];
+    uint8_t key[MR_DPDK_KEY_BYTES];
     struct rte_eth_conf conf = {0};
-    uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    uint64_t wanted = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
     int error;
 
     port->mtu = mtu;
-    symmetric_key(key);
-    if (port->queue_count > 1 && (info->flow_type_rss_offloads & wanted)) {
+    mr_dpdk_steer_key(key);
+    port->rss = port->queue_count > 1 && (info->flow_type_rss_offloads & wanted) == wanted &&
+                info->hash_key_size >= RSS_KEY_MIN && info->hash_key_size <= sizeof(key);
+    if (port->rss) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & wanted;
-        if (info->hash_key_size == RSS_KEY_BYTES) {
-            conf.rx_adv_conf.rss_conf.rss_key = key;
-            conf.rx_adv_conf.rss_conf.rss_key_len = RSS_KEY_BYTES;
-        }
+        conf.rx_adv_conf.rss_conf.rss_hf = wanted;
+        conf.rx_adv_conf.rss_conf.rss_key = key;
+        conf.rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
     }
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     conf.txmode.offloads = choose_transmit(port, info);
@@ -145,8 +136,15 @@ set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
 {
     int error;
 
-    port->receive_pools[queue] = create_pool("receive", queue, port, MR_DPDK_PRIVATE_SIZE);
-    port->transmit_pools[queue] = create_pool("transmit", queue, port, MR_DPDK_SEND_SIZE);
+    if (queue > 0 && !port->rss) {
+        port->receive_pools[queue] = port->receive_pools[0];
+    } else {
+        /* Where packets are handed over, shards hold each other's: from one pool for all, so that
+         * what each may hold is never all that another has to receive with. */
+        port->receive_pools[queue] = create_pool(
+            "receive", queue, port->rss ? 1 : port->queue_count, port, MR_DPDK_PRIVATE_SIZE);
+    }
+    port->transmit_pools[queue] = create_pool("transmit", queue, 1, port, MR_DPDK_SEND_SIZE);
     if (!port->receive_pools[queue] || !port->transmit_pools[queue]) {
         return -ENOMEM;
     }
@@ -170,6 +168,10 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t m
     }
     if (!error) {
         error = rte_eth_macaddr_get(port->id, &mac);
+    }
+    if (!error) {
+        error = mr_dpdk_steer_open(&port->steer, port->id, port->queue_count,
+                                   port->rss ? info->reta_size : 0);
     }
     if (!error) {
         memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
@@ -223,8 +225,9 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
 }
 
 void
-mr_dpdk_port_close(const struct mr_dpdk_port *port)
+mr_dpdk_port_close(struct mr_dpdk_port *port)
 {
     rte_eth_dev_stop(port->id);
+    mr_dpdk_steer_close(&port->steer);
     rte_eth_dev_close(port->id);
 }

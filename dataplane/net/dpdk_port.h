@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MR_DPDK_QUEUES_MAX   128u
+#include "dataplane/net/dpdk_steer.h"
+
 #define MR_DPDK_MTU_MAX      9000u
 #define MR_DPDK_PRIVATE_SIZE 192u /* of a received packet, for the transport */
 #define MR_DPDK_SEND_SIZE    64u  /* of one that is sent */
@@ -41,6 +42,8 @@ struct mr_dpdk_port {
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
+    bool rss;         /* the device brings packets to their shards; else those hand them over */
+    struct mr_dpdk_steer steer;
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
@@ -51,7 +54,7 @@ struct mr_dpdk_port {
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
 
-void mr_dpdk_port_close(const struct mr_dpdk_port *port);
+void mr_dpdk_port_close(struct mr_dpdk_port *port);
 
 /* Bytes of EAL memory that mr_dpdk_port_open() takes. */
 size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu);

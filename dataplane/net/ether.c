@@ -229,6 +229,12 @@ mr_ether_input(struct mr_ether *ether, uint8_t *frame, size_t size, struct mr_et
 }
 
 bool
+mr_ether_is_arp(const uint8_t *frame, size_t size)
+{
+    return size >= MR_ETHER_HEADER_SIZE && mr_be16_get(frame + 12) == TYPE_ARP;
+}
+
+bool
 mr_ether_header(const struct mr_ether *ether, uint32_t address, uint8_t *header)
 {
     const struct mr_ether_neighbour *neighbour = &ether->neighbours[slot_of(address)];

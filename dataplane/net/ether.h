@@ -62,6 +62,9 @@ void mr_ether_init(struct mr_ether *ether, const uint8_t mac[6], uint32_t addres
 enum mr_ether_kind mr_ether_input(struct mr_ether *ether, uint8_t *frame, size_t size,
                                   struct mr_ether_packet *packet);
 
+/* Whether a frame is ARP: what it tells concerns every shard. */
+bool mr_ether_is_arp(const uint8_t *frame, size_t size);
+
 /* Writes the Ethernet header of a packet to `address`. False: its hardware address is not known; an
  * ARP request for it may be sent. */
 bool mr_ether_header(const struct mr_ether *ether, uint32_t address, uint8_t *header);
