@@ -379,6 +379,7 @@ static const struct {
     {"memory", "bytes", "memory.bytes"},
     {"nic", "address", "dpdk.address"},
     {"nic", "device", "dpdk.device"},
+    {"nic", "gateway", "dpdk.gateway"},
     {"nic", "mtu", "dpdk.mtu"},
     {"nic", "packets", "dpdk.packets"},
     {"nic", "poll_us", "dpdk.poll.us"},

@@ -528,6 +528,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
     if (!result && plan->dpdk) {
         const struct mr_dpdk_port_config port = {
             .address = mr_config_get(broker->config, "dpdk.address"),
+            .gateway = mr_config_get(broker->config, "dpdk.gateway"),
             .queue_count = (uint16_t)plan->shard_count,
             .mtu = plan->dpdk_mtu,
             .packets = plan->dpdk_packets,

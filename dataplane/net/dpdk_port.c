@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_bus.h>
@@ -83,6 +84,7 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
     uint64_t has = info->tx_offload_capa;
     uint64_t wanted = 0;
 
+    port->checksums = port->trusted;
     if (has & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) {
         port->checksums = true;
         wanted |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
@@ -180,24 +182,59 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t m
     return error;
 }
 
+/* ADDRESS[/BITS], and the gateway. */
+static int
+parse_addresses(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
+                size_t error_size)
+{
+    char text[INET_ADDRSTRLEN + sizeof("/32")];
+    struct in_addr parsed;
+    char *slash;
+    char *end = "";
+
+    snprintf(text, sizeof(text), "%s", config->address);
+    slash = strchr(text, '/');
+    if (slash) {
+        *slash = '\0';
+        port->bits = (unsigned)strtoul(slash + 1, &end, 10);
+    }
+    if (inet_pton(AF_INET, text, &parsed) != 1 || parsed.s_addr == 0 || *end != '\0' ||
+        port->bits > 32) {
+        snprintf(error, error_size,
+                 "dpdk.address=%s: give the IPv4 address of the port, such as 10.0.0.1/24",
+                 config->address);
+        return -EINVAL;
+    }
+    port->address = ntohl(parsed.s_addr);
+    if (!config->gateway || config->gateway[0] == '\0') {
+        return 0;
+    }
+    if (inet_pton(AF_INET, config->gateway, &parsed) != 1 || port->bits == 0) {
+        snprintf(error, error_size,
+                 "dpdk.gateway=%s: give an IPv4 address, and dpdk.address with its subnet",
+                 config->gateway);
+        return -EINVAL;
+    }
+    port->gateway = ntohl(parsed.s_addr);
+    return 0;
+}
+
 int
 mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
                   size_t error_size)
 {
     uint16_t queue_count = config->queue_count;
     struct rte_eth_dev_info info;
-    struct in_addr parsed;
     int result;
 
     memset(port, 0, sizeof(*port));
     port->queue_count = queue_count;
     port->packets = config->packets;
-    if (inet_pton(AF_INET, config->address, &parsed) != 1 || parsed.s_addr == 0) {
-        snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port",
-                 config->address);
-        return -EINVAL;
+    port->trusted = config->trusted;
+    result = parse_addresses(config, port, error, error_size);
+    if (result) {
+        return result;
     }
-    port->address = ntohl(parsed.s_addr);
     if (rte_eth_dev_count_avail() == 0) {
         snprintf(error, error_size,
                  "no DPDK device; name one with dpdk.device, such as "

@@ -19,10 +19,12 @@
 struct rte_mempool;
 
 struct mr_dpdk_port_config {
-    const char *address;  /* IPv4, as text */
+    const char *address;  /* IPv4, as text, and /BITS of its subnet; without: everybody is in it */
+    const char *gateway;  /* likewise, for what is outside; NULL or empty: none */
     uint16_t queue_count; /* pairs */
     uint16_t mtu;         /* 0: what the device has, at most 1,500 */
     uint32_t packets;     /* for each queue and direction */
+    bool trusted; /* nothing is corrupted on the way: nobody computes or looks at TCP checksums */
 };
 
 /* Which memory a frame may point into instead of carrying a copy. */
@@ -38,6 +40,9 @@ struct mr_dpdk_port {
     uint16_t mtu;
     uint8_t mac[6];
     uint32_t address; /* IPv4, host byte order */
+    unsigned bits;    /* of its subnet */
+    uint32_t gateway; /* 0: none */
+    bool trusted;
     uint32_t packets; /* in each pool */
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;

@@ -141,7 +141,7 @@ input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_pac
                 .source = from->source,
                 .destination = from->destination,
                 .ecn = from->ecn,
-                .checksum_good = checksum_good(mbuf)},
+                .checksum_good = net->config.port->trusted || checksum_good(mbuf)},
         .mbuf = mbuf,
     };
     net->net.buffers_free--;
@@ -651,7 +651,8 @@ mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_
     mr_dpdk_out_init(&net->out, config->port, config->queue, &net->ether);
     net->conns = calloc(config->connections_max, sizeof(*net->conns));
     net->sends = calloc(config->sends_max, sizeof(*net->sends));
-    mr_ether_init(&net->ether, config->port->mac, config->port->address);
+    mr_ether_init(&net->ether, config->port->mac, config->port->address, config->port->bits,
+                  config->port->gateway);
     if (net->conns && net->sends) {
         fill_lists(net);
         error = create_tcp(net);
