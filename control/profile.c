@@ -35,6 +35,7 @@ static const struct {
     {"nic", "device", "dpdk.device"},
     {"nic", "queues", "dpdk.queues"},
     {"nic", "address", "dpdk.address"},
+    {"nic", "gateway", "dpdk.gateway"},
     {"nic", "mtu", "dpdk.mtu"},
     {"nic", "packets", "dpdk.packets"},
     {"nic", "poll_us", "dpdk.poll.us"},
@@ -322,6 +323,29 @@ check_driver(const struct mr_config *config, char *error, size_t size)
                      : 0;
 }
 
+/* "A.B.C.D", or "A.B.C.D/BITS" where a subnet may be there. */
+static bool
+is_ipv4(const char *text, bool subnet)
+{
+    const char *slash = subnet ? strchr(text, '/') : NULL;
+    size_t size = slash ? (size_t)(slash - text) : strlen(text);
+    char plain[INET_ADDRSTRLEN];
+    struct in_addr address;
+    char *end = "";
+    unsigned long bits = 0;
+
+    if (size >= sizeof(plain)) {
+        return false;
+    }
+    memcpy(plain, text, size);
+    plain[size] = '\0';
+    if (slash) {
+        bits = strtoul(slash + 1, &end, 10);
+    }
+    return inet_pton(AF_INET, plain, &address) == 1 && address.s_addr != 0 && *end == '\0' &&
+           bits <= 32 && (!slash || end > slash + 1);
+}
+
 static int
 check_nic(const struct mr_config *config, char *error, size_t size)
 {
@@ -331,7 +355,7 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     int64_t mtu = mr_config_long(config, "dpdk.mtu");
     int64_t queues = mr_config_long(config, "dpdk.queues");
     int64_t shards = mr_config_long(config, "shards");
-    struct in_addr address;
+    const char *gateway = mr_config_get(config, "dpdk.gateway");
 
     if (strcmp(transport, "kernel") == 0) {
         return 0;
@@ -349,10 +373,14 @@ check_nic(const struct mr_config *config, char *error, size_t size)
                                 "neither a virtual device (net_...) nor a PCI address "
                                 "(0000:3b:00.0, in small letters)");
     }
-    if (inet_pton(AF_INET, mr_config_get(config, "dpdk.address"), &address) != 1 ||
-        address.s_addr == 0) {
+    if (!is_ipv4(mr_config_get(config, "dpdk.address"), true)) {
         return mr_config_refuse(config, "dpdk.address", error, size,
-                                "give the IPv4 address of the port, such as 10.0.0.1");
+                                "give the IPv4 address of the port, such as 10.0.0.1/24");
+    }
+    if (gateway[0] &&
+        (!is_ipv4(gateway, false) || !strchr(mr_config_get(config, "dpdk.address"), '/'))) {
+        return mr_config_refuse(config, "dpdk.gateway", error, size,
+                                "give an IPv4 address, and dpdk.address with its subnet");
     }
     if (packets < 1024 || packets > 1000000) {
         return mr_config_refuse(config, "dpdk.packets", error, size, "between 1024 and 1000000");

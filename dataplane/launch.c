@@ -326,33 +326,20 @@ deadline_ns(void *context)
     return deadline;
 }
 
-static int
-listen_on(struct running *running, uint16_t wanted)
-{
-    const char *host = running->plan->listen_host;
-    uint16_t port;
-    int error = mr_net_listen(running->net, host, wanted, &port);
-
-    if (error) {
-        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", host, wanted, strerror(-error));
-    }
-    return error;
-}
-
-/* Clients may come. With direct routing they are to come to this shard's port; over a device that
- * does not steer by port they may reach it by another's, and are served as well. */
+/* Clients may come, with direct routing to a port of this shard's own. */
 static int
 on_serve(void *context)
 {
     struct running *running = context;
     const struct mr_launch *plan = running->plan;
-    uint32_t brokers = plan->server.nodes.count;
-    int error = 0;
+    uint16_t place = (uint16_t)(plan->shard % plan->server.nodes.count);
+    uint16_t wanted = (uint16_t)(plan->listen_port + place);
+    uint16_t port;
+    int error = mr_net_listen(running->net, plan->listen_host, wanted, &port);
 
-    for (uint32_t i = 0; i < brokers && !error; i++) {
-        if (plan->dpdk_port || i == plan->shard % brokers) {
-            error = listen_on(running, (uint16_t)(plan->listen_port + i));
-        }
+    if (error) {
+        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, wanted,
+                     strerror(-error));
     }
     return error;
 }

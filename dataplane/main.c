@@ -433,18 +433,14 @@ open_port(struct broker *broker, char *error, size_t error_size)
     const char *driver = mr_config_get(broker->config, "dpdk.driver");
     const struct mr_dpdk_port_config config = {
         .address = mr_config_get(broker->config, "dpdk.address"),
+        .gateway = mr_config_get(broker->config, "dpdk.gateway"),
         .queue_count = (uint16_t)plan->shard_count,
+        .direct_port = plan->server.nodes.count > 1 ? plan->listen_port : 0,
         .mtu = plan->dpdk_mtu,
         .packets = plan->dpdk_packets,
         .interrupts = plan->nic_interrupts,
     };
     int result = mr_dpdk_port_open(&config, &broker->dpdk_port, error, error_size);
-
-    if (!result && plan->server.nodes.count > 1 &&
-        mr_dpdk_port_steer(&broker->dpdk_port, plan->listen_port) != 0) {
-        MR_LOG_WARN("net", "the device cannot steer by port: direct.routing tells clients of the "
-                           "shards, but their connections end at any of them");
-    }
     if (!result && driver[0] && strcmp(driver, broker->dpdk_port.driver) != 0) {
         result = mr_config_refuse(broker->config, "dpdk.driver", error, error_size,
                                   "%s has taken the device; name that, or another device",
