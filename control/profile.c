@@ -352,9 +352,9 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     const char *transport = mr_config_get(config, "transport");
     const char *device = mr_config_get(config, "dpdk.device");
     int64_t packets = mr_config_long(config, "dpdk.packets");
-    int64_t mtu = mr_config_long(config, "dpdk.mtu");
     int64_t queues = mr_config_long(config, "dpdk.queues");
     int64_t shards = mr_config_long(config, "shards");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
     const char *gateway = mr_config_get(config, "dpdk.gateway");
 
     if (strcmp(transport, "kernel") == 0) {

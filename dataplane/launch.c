@@ -140,7 +140,9 @@ lend(const struct unit *unit)
     if (error && error != -ENOTSUP) {
         MR_LOG_WARN("storage", "%s: the memory of the store is not registered (%s%s)",
                     unit->plan->path, strerror(-error),
-                    error == -ENOMEM ? "; raise the limit of locked memory, ulimit -l" : "");
+                    error == -ENOMEM   ? "; raise the limit of locked memory, ulimit -l"
+                    : error == -EMFILE ? "; it lies in too many huge pages, take those of 1 GiB"
+                                       : "");
     }
 }
 

@@ -570,8 +570,9 @@ prepare(struct broker *broker, char *error, size_t error_size)
         .clock = &mr_clock_system,
         .dev_volatile = METADATA_MAY_BE_VOLATILE && mr_config_bool(broker->config, "dev.volatile"),
     };
-    int result = check_machine(broker, false, error, error_size);
+    int result = mr_profile_check(broker->config, error, error_size);
 
+    result = result ? result : check_machine(broker, false, error, error_size);
     result = result ? result : mr_plan_make(broker->config, plan, error, error_size);
     result = result ? result : check_machine(broker, true, error, error_size);
     result = result ? result : lock_dirs(broker, error, error_size);

@@ -603,10 +603,6 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     memset(plan, 0, sizeof(*plan));
     plan->config = config;
     find_cpus(plan);
-    result = mr_profile_check(config, error, error_size);
-    if (result) {
-        return result;
-    }
     plan_shards(config, plan);
     plan_drives(config, plan);
     plan_transport(config, plan);

@@ -53,7 +53,8 @@ struct mr_plan {
     uint64_t eal_bytes; /* what the EAL must provide: arenas, rings, timers */
 };
 
-/* 0, or -errno with one sentence in `error` that says what to change. */
+/* The configuration has passed mr_profile_check(). 0, or -errno with one sentence in `error` that
+ * says what to change. */
 int mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error,
                  size_t error_size);
 

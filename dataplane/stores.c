@@ -34,6 +34,7 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
         .store_index = index,
         .journal_bytes = plan->journal_bytes,
     };
+    const struct mr_dev_options durable = {.flush_writes = plan->drive.flush_writes};
     char path[MAKING_PATH_SIZE];
     struct mr_dev *dev;
     int error = 0;
@@ -45,7 +46,7 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
         error = mr_dev_file_prepare(path, store->size_bytes, 0);
     }
     if (!error) {
-        error = mr_dev_uring_open(path, uring, &dev);
+        error = mr_dev_open(path, uring, &durable, &dev);
     }
     if (!error) {
         error = mr_store_format(dev, &format);

@@ -103,7 +103,8 @@ bool mr_dev_busy(const struct mr_dev *dev);
 
 /* Tells which memory operations will mostly use, until the device is closed: the kernel may pin it
  * once instead of for each of them. 0; -ENOTSUP: makes no difference here; -ENOMEM: more than may
- * be locked (RLIMIT_MEMLOCK), all works without; or another -errno. */
+ * be locked (RLIMIT_MEMLOCK); -EMFILE: more huge pages than the kernel takes; or another -errno.
+ * All works without. */
 int mr_dev_lend(struct mr_dev *dev, void *base, size_t size);
 
 /* Whether nothing but zeros lies in the first and the last MiB, where file systems, partition

@@ -18,18 +18,23 @@
 #include "storage/dev.h"
 #include "storage/dev_private.h"
 
-#define LOCK_PAUSE_NS (50L * 1000 * 1000)
-#define LOCK_PAUSES   60u
+#define LOCK_PAUSE_NS   (50L * 1000 * 1000)
+#define LOCK_PAUSES     60u
 
-#define LENT_MAX      16u
-#define OWN_ENTRIES   256u
-#define REAP_MAX      256u /* completions taken in one poll; they may be other users' of the ring */
-#define WAIT_NS       MR_NS_PER_S
+#define OWN_ENTRIES     256u
+#define HUGE_PAGE_BYTES (2ull << 20)
+#define REAP_MAX        256u /* completions taken in one poll; they may be other users' of the ring */
+#define WAIT_NS         MR_NS_PER_S
 
+/* Memory that is registered in pieces: Linux 6.1 takes none that lies in two huge pages which were
+ * mapped one by one, as the EAL's are. */
 struct lent {
-    uint8_t *base;
-    size_t size;
-    int index; /* of the ring's buffer */
+    uint8_t *base; /* of the first piece, a multiple of their size */
+    uint8_t *begin;
+    uint8_t *end;
+    uint64_t piece_bytes;
+    unsigned count;
+    int buffers[MR_URING_SLOTS]; /* of the ring, a piece each */
 };
 
 struct dev_uring {
@@ -43,8 +48,7 @@ struct dev_uring {
     struct dev_nvme nvme;
     int fd;
     int fixed_file; /* in the ring of reads and writes; -1: not registered */
-    struct lent lent[LENT_MAX];
-    unsigned lent_count;
+    struct lent lent;
     unsigned depth;
     struct mr_list waiting; /* operations beyond `depth` */
     unsigned in_flight;
@@ -63,17 +67,17 @@ dev_uring(const struct mr_dev *dev)
 static int
 fixed_buffer(const struct dev_uring *uring_dev, const struct iovec *iov)
 {
-    const uint8_t *base = iov->iov_base;
+    const struct lent *lent = &uring_dev->lent;
+    const uint8_t *begin = iov->iov_base;
+    const uint8_t *end = begin + iov->iov_len;
+    uint64_t piece;
 
-    for (unsigned i = 0; i < uring_dev->lent_count; i++) {
-        const struct lent *lent = &uring_dev->lent[i];
-
-        if (base >= lent->base && iov->iov_len <= lent->size &&
-            (size_t)(base - lent->base) <= lent->size - iov->iov_len) {
-            return lent->index;
-        }
+    if (lent->count == 0 || begin < lent->begin || end > lent->end) {
+        return -1;
     }
-    return -1;
+    piece = (uint64_t)(begin - lent->base) / lent->piece_bytes;
+    return (uint64_t)(end - 1 - lent->base) / lent->piece_bytes == piece ? lent->buffers[piece]
+                                                                         : -1;
 }
 
 static void
@@ -243,31 +247,58 @@ uring_wait(struct mr_dev *dev)
     return 0;
 }
 
-/* In pieces, of which no operation's slice spans two: larger ones are rare and go without. */
+static struct mr_uring *
+transfer_ring(struct dev_uring *uring_dev)
+{
+    return uring_dev->has_own ? &uring_dev->own : uring_dev->uring;
+}
+
+static void
+take_back(struct dev_uring *uring_dev)
+{
+    struct lent *lent = &uring_dev->lent;
+
+    while (lent->count > 0) {
+        mr_uring_unregister_buffer(transfer_ring(uring_dev), lent->buffers[--lent->count]);
+    }
+}
+
+static int
+lend_pieces(struct dev_uring *uring_dev, uint8_t *begin, uint8_t *end, uint64_t piece_bytes)
+{
+    struct lent *lent = &uring_dev->lent;
+
+    *lent = (struct lent){.begin = begin, .end = end, .piece_bytes = piece_bytes};
+    lent->base = begin - (uintptr_t)begin % piece_bytes;
+    for (uint8_t *at = lent->base; at < end; at += piece_bytes) {
+        uint8_t *from = at > begin ? at : begin;
+        uint8_t *to = at + piece_bytes < end ? at + piece_bytes : end;
+        int buffer = mr_uring_register_buffer(transfer_ring(uring_dev), from, (size_t)(to - from));
+
+        if (buffer < 0) {
+            take_back(uring_dev);
+            return buffer;
+        }
+        lent->buffers[lent->count++] = buffer;
+    }
+    return 0;
+}
+
 static int
 uring_lend(struct mr_dev *dev, void *base, size_t size)
 {
     struct dev_uring *uring_dev = dev_uring(dev);
-    struct mr_uring *ring = uring_dev->has_own ? &uring_dev->own : uring_dev->uring;
+    uint8_t *begin = base;
+    int error;
 
-    if (!uring_dev->registers || uring_dev->commands) {
+    if (!uring_dev->registers || uring_dev->commands || uring_dev->lent.count > 0) {
         return -ENOTSUP;
     }
-    for (size_t at = 0; at < size; at += MR_URING_BUFFER_BYTES) {
-        struct lent *lent = &uring_dev->lent[uring_dev->lent_count];
-
-        if (uring_dev->lent_count == LENT_MAX) {
-            return -EMFILE;
-        }
-        lent->base = (uint8_t *)base + at;
-        lent->size = size - at < MR_URING_BUFFER_BYTES ? size - at : MR_URING_BUFFER_BYTES;
-        lent->index = mr_uring_register_buffer(ring, lent->base, lent->size);
-        if (lent->index < 0) {
-            return lent->index;
-        }
-        uring_dev->lent_count++;
+    error = lend_pieces(uring_dev, begin, begin + size, MR_URING_BUFFER_BYTES);
+    if (error == -EINVAL) {
+        error = lend_pieces(uring_dev, begin, begin + size, HUGE_PAGE_BYTES);
     }
-    return 0;
+    return error;
 }
 
 /* ---- open and close -------------------------------------------------------------------------- */
@@ -337,14 +368,9 @@ uring_resize(struct mr_dev *dev)
 static void
 unregister(struct dev_uring *uring_dev)
 {
-    struct mr_uring *ring = uring_dev->has_own ? &uring_dev->own : uring_dev->uring;
-
-    for (unsigned i = 0; i < uring_dev->lent_count; i++) {
-        mr_uring_unregister_buffer(ring, uring_dev->lent[i].index);
-    }
-    uring_dev->lent_count = 0;
+    take_back(uring_dev);
     if (uring_dev->fixed_file >= 0) {
-        mr_uring_unregister_file(ring, uring_dev->fixed_file);
+        mr_uring_unregister_file(transfer_ring(uring_dev), uring_dev->fixed_file);
     }
     uring_dev->fixed_file = -1;
 }
@@ -460,17 +486,16 @@ apply_options(struct dev_uring *uring_dev, const char *path, const struct mr_dev
     }
     uring_dev->registers = options->registered;
     if (options->registered && !uring_dev->commands) {
-        uring_dev->fixed_file = mr_uring_register_file(
-            uring_dev->has_own ? &uring_dev->own : uring_dev->uring, uring_dev->fd);
+        uring_dev->fixed_file = mr_uring_register_file(transfer_ring(uring_dev), uring_dev->fd);
         if (uring_dev->fixed_file < 0) {
             MR_LOG_WARN("storage", "%s is not registered with the kernel: %s", path,
                         strerror(-uring_dev->fixed_file));
         }
     }
-    MR_LOG_INFO("storage", "%s: %s%s, durable by %s", path,
-                uring_dev->commands ? "NVMe commands" : "block device or file",
-                uring_dev->has_own && polled ? ", polled" : "",
-                options->flush_writes ? "flushes" : "FUA and flushes");
+    MR_LOG_DEBUG("storage", "%s: %s%s, durable by %s", path,
+                 uring_dev->commands ? "NVMe commands" : "block device or file",
+                 uring_dev->has_own && polled ? ", polled" : "",
+                 options->flush_writes ? "flushes" : "FUA and flushes");
 }
 
 int

@@ -205,6 +205,7 @@ find_drive(const struct mr_machine *machine, const struct mr_machine_drive *driv
 {
     char what[64];
     char atomic[48] = "";
+    char polled[32] = "interrupts";
     char change[512] = "";
     enum cli_fitness fitness = CLI_FIT;
 
@@ -212,6 +213,9 @@ find_drive(const struct mr_machine *machine, const struct mr_machine_drive *driv
     if (drive->atomic_bytes) {
         snprintf(atomic, sizeof(atomic), ", atomic %llu bytes",
                  (unsigned long long)drive->atomic_bytes);
+    }
+    if (drive->poll_queues) {
+        snprintf(polled, sizeof(polled), "%u polled queues", machine->nvme_poll_queues);
     }
     if (drive->in_use) {
         snprintf(change, sizeof(change), "in use: its file system can hold stores in files");
@@ -231,7 +235,7 @@ find_drive(const struct mr_machine *machine, const struct mr_machine_drive *driv
     add(list, what, fitness, change, "%llu GB, blocks %u, %s, %s, %s%s%s",
         (unsigned long long)(drive->size_bytes / 1000000000), drive->block_bytes,
         drive->write_cache ? "volatile cache" : "no volatile cache",
-        drive->fua ? "FUA" : "no FUA (flush)", drive->poll_queues ? "polled queues" : "interrupts",
+        drive->fua ? "FUA" : "no FUA (flush)", polled,
         drive->character ? ", NVMe commands" : "", atomic);
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What runs in the stand-in machine as its first process: mounts, modules, huge pages, the card to
+# What runs in the stand-in machine as its first process: mounts, modules, the card to
 # vfio-pci, the second disk's file system; then the broker with the arguments in /arguments. The
 # second serial line tells the host that it serves; what each shard has done goes to the console
 # every few seconds.
@@ -18,9 +18,8 @@ while read -r module; do
 done </lib/modules/order
 
 ip link set lo up
-. /machine # HUGEPAGES, CARD, WATCHED
-echo "$HUGEPAGES" >/proc/sys/vm/nr_hugepages
-mount -t hugetlbfs huge /dev/hugepages
+. /machine # CARD, WATCHED
+mount -t hugetlbfs -o pagesize=1G huge /dev/hugepages
 echo vfio-pci >"/sys/bus/pci/devices/$CARD/driver_override"
 echo "$CARD" >/sys/bus/pci/drivers_probe
 mount -t ext4 /dev/vda /mnt || echo "the second disk is not mounted"

@@ -47,7 +47,6 @@ disk metadata 512M
 mkdir -p "$folder/over"
 printf '%s\n' --listen "$address:${listen##*:}" --advertise "$listen" "$@" >"$folder/over/arguments"
 cat >"$folder/over/machine" <<END
-HUGEPAGES=${MR_HW_HUGEPAGES:-280}
 CARD=$card
 WATCHED='^millrace_requests_total'
 END
@@ -77,10 +76,10 @@ run() {
         setpriv --pdeathsig KILL "$hw/qemu/usr/bin/qemu-system-x86_64" \
         -L "$hw/qemu/usr/share/seabios" -L "$hw/qemu/usr/share/qemu" -L "$hw/qemu/usr/lib/ipxe/qemu" \
         -nodefaults -no-user-config -display none -no-reboot \
-        -M q35,kernel-irqchip=split -accel tcg,thread=multi -cpu max -smp 2 -m 1280 \
+        -M q35,kernel-irqchip=split -accel tcg,thread=multi -cpu max -smp 2 -m 2560 \
         -kernel "$hw/kernel/vmlinux" -initrd "$folder/initrd" \
         -append "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off nokaslr audit=0 no_timer_check \
-            intel_iommu=on iommu=pt nvme.poll_queues=1 nvme_core.multipath=N" \
+            intel_iommu=on iommu=pt hugepagesz=1G hugepages=1 nvme.poll_queues=1 nvme_core.multipath=N" \
         -chardev "file,id=console,path=$folder/console,append=on" -serial chardev:console -serial stdio \
         -device intel-iommu,intremap=on,device-iotlb=on,aw-bits=48 \
         -netdev "$net,id=net" -device "igb,netdev=net,mac=52:54:00:77:00:09,addr=${card#0000:00:}" \

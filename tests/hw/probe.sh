@@ -85,6 +85,7 @@ cpus 32 2
 card 0000:3b:00.0 0x15b3 0x1019 1 mlx5_core ens1 100000 16
 mkdir -p "$ROOT/dev/vfio" "$ROOT/sys/bus/pci/drivers/vfio-pci"
 touch "$ROOT/dev/vfio/vfio"
+put /sys/module/nvme/parameters/poll_queues 8
 drive nvme0n1 512 1 1
 put /sys/block/nvme0n1/nvme0n1p2/size 1000
 for name in nvme1n1 nvme2n1; do
@@ -96,7 +97,7 @@ says "68 of 68 of 1 GiB"
 says "15b3:1019, mlx5_core, ens1, 100000 Mbit/s, 16 queues, node 1"
 says "drive nvme0n1"
 says "in use: its file system"
-says "blocks 4096, volatile cache, FUA, polled queues, NVMe commands, atomic 16384 bytes"
+says "blocks 4096, volatile cache, FUA, 8 polled queues, NVMe commands, atomic 16384 bytes"
 cat >"$WORK/expected" <<'END'
 [cores]
 shards = 7

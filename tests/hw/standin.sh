@@ -24,4 +24,4 @@ exec "${alone[@]}" bash -euc '
     ip link set "$MR_HW_TAP" up
     exec "$@"' standin "$MR_BUILD/tests/hw/standin" ./machine.sh "$1" "$2" 10.77.0.9:9092 \
     --profile /profile.ini \
-    --set num.partitions=4 "${@:3}"
+    --set num.partitions=4 --set log.level=debug "${@:3}"

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -103,6 +104,7 @@ run_broker(int out)
         }
         arguments[count++] = filled ? filled : given[i];
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* however the test ends */
     dup2(out, STDOUT_FILENO);
     execv(program, (char *const *)(uintptr_t)arguments);
     _exit(127);
