@@ -23,6 +23,8 @@
 #include <rte_malloc.h>
 
 #include "control/control.h"
+#include "control/machine_check.h"
+#include "control/profile.h"
 #include "dataplane/base/log.h"
 #include "dataplane/launch.h"
 #include "dataplane/plan.h"
@@ -50,7 +52,8 @@ struct broker {
     struct mr_mesh *mesh;
     struct mr_launch *launches;
     struct mr_launch_store *launch_stores;
-    bool huge_pages; /* the EAL's memory is reserved huge pages */
+    uint64_t free_page_bytes; /* in reserved huge pages */
+    bool huge_pages;          /* the EAL's memory is reserved huge pages */
     int locks[MR_PLAN_DIRS_MAX];
 };
 
@@ -65,6 +68,8 @@ static const char usage[] =
     "  --advertise HOST:PORT  what clients are told (advertised.listeners; as --listen)\n"
     "  --shards N             (shards; CPUs minus one)\n"
     "  --set KEY=VALUE        any key; may be given several times\n"
+    "  --check-profile FILE   says whether a profile is in order, and ends; it may be another\n"
+    "                         machine's\n"
     "  --help\n\n"
     "Later ones win: built-in, --profile, --config, --set, the other flags.\n";
 
@@ -79,6 +84,7 @@ struct arguments {
     const char *listen;
     const char *advertise;
     const char *shards;
+    bool check; /* the profile, and nothing else */
 };
 
 static int
@@ -110,6 +116,7 @@ parse_arguments(int argc, char **argv, struct arguments *out)
         {"advertise", required_argument, NULL, 'a'},
         {"shards", required_argument, NULL, 'n'},
         {"set", required_argument, NULL, 's'},
+        {"check-profile", required_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -144,6 +151,10 @@ parse_arguments(int argc, char **argv, struct arguments *out)
                 return -EINVAL;
             }
             out->sets[out->set_count++] = optarg;
+            break;
+        case 'k':
+            out->profile = optarg;
+            out->check = true;
             break;
         case 'h':
             return 1;
@@ -325,35 +336,19 @@ map_gauge(const struct broker *broker)
 
 /* ---- the EAL and memory ---------------------------------------------------------------------- */
 
-static uint64_t
-free_hugepage_bytes(void)
-{
-    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r");
-    unsigned long long pages = 0;
-
-    if (file) {
-        if (fscanf(file, "%llu", &pages) != 1) {
-            pages = 0;
-        }
-        fclose(file);
-    }
-    return pages * HUGE_PAGE_BYTES;
-}
-
-/* Lcore 0 is the control thread, which may run anywhere; lcore 1 + i is shard i on a CPU of its own
- * as long as there are enough. */
+/* Lcore 0 is the control thread; lcore 1 + i is shard i. */
 static void
 lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
 {
     size_t used = (size_t)snprintf(out, out_size, "0@(");
 
-    for (unsigned i = 0; i < plan->cpu_count; i++) {
-        used += (size_t)snprintf(out + used, out_size - used, "%s%d", i ? "," : "", plan->cpus[i]);
+    for (unsigned i = 0; i < plan->control_cpu_count; i++) {
+        used += (size_t)snprintf(out + used, out_size - used, "%s%d", i ? "," : "",
+                                 plan->control_cpus[i]);
     }
     used += (size_t)snprintf(out + used, out_size - used, ")");
     for (unsigned i = 0; i < plan->shard_count; i++) {
-        used += (size_t)snprintf(out + used, out_size - used, ",%u@%d", i + 1,
-                                 plan->cpus[(i + 1) % plan->cpu_count]);
+        used += (size_t)snprintf(out + used, out_size - used, ",%u@%d", i + 1, plan->shard_cpus[i]);
     }
 }
 
@@ -386,7 +381,7 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     const struct mr_plan *plan = &broker->plan;
     char lcores[4096];
     char megabytes[16];
-    bool huge = free_hugepage_bytes() >= plan->eal_bytes;
+    bool huge = broker->free_page_bytes >= plan->eal_bytes;
     uint64_t bytes = plan->eal_bytes - (huge ? 0 : plan->store_count * plan->store.arena_bytes);
     const char *arguments[24];
     int count = 0;
@@ -431,6 +426,33 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     return 0;
 }
 
+static int
+open_port(struct broker *broker, char *error, size_t error_size)
+{
+    const struct mr_plan *plan = &broker->plan;
+    const char *driver = mr_config_get(broker->config, "dpdk.driver");
+    const struct mr_dpdk_port_config config = {
+        .address = mr_config_get(broker->config, "dpdk.address"),
+        .queue_count = (uint16_t)plan->shard_count,
+        .mtu = plan->dpdk_mtu,
+        .packets = plan->dpdk_packets,
+        .interrupts = plan->nic_interrupts,
+    };
+    int result = mr_dpdk_port_open(&config, &broker->dpdk_port, error, error_size);
+
+    if (!result && plan->server.nodes.count > 1 &&
+        mr_dpdk_port_steer(&broker->dpdk_port, plan->listen_port) != 0) {
+        MR_LOG_WARN("net", "the device cannot steer by port: direct.routing tells clients of the "
+                           "shards, but their connections end at any of them");
+    }
+    if (!result && driver[0] && strcmp(driver, broker->dpdk_port.driver) != 0) {
+        result = mr_config_refuse(broker->config, "dpdk.driver", error, error_size,
+                                  "%s has taken the device; name that, or another device",
+                                  broker->dpdk_port.driver);
+    }
+    return result;
+}
+
 /* What one shard needs, from the plan. */
 static int
 plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *stores)
@@ -443,7 +465,7 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .shard_count = plan->shard_count,
         .clock = &mr_clock_system,
         .port = mr_mesh_port(broker->mesh, shard),
-        .spin_ns = (uint64_t)mr_config_long(broker->config, "cores.spin.us") * MR_NS_PER_US,
+        .spin_ns = plan->spin_ns,
         .server = plan->server,
         .store = plan->store,
         .stores = stores,
@@ -451,7 +473,9 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .receive_buffer_size = plan->receive_buffer_size,
         .dpdk_port = plan->dpdk ? &broker->dpdk_port : NULL,
         .dpdk_poll_ns = plan->dpdk_poll_ns,
+        .nic_interrupts = plan->nic_interrupts,
         .listen_port = plan->listen_port,
+        .drive = plan->drive,
         .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
         .cluster_id = mr_control_cluster_id(broker->control),
     };
@@ -506,6 +530,41 @@ on_ready(void *context)
     fflush(stdout);
 }
 
+/* The configuration against the machine, before anything is made, and after the plan. */
+static int
+check_machine(struct broker *broker, bool planned, char *error, size_t error_size)
+{
+    struct mr_machine *machine = calloc(1, sizeof(*machine));
+    int result = machine ? mr_machine_read("", machine) : -ENOMEM;
+
+    if (result) {
+        MR_LOG_WARN("main", "the machine is not looked at: %s", strerror(-result));
+        result = 0; /* a container may hide it */
+    } else if (planned) {
+        broker->free_page_bytes =
+            machine->pages_2m.free * HUGE_PAGE_BYTES + machine->pages_1g.free * (1ull << 30);
+        result = mr_machine_check_memory(broker->config, machine, broker->plan.eal_bytes, error,
+                                         error_size);
+    } else {
+        result = mr_machine_check(broker->config, machine, error, error_size);
+    }
+    free(machine);
+    return result;
+}
+
+/* --check-profile: what can be said of a profile on any machine. */
+static int
+check_profile(struct broker *broker, const struct arguments *arguments, char *error,
+              size_t error_size)
+{
+    int result = load(broker->config, arguments, error, error_size);
+
+    result = result ? result : mr_profile_check(broker->config, error, error_size);
+    return result ? result
+                  : mr_machine_check_pages(broker->config, mr_plan_pinned_bytes(broker->config),
+                                           error, error_size);
+}
+
 static int
 prepare(struct broker *broker, char *error, size_t error_size)
 {
@@ -515,8 +574,10 @@ prepare(struct broker *broker, char *error, size_t error_size)
         .clock = &mr_clock_system,
         .dev_volatile = METADATA_MAY_BE_VOLATILE && mr_config_bool(broker->config, "dev.volatile"),
     };
-    int result = mr_plan_make(broker->config, plan, error, error_size);
+    int result = check_machine(broker, false, error, error_size);
 
+    result = result ? result : mr_plan_make(broker->config, plan, error, error_size);
+    result = result ? result : check_machine(broker, true, error, error_size);
     result = result ? result : lock_dirs(broker, error, error_size);
     result = result || plan->dpdk ? result : check_ports(plan, error, error_size);
     if (result) {
@@ -536,9 +597,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
         result ? result
                : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
     if (!result && plan->dpdk) {
-        result = mr_dpdk_port_open(mr_config_get(broker->config, "dpdk.address"),
-                                   (uint16_t)plan->shard_count, plan->dpdk_packets,
-                                   &broker->dpdk_port, error, error_size);
+        result = open_port(broker, error, error_size);
     }
     return result ? result : plan_launches(broker, error, error_size);
 }
@@ -578,6 +637,12 @@ main(int argc, char **argv)
     if (result) {
         fputs(result > 0 ? usage : "", stdout);
         return result > 0 ? 0 : 2;
+    }
+    if (arguments->check) {
+        result = check_profile(broker, arguments, error, sizeof(error));
+        fprintf(result ? stderr : stdout, "millraced: %s\n",
+                result ? error : "the profile is in order");
+        return result ? 1 : 0;
     }
     signal(SIGPIPE, SIG_IGN);
     result = load(broker->config, arguments, error, sizeof(error));

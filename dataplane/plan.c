@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/profile.h"
 #include "dataplane/base/log.h"
 #include "dataplane/kafka/fetch_session.h"
 #include "dataplane/net/dpdk_port.h"
@@ -49,16 +50,30 @@ find_cpus(struct mr_plan *plan)
     }
 }
 
-static int
-plan_shards(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+/* Those of the configuration; else a CPU for each shard as long as there are enough, the first
+ * being the last to be taken, and any for the control thread. */
+static void
+plan_cpus(const struct mr_config *config, struct mr_plan *plan)
 {
+    int count = mr_profile_cpus(mr_config_get(config, "cores.control"), plan->control_cpus, 256);
+
+    plan->control_cpu_count = count > 0 ? (unsigned)count : 0;
+    if (plan->control_cpu_count == 0) {
+        plan->control_cpu_count = plan->cpu_count;
+        memcpy(plan->control_cpus, plan->cpus, sizeof(plan->cpus));
+    }
+    for (unsigned i = 0; i < plan->shard_count; i++) {
+        plan->shard_cpus[i] = plan->cpus[(i + 1) % plan->cpu_count];
+    }
+    mr_profile_cpus(mr_config_get(config, "cores.cpus"), plan->shard_cpus, plan->shard_count);
+}
+
+static void
+plan_shards(const struct mr_config *config, struct mr_plan *plan)
+{
+    const char *idle = mr_config_get(config, "cores.idle");
     int64_t wanted = mr_config_long(config, "shards");
 
-    if (wanted < 0 || wanted >= (int64_t)MR_MESH_ENDPOINTS_MAX) {
-        snprintf(error, error_size, "shards=%lld: between 1 and %u, or 0 to let the broker choose",
-                 (long long)wanted, MR_MESH_ENDPOINTS_MAX - 1);
-        return -EINVAL;
-    }
     plan->shard_count = (unsigned)wanted;
     if (wanted == 0) {
         plan->shard_count = plan->cpu_count > 1 ? plan->cpu_count - 1 : 1;
@@ -66,7 +81,12 @@ plan_shards(const struct mr_config *config, struct mr_plan *plan, char *error, s
                                 ? plan->shard_count
                                 : MR_MESH_ENDPOINTS_MAX - 1;
     }
-    return 0;
+    plan_cpus(config, plan);
+    plan->nic_interrupts = strcmp(idle, "interrupts") == 0;
+    plan->spin_ns = (uint64_t)mr_config_long(config, "cores.spin.us") * MR_NS_PER_US;
+    if (strcmp(idle, "spin") == 0) {
+        plan->spin_ns = UINT64_MAX;
+    }
 }
 
 /* ---- data directories and stores ------------------------------------------------------------- */
@@ -110,7 +130,8 @@ make_dir(const char *path, char *error, size_t error_size)
 
 /* Sees whether log.dirs names block devices. */
 static int
-plan_devices(const char *metadata, struct mr_plan *plan, char *error, size_t error_size)
+plan_devices(const struct mr_config *config, const char *metadata, struct mr_plan *plan,
+             char *error, size_t error_size)
 {
     unsigned count = 0;
     struct stat status;
@@ -119,15 +140,14 @@ plan_devices(const char *metadata, struct mr_plan *plan, char *error, size_t err
         count += stat(plan->dirs[i], &status) == 0 && S_ISBLK(status.st_mode);
     }
     if (count > 0 && count < plan->dir_count) {
-        snprintf(error, error_size,
-                 "log.dirs names directories and devices: either may be, not both");
-        return -EINVAL;
+        return mr_config_refuse(config, "log.dirs", error, error_size,
+                                "names directories and devices: either may be, not both");
     }
     plan->devices = count > 0;
     if (plan->devices && (!metadata || strlen(metadata) >= sizeof(plan->lock_dirs[0]))) {
-        snprintf(error, error_size,
-                 "log.dirs names devices: set metadata.log.dir to a directory for the metadata");
-        return -EINVAL;
+        return mr_config_refuse(config, "log.dirs", error, error_size,
+                                "names devices: set metadata.log.dir to a directory for the "
+                                "metadata");
     }
     if (plan->devices) {
         snprintf(plan->lock_dirs[plan->lock_count++], sizeof(plan->lock_dirs[0]), "%s", metadata);
@@ -167,7 +187,7 @@ plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, siz
     if (metadata && make_dir(metadata, error, error_size) != 0) {
         return -EINVAL;
     }
-    if (plan_devices(metadata, plan, error, error_size) != 0) {
+    if (plan_devices(config, metadata, plan, error, error_size) != 0) {
         return -EINVAL;
     }
     for (unsigned i = 0; i < plan->dir_count && !plan->devices; i++) {
@@ -209,7 +229,8 @@ count_stores(const struct mr_plan *plan, unsigned dir)
 }
 
 static int
-plan_device_sizes(struct mr_plan *plan, char *error, size_t error_size)
+plan_device_sizes(const struct mr_config *config, struct mr_plan *plan, char *error,
+                  size_t error_size)
 {
     for (unsigned i = 0; i < plan->store_count; i++) {
         struct mr_control_store *store = &plan->stores[i];
@@ -221,9 +242,8 @@ plan_device_sizes(struct mr_plan *plan, char *error, size_t error_size)
         }
         close(fd);
         if (plan->journal_bytes > store->size_bytes / 2) {
-            snprintf(error, error_size, "journal.bytes=%llu is more than half of %s",
-                     (unsigned long long)plan->journal_bytes, store->path);
-            return -EINVAL;
+            return mr_config_refuse(config, "journal.bytes", error, error_size,
+                                    "more than half of %s", store->path);
         }
     }
     return 0;
@@ -260,10 +280,9 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
         (uint64_t)mr_config_long(config, "store.growth.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
     if (plan->journal_bytes < MIB ||
         (!plan->devices && plan->journal_bytes > plan->store_bytes / 2)) {
-        snprintf(error, error_size,
-                 "journal.bytes=%llu must lie between 1 MiB and half of store.bytes=%llu",
-                 (unsigned long long)plan->journal_bytes, (unsigned long long)plan->store_bytes);
-        return -EINVAL;
+        return mr_config_refuse(config, "journal.bytes", error, error_size,
+                                "between 1 MiB and half of store.bytes=%llu",
+                                (unsigned long long)plan->store_bytes);
     }
     for (unsigned i = 0; i < plan->store_count; i++) {
         struct mr_control_store *store = &plan->stores[i];
@@ -278,7 +297,20 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
             store->size_bytes = (uint64_t)status.st_size;
         }
     }
-    return plan->devices ? plan_device_sizes(plan, error, error_size) : 0;
+    return plan->devices ? plan_device_sizes(config, plan, error, error_size) : 0;
+}
+
+/* How the stores' drives are driven. */
+static void
+plan_drives(const struct mr_config *config, struct mr_plan *plan)
+{
+    plan->drive = (struct mr_dev_options){
+        .flush_writes = strcmp(mr_config_get(config, "drives.flush"), "flush") == 0,
+        .polled = mr_config_bool(config, "drives.polled"),
+        .passthrough = mr_config_bool(config, "drives.passthrough"),
+        .registered = mr_config_bool(config, "drives.registered"),
+        .depth = (unsigned)mr_config_long(config, "drives.depth"),
+    };
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -376,30 +408,13 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
 }
 
 /* Which transport carries the connections. */
-static int
-plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+static void
+plan_transport(const struct mr_config *config, struct mr_plan *plan)
 {
-    const char *transport = mr_config_get(config, "transport");
-    int64_t packets = mr_config_long(config, "dpdk.packets");
-
-    plan->dpdk = strcmp(transport, "dpdk") == 0;
-    if (!plan->dpdk && strcmp(transport, "kernel") != 0) {
-        snprintf(error, error_size, "transport=%s: kernel or dpdk", transport);
-        return -EINVAL;
-    }
-    if (packets < 1024 || packets > 1000000) {
-        snprintf(error, error_size, "dpdk.packets=%lld: between 1024 and 1000000",
-                 (long long)packets);
-        return -EINVAL;
-    }
-    if (plan->dpdk && mr_config_get(config, "dpdk.device")[0] == '\0') {
-        snprintf(error, error_size,
-                 "transport=dpdk needs dpdk.device, such as net_af_packet0,iface=eth1");
-        return -EINVAL;
-    }
-    plan->dpdk_packets = (uint32_t)packets;
+    plan->dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
+    plan->dpdk_packets = (uint32_t)mr_config_long(config, "dpdk.packets");
+    plan->dpdk_mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
     plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
-    return 0;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -467,22 +482,36 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     arena = arena > overhead ? (arena - overhead) / (2 * MIB) * (2 * MIB) : 0;
     plan->store.index_bytes_max = arena * INDEX_PERCENT / 100;
     if (arena < MR_STORE_ARENA_MIN) {
-        snprintf(
-            error, error_size,
-            "memory.bytes=%llu is too small for %u shards and %u stores: %llu MiB are needed",
-            (unsigned long long)plan->memory_bytes, plan->shard_count, plan->store_count,
+        return mr_config_refuse(
+            config, "memory.bytes", error, error_size,
+            "too small for %u shards and %u stores: %llu MiB are needed", plan->shard_count,
+            plan->store_count,
             (unsigned long long)((fixed + plan->store_count * (MR_STORE_ARENA_MIN + overhead)) /
                                      MIB +
                                  1));
-        return -EINVAL;
     }
     plan->store.arena_bytes = arena;
     plan->eal_bytes =
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
-        (plan->dpdk ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets) : 0) +
+        (plan->dpdk
+             ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets, plan->dpdk_mtu)
+             : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
+}
+
+uint64_t
+mr_plan_pinned_bytes(const struct mr_config *config)
+{
+    int64_t shards = mr_config_long(config, "shards");
+    bool dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
+    uint64_t packets = (uint64_t)mr_config_long(config, "dpdk.packets");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
+
+    shards = shards > 0 ? shards : 1;
+    return (uint64_t)mr_config_long(config, "memory.bytes") + EAL_SLACK_BYTES +
+           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, (uint32_t)packets, (uint16_t)mtu) : 0);
 }
 
 /* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in
@@ -572,12 +601,18 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     int result;
 
     memset(plan, 0, sizeof(*plan));
+    plan->config = config;
     find_cpus(plan);
-    result = plan_shards(config, plan, error, error_size);
-    result = result ? result : plan_dirs(config, plan, error, error_size);
+    result = mr_profile_check(config, error, error_size);
+    if (result) {
+        return result;
+    }
+    plan_shards(config, plan);
+    plan_drives(config, plan);
+    plan_transport(config, plan);
+    result = plan_dirs(config, plan, error, error_size);
     result = result ? result : plan_stores(config, plan, error, error_size);
     result = result ? result : plan_addresses(config, plan, error, error_size);
-    result = result ? result : plan_transport(config, plan, error, error_size);
     if (result) {
         return result;
     }

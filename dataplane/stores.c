@@ -123,15 +123,14 @@ look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_
         int result = look_at(path, uring);
 
         if (result == -EEXIST) {
-            snprintf(error, error_size,
-                     "%s is not blank and no store: if what it holds may be lost, overwrite its "
-                     "first and last MiB with zeros",
-                     path);
-            return result;
+            return mr_config_refuse(plan->config, "log.dirs", error, error_size,
+                                    "%s holds something that is not ours; if that may be lost: "
+                                    "millrace log format --force %s",
+                                    path, path);
         }
         if (result && result != -ENODATA) {
-            snprintf(error, error_size, "%s: %s", path, strerror(-result));
-            return result;
+            return mr_config_refuse(plan->config, "log.dirs", error, error_size, "%s: %s", path,
+                                    strerror(-result));
         }
         stores += result == 0;
     }

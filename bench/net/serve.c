@@ -8,27 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <rte_eal.h>
 
 #include "bench/net/pattern.h"
+#include "bench/net/wire.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
-#include "dataplane/base/uring.h"
-#include "dataplane/net/net.h"
-#include "dataplane/net/net_dpdk.h"
 
-#define RING_ENTRIES    1024u
-#define BUFFER_COUNT    1024u
-#define BUFFER_SIZE     16384u
-#define SENDS_PER_CONN  4u /* of the bulk mode */
-#define REAP_MAX        256u
-#define QUIET_TURNS     200u /* without work, before it sleeps */
-#define EAL_MEGABYTES   "256"
-#define PACKETS_DEFAULT 8192u
-#define LINGER_NS       (20 * MR_NS_PER_S)
+#define SENDS_PER_CONN 4u /* of the bulk mode */
+#define LINGER_NS      (20 * MR_NS_PER_S)
 
 struct server;
 
@@ -53,16 +40,10 @@ struct item {
 };
 
 struct server {
-    struct mr_net *net;
-    struct mr_uring uring;
-    bool dpdk;
+    struct wire wire;
     const char *host;
-    const char *device;
     uint16_t port;
-    uint32_t connections_max;
-    uint32_t packets;
-    unsigned sleep_us;
-    struct mr_dpdk_port dpdk_port;
+    bool unchecked;
     struct net_pattern pattern;
     struct mr_list items;
     uint64_t accepted;
@@ -153,7 +134,7 @@ on_accepted(void *context, struct mr_net_conn *net, const char *host)
 static void
 take_bulk(struct conn *conn, const uint8_t *data, uint32_t size)
 {
-    conn->wrong |= !net_pattern_same(&server.pattern, conn->done, data, size);
+    conn->wrong |= !server.unchecked && !net_pattern_same(&server.pattern, conn->done, data, size);
     conn->done += size;
     if (conn->wrong || conn->done > conn->count) {
         server.wrong++;
@@ -211,118 +192,52 @@ static const struct mr_net_events events = {
     .closed = on_closed,
 };
 
-/* ---- the transports -------------------------------------------------------------------------- */
-
-static int
-create_kernel(void)
-{
-    struct mr_net_uring_config config = {
-        .uring = &server.uring,
-        .buffer_count = BUFFER_COUNT,
-        .buffer_size = BUFFER_SIZE,
-        .connections_max = server.connections_max,
-    };
-    int error = mr_uring_init(&server.uring, RING_ENTRIES);
-
-    config.arena = mmap(NULL, (size_t)BUFFER_COUNT * BUFFER_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (error || config.arena == MAP_FAILED) {
-        return error ? error : -ENOMEM;
-    }
-    return mr_net_uring_create(&config, &events, &server.net);
-}
-
-static int
-create_dpdk(void)
-{
-    const char *arguments[] = {
-        "mr_net_serve", "--no-huge", "--no-pci",   "--no-telemetry", "--no-shconf", "--log-level",
-        "error",        "--lcores",  "",           "--main-lcore",   "0",           "-m",
-        EAL_MEGABYTES,  "--vdev",    server.device};
-    struct mr_net_dpdk_config config = {
-        .port = &server.dpdk_port,
-        .clock = &mr_clock_system,
-        .connections_max = server.connections_max,
-        .sends_max = server.connections_max * SENDS_PER_CONN + server.packets,
-    };
-    char reason[256];
-    char lcores[32];
-    int error;
-
-    snprintf(lcores, sizeof(lcores), "0@(0-%ld)", sysconf(_SC_NPROCESSORS_ONLN) - 1);
-    arguments[8] = lcores;
-    if (rte_eal_init(sizeof(arguments) / sizeof(arguments[0]), (char **)(uintptr_t)arguments) < 0) {
-        return -EIO;
-    }
-    error = mr_dpdk_port_open(server.host, 1, server.packets, &server.dpdk_port, reason,
-                              sizeof(reason));
-    if (error) {
-        fprintf(stderr, "mr_net_serve: %s\n", reason);
-        return error;
-    }
-    return mr_net_dpdk_create(&config, &events, &server.net);
-}
-
-/* One turn; true: there was work. */
-static bool
-turn(void)
-{
-    uint64_t now;
-    bool worked;
-
-    if (!server.dpdk) {
-        mr_uring_submit(&server.uring);
-        return mr_uring_reap(&server.uring, REAP_MAX) > 0;
-    }
-    now = mr_clock_now_ns(&mr_clock_system);
-    worked = mr_net_dpdk_poll(server.net, now);
-    worked |= mr_net_dpdk_flush(server.net, now);
-    return worked;
-}
-
 static void
-rest(void)
+print_counters(void)
 {
-    if (server.sleep_us == 0) {
-        return;
+    struct mr_net *net = server.wire.net;
+    struct mr_net_dpdk_counters counters = {0};
+    uint64_t cycles = 0;
+
+    if (server.wire.dpdk) {
+        mr_net_dpdk_counters(net, &counters);
+        cycles = wire_cycles(&server.wire);
     }
-    if (server.dpdk) {
-        usleep(server.sleep_us);
-    } else {
-        mr_uring_wait(&server.uring, MR_NS_PER_S / 10);
-    }
+    printf("cycles %llu, packets in %llu, out %llu, bytes in %llu, out %llu\n",
+           (unsigned long long)cycles, (unsigned long long)counters.packets_in,
+           (unsigned long long)counters.packets_out, (unsigned long long)net->bytes_received,
+           (unsigned long long)net->bytes_sent);
+    printf(
+        "accepted %llu, wrong %llu, received %llu, sent %llu, connections %u, buffers %u of %u\n",
+        (unsigned long long)server.accepted, (unsigned long long)server.wrong,
+        (unsigned long long)net->bytes_received, (unsigned long long)net->bytes_sent,
+        net->connections, net->buffers_free, net->buffers_max);
 }
 
 static void
 serve(void)
 {
-    unsigned quiet = 0;
+    struct mr_net *net = server.wire.net;
     uint64_t end_ns = UINT64_MAX;
 
-    while (!stop || (server.net->connections > 0 && mr_clock_now_ns(&mr_clock_system) < end_ns)) {
+    while (!stop || (net->connections > 0 && mr_clock_now_ns(&mr_clock_system) < end_ns)) {
         if (stop && end_ns == UINT64_MAX) {
             end_ns = mr_clock_now_ns(&mr_clock_system) + LINGER_NS;
-            mr_net_listen_stop(server.net);
+            mr_net_listen_stop(net);
         }
-        quiet = turn() ? 0 : quiet + 1;
-        if (quiet > QUIET_TURNS) {
-            rest();
-        }
+        wire_turn(&server.wire);
     }
-    printf(
-        "accepted %llu, wrong %llu, received %llu, sent %llu, connections %u, buffers %u of %u\n",
-        (unsigned long long)server.accepted, (unsigned long long)server.wrong,
-        (unsigned long long)server.net->bytes_received, (unsigned long long)server.net->bytes_sent,
-        server.net->connections, server.net->buffers_free, server.net->buffers_max);
+    print_counters();
 }
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
 static const char usage[] =
-    "usage: mr_net_serve --transport kernel|dpdk --listen HOST:PORT [--device VDEV]\n"
-    "                    [--connections N] [--packets N] [--sleep-us US]\n"
-    "--device names a DPDK device, such as net_af_packet0,iface=eth1. Without --sleep-us it "
-    "spins.\n";
+    "usage: mr_net_serve --transport kernel|dpdk --listen HOST:PORT [--device VDEV [--beside "
+    "VDEV]]\n"
+    "                    [--connections N] [--packets N] [--mtu BYTES] [--huge] [--sleep-us US]\n"
+    "                    [--unchecked]\n" WIRE_USAGE
+    "--unchecked does not look at the bytes that it receives.\n";
 
 static bool
 parse_listen(char *text)
@@ -341,44 +256,36 @@ parse_listen(char *text)
 static bool
 parse(int argc, char **argv)
 {
-    static const struct option options[] = {{"transport", required_argument, NULL, 't'},
-                                            {"listen", required_argument, NULL, 'l'},
-                                            {"device", required_argument, NULL, 'd'},
+    static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
                                             {"connections", required_argument, NULL, 'c'},
-                                            {"packets", required_argument, NULL, 'p'},
-                                            {"sleep-us", required_argument, NULL, 's'},
+                                            {"unchecked", no_argument, NULL, 'u'},
+                                            WIRE_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     int which;
 
-    server.connections_max = 1024;
-    server.packets = PACKETS_DEFAULT;
+    wire_init(&server.wire);
     while ((which = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (which) {
-        case 't':
-            server.dpdk = strcmp(optarg, "dpdk") == 0;
-            break;
         case 'l':
             if (!parse_listen(optarg)) {
                 return false;
             }
             break;
-        case 'd':
-            server.device = optarg;
-            break;
         case 'c':
-            server.connections_max = (uint32_t)strtoul(optarg, NULL, 10);
+            server.wire.connections_max = (uint32_t)strtoul(optarg, NULL, 10);
             break;
-        case 'p':
-            server.packets = (uint32_t)strtoul(optarg, NULL, 10);
-            break;
-        case 's':
-            server.sleep_us = (unsigned)strtoul(optarg, NULL, 10);
+        case 'u':
+            server.unchecked = true;
             break;
         default:
-            return false;
+            if (!wire_option(&server.wire, which, optarg)) {
+                return false;
+            }
         }
     }
-    return server.host && server.connections_max > 0 && (!server.dpdk || server.device);
+    server.wire.address = server.host;
+    server.wire.sends_max = server.wire.connections_max * SENDS_PER_CONN;
+    return server.host && server.wire.connections_max > 0;
 }
 
 int
@@ -393,8 +300,8 @@ main(int argc, char **argv)
     }
     net_pattern_init(&server.pattern);
     mr_list_init(&server.items);
-    error = server.dpdk ? create_dpdk() : create_kernel();
-    error = error ? error : mr_net_listen(server.net, server.host, server.port, &port);
+    error = wire_open(&server.wire, &events);
+    error = error ? error : mr_net_listen(server.wire.net, server.host, server.port, &port);
     if (error) {
         fprintf(stderr, "mr_net_serve: %s\n", strerror(-error));
         return 1;
@@ -404,5 +311,6 @@ main(int argc, char **argv)
     printf("listening\n");
     fflush(stdout);
     serve();
+    wire_close(&server.wire);
     return server.wrong > 0;
 }

@@ -3,17 +3,25 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_bus.h>
+#include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_mbuf.h>
 
 #include "dataplane/base/log.h"
 
 #define DESCRIPTORS   512u
 #define POOL_CACHE    64u
-#define PACKET_BYTES  4096u              /* with its headers: pools lay none across two pages */
+#define MTU_DEFAULT   1500u
+#define FRAME_EXTRA   64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
+#define ROOM_DEFAULT  2048u /* of a packet, beyond DPDK's headroom */
+#define PACKET_BYTES  4096u /* with its headers: pools lay none across two pages */
+#define TSO_MAX       65000u
 #define QUEUE_BYTES   (2u * 1024 * 1024) /* descriptors, pools' own memory */
 #define RSS_KEY_BYTES 40u
 
@@ -27,29 +35,89 @@ symmetric_key(uint8_t key[RSS_KEY_BYTES])
     }
 }
 
+/* A segment fits one packet. */
+static uint16_t
+data_room(uint16_t mtu)
+{
+    return (uint16_t)(mtu <= MTU_DEFAULT ? ROOM_DEFAULT : mtu + FRAME_EXTRA);
+}
+
 static struct rte_mempool *
-create_pool(const char *what, unsigned queue, uint32_t packets, uint16_t private_size)
+create_pool(const char *what, unsigned queue, const struct mr_dpdk_port *port,
+            uint16_t private_size)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
     snprintf(name, sizeof(name), "%s%u", what, queue);
-    return rte_pktmbuf_pool_create(name, packets + DESCRIPTORS, POOL_CACHE, private_size,
-                                   MR_DPDK_DATA_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+    return rte_pktmbuf_pool_create(name, port->packets + DESCRIPTORS, POOL_CACHE, private_size,
+                                   (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
+                                   SOCKET_ID_ANY);
 }
 
 size_t
-mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets)
+mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu)
 {
-    return queue_count * (2 * (size_t)(packets + DESCRIPTORS) * PACKET_BYTES + QUEUE_BYTES);
+    size_t packet = PACKET_BYTES;
+
+    if (mtu > MTU_DEFAULT) {
+        packet += data_room(mtu);
+    }
+    return queue_count * (2 * (packets + DESCRIPTORS) * packet + QUEUE_BYTES);
+}
+
+/* A device in software that has no way to be told of an MTU takes what it is given. */
+static bool
+is_software(const struct rte_eth_dev_info *info)
+{
+    return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0;
+}
+
+static bool
+copies_frames(const struct rte_eth_dev_info *info)
+{
+    static const char *const drivers[] = {"net_af_packet", "net_memif", "net_vhost"};
+
+    for (unsigned i = 0; i < RTE_DIM(drivers); i++) {
+        if (strcmp(info->driver_name, drivers[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the device does itself of what is sent: TCP checksums, cutting, gathering from elsewhere. */
+static uint64_t
+choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
+{
+    const uint64_t cutting =
+        RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+    uint64_t has = info->tx_offload_capa;
+    uint64_t wanted = 0;
+
+    if (has & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) {
+        port->checksums = true;
+        wanted |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+    }
+    if (has & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) {
+        port->external = copies_frames(info) ? MR_DPDK_EXTERNAL_ANY : MR_DPDK_EXTERNAL_EAL;
+        wanted |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    }
+    if ((has & cutting) == cutting && port->external != MR_DPDK_EXTERNAL_NONE) {
+        port->tso_max = TSO_MAX;
+        wanted |= cutting;
+    }
+    return wanted;
 }
 
 static int
-configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
+configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t mtu)
 {
     uint8_t key[RSS_KEY_BYTES];
     struct rte_eth_conf conf = {0};
     uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    int error;
 
+    port->mtu = mtu;
     symmetric_key(key);
     if (port->queue_count > 1 && (info->flow_type_rss_offloads & wanted)) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -59,8 +127,20 @@ configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
             conf.rx_adv_conf.rss_conf.rss_key_len = RSS_KEY_BYTES;
         }
     }
+    conf.intr_conf.rxq = port->interrupts;
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-    return rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
+    conf.txmode.offloads = choose_transmit(port, info);
+    conf.rxmode.mtu = mtu;
+    error = rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
+    if (error && mtu > MTU_DEFAULT && is_software(info)) {
+        conf.rxmode.mtu = 0;
+        error = rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
+    }
+    if (!error && mtu == 0) {
+        error = rte_eth_dev_get_mtu(port->id, &port->mtu);
+        port->mtu = (uint16_t)RTE_MIN(port->mtu, MTU_DEFAULT);
+    }
+    return error;
 }
 
 static int
@@ -68,8 +148,8 @@ set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
 {
     int error;
 
-    port->receive_pools[queue] = create_pool("receive", queue, port->packets, MR_DPDK_PRIVATE_SIZE);
-    port->transmit_pools[queue] = create_pool("transmit", queue, port->packets, 0);
+    port->receive_pools[queue] = create_pool("receive", queue, port, MR_DPDK_PRIVATE_SIZE);
+    port->transmit_pools[queue] = create_pool("transmit", queue, port, MR_DPDK_SEND_SIZE);
     if (!port->receive_pools[queue] || !port->transmit_pools[queue]) {
         return -ENOMEM;
     }
@@ -80,10 +160,10 @@ set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
 }
 
 static int
-start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
+start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t mtu)
 {
     struct rte_ether_addr mac;
-    int error = configure(port, info);
+    int error = configure(port, info, mtu);
 
     for (uint16_t i = 0; i < port->queue_count && !error; i++) {
         error = set_up_queue(port, i);
@@ -97,27 +177,26 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
     if (!error) {
         memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
         rte_eth_promiscuous_disable(port->id); /* not every device can be told */
-        error = rte_eth_dev_get_mtu(port->id, &port->mtu);
-        if (port->mtu > MR_DPDK_DATA_ROOM - 64) {
-            port->mtu = MR_DPDK_DATA_ROOM - 64; /* a segment fits one packet */
-        }
     }
     return error;
 }
 
 int
-mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
-                  struct mr_dpdk_port *port, char *error, size_t error_size)
+mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
+                  size_t error_size)
 {
+    uint16_t queue_count = config->queue_count;
     struct rte_eth_dev_info info;
     struct in_addr parsed;
     int result;
 
     memset(port, 0, sizeof(*port));
     port->queue_count = queue_count;
-    port->packets = packets;
-    if (inet_pton(AF_INET, address, &parsed) != 1 || parsed.s_addr == 0) {
-        snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port", address);
+    port->packets = config->packets;
+    port->interrupts = config->interrupts;
+    if (inet_pton(AF_INET, config->address, &parsed) != 1 || parsed.s_addr == 0) {
+        snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port",
+                 config->address);
         return -EINVAL;
     }
     port->address = ntohl(parsed.s_addr);
@@ -129,6 +208,7 @@ mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
     }
     port->id = (uint16_t)rte_eth_find_next(0);
     result = rte_eth_dev_info_get(port->id, &info);
+    snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
     if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
         snprintf(error, error_size,
                  "%u shards need as many queues, but the device has %u; set "
@@ -136,14 +216,71 @@ mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
                  queue_count, info.max_rx_queues);
         return -ENOTSUP;
     }
-    result = result ? result : start(port, &info);
+    result = result ? result : start(port, &info, config->mtu);
     if (result) {
         snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
         return result;
     }
-    MR_LOG_INFO("net", "DPDK port %u, %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x", port->id,
-                queue_count, queue_count == 1 ? "" : "s", port->mtu, port->mac[0], port->mac[1],
-                port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    MR_LOG_INFO("net", "DPDK port %u (%s), %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x",
+                port->id, port->driver, queue_count, queue_count == 1 ? "" : "s", port->mtu,
+                port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    return 0;
+}
+
+int
+mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    /* Devices without them say so when one is asked for. */
+    if (!port->interrupts || rte_eth_dev_rx_intr_enable(port->id, queue) != 0) {
+        return -1;
+    }
+    return rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue);
+}
+
+bool
+mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    rte_eth_dev_rx_intr_enable(port->id, queue);
+    return rte_eth_rx_queue_count(port->id, queue) <= 0;
+}
+
+/* ---- steering -------------------------------------------------------------------------------- */
+
+static struct rte_flow *
+steer_one(const struct mr_dpdk_port *port, uint16_t tcp_port, uint16_t queue)
+{
+    const struct rte_flow_attr attributes = {.ingress = 1};
+    const struct rte_flow_item_ipv4 ip = {.hdr.next_proto_id = IPPROTO_TCP};
+    const struct rte_flow_item_ipv4 ip_mask = {.hdr.next_proto_id = UINT8_MAX};
+    const struct rte_flow_item_tcp tcp = {.hdr.dst_port = htons(tcp_port)};
+    const struct rte_flow_item_tcp tcp_mask = {.hdr.dst_port = UINT16_MAX};
+    const struct rte_flow_item pattern[] = {
+        {.type = RTE_FLOW_ITEM_TYPE_ETH},
+        {.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &ip, .mask = &ip_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_TCP, .spec = &tcp, .mask = &tcp_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_END},
+    };
+    const struct rte_flow_action_queue to = {.index = queue};
+    const struct rte_flow_action actions[] = {
+        {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
+        {.type = RTE_FLOW_ACTION_TYPE_END},
+    };
+    struct rte_flow_error error;
+
+    return rte_flow_create(port->id, &attributes, pattern, actions, &error);
+}
+
+int
+mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first)
+{
+    struct rte_flow_error error;
+
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        if (!steer_one(port, (uint16_t)(first + i), i)) {
+            rte_flow_flush(port->id, &error); /* there are no other rules */
+            return -ENOTSUP;
+        }
+    }
     return 0;
 }
 

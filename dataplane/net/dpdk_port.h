@@ -6,14 +6,31 @@
 #ifndef MR_NET_DPDK_PORT_H
 #define MR_NET_DPDK_PORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define MR_DPDK_QUEUES_MAX   128u
-#define MR_DPDK_DATA_ROOM    2048u /* of a packet, beyond DPDK's headroom */
-#define MR_DPDK_PRIVATE_SIZE 192u  /* of a received packet, for the transport */
+#define MR_DPDK_MTU_MAX      9000u
+#define MR_DPDK_PRIVATE_SIZE 192u /* of a received packet, for the transport */
+#define MR_DPDK_SEND_SIZE    64u  /* of one that is sent */
 
 struct rte_mempool;
+
+struct mr_dpdk_port_config {
+    const char *address;  /* IPv4, as text */
+    uint16_t queue_count; /* pairs */
+    uint16_t mtu;         /* 0: what the device has, at most 1,500 */
+    uint32_t packets;     /* for each queue and direction */
+    bool interrupts;      /* the queues shall be able to wake their shards */
+};
+
+/* Which memory a frame may point into instead of carrying a copy. */
+enum mr_dpdk_external {
+    MR_DPDK_EXTERNAL_NONE,
+    MR_DPDK_EXTERNAL_EAL, /* the EAL's, which the device knows */
+    MR_DPDK_EXTERNAL_ANY, /* a device in software, which copies */
+};
 
 struct mr_dpdk_port {
     uint16_t id;
@@ -22,19 +39,36 @@ struct mr_dpdk_port {
     uint8_t mac[6];
     uint32_t address; /* IPv4, host byte order */
     uint32_t packets; /* in each pool */
+    bool checksums;   /* the device computes TCP checksums of what is sent */
+    enum mr_dpdk_external external;
+    uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
+    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
+    char driver[32];  /* DPDK's name of it */
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
 
-/* Configures and starts the first device that the EAL has found. `packets` for each queue and
- * direction. -ENODEV, -ENOTSUP (too few queues), -EINVAL (no IPv4 address), -ENOMEM, or what the
- * device says, with one sentence in `error`. */
-int mr_dpdk_port_open(const char *address, uint16_t queue_count, uint32_t packets,
-                      struct mr_dpdk_port *port, char *error, size_t error_size);
+/* Configures and starts the first device that the EAL has found. -ENODEV, -ENOTSUP (too few
+ * queues), -EINVAL (no IPv4 address, or an MTU that the device does not take), -ENOMEM, or what
+ * the device says, with one sentence in `error`. */
+int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
+                      char *error, size_t error_size);
+
+/* Lets the card take TCP to port `first` + i into queue i, where it can (rte_flow). -ENOTSUP: it
+ * cannot, or not all of it; nothing has changed then. */
+int mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first);
+
+/* A descriptor that becomes readable when a packet arrives in the queue after
+ * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
+int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
+
+/* Asks for the next interrupt of the queue, before its shard sleeps. False: there is a packet
+ * already. */
+bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
 void mr_dpdk_port_close(const struct mr_dpdk_port *port);
 
 /* Bytes of EAL memory that mr_dpdk_port_open() takes. */
-size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets);
+size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu);
 
 #endif

@@ -15,6 +15,14 @@ mr_net_listen_stop(struct mr_net *net)
     net->ops->listen_stop(net);
 }
 
+int
+mr_net_connect(struct mr_net *net, const struct mr_net_target *target, void *user,
+               struct mr_net_conn **out)
+{
+    MR_ASSERT(net->events.connected);
+    return net->ops->connect(net, target, user, out);
+}
+
 void
 mr_net_send(struct mr_net_conn *conn, struct mr_net_send *send)
 {

@@ -47,6 +47,9 @@ struct mr_net_events {
     /* A peer has connected. `host` is its address as text, valid during the call. Returns what the
      * later callbacks get as `user`; NULL refuses, and the connection is closed. */
     void *(*accepted)(void *context, struct mr_net_conn *conn, const char *host);
+    /* What mr_net_connect() asked for is there; failure is `closed`. Whoever never connects need
+     * not have it. */
+    void (*connected)(void *user, struct mr_net_conn *conn);
     /* `size` bytes at `data` inside `buf` have arrived; one reference to `buf` is the user's now.
      */
     void (*received)(void *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size);
@@ -58,9 +61,18 @@ struct mr_net_events {
     void (*closed)(void *user, int reason);
 };
 
+/* Where mr_net_connect() goes. */
+struct mr_net_target {
+    const char *host; /* an address as text, not a name; borrowed during the call */
+    uint16_t port;
+    uint64_t timeout_ns; /* for the peer to answer */
+};
+
 struct mr_net_ops {
     int (*listen)(struct mr_net *net, const char *host, uint16_t port, uint16_t *port_out);
     void (*listen_stop)(struct mr_net *net);
+    int (*connect)(struct mr_net *net, const struct mr_net_target *target, void *user,
+                   struct mr_net_conn **out);
     void (*send)(struct mr_net_conn *conn, struct mr_net_send *send);
     void (*pause)(struct mr_net_conn *conn);
     void (*resume)(struct mr_net_conn *conn);
@@ -73,7 +85,7 @@ struct mr_net_ops {
 struct mr_net {
     const struct mr_net_ops *ops;
     struct mr_net_events events;
-    uint32_t connections;     /* open now */
+    uint32_t connections;     /* open now, or being opened by us */
     uint32_t connections_max; /* further ones are accepted and closed at once */
     uint32_t buffers_free;
     uint32_t buffers_max;
@@ -90,11 +102,20 @@ struct mr_net_conn {
 };
 
 /* Accepts connections on `host`:`port` (port 0: the system chooses; `port_out` tells). Several
- * shards may listen on the same port. 0 or -errno. */
+ * shards may listen on the same port. net_dpdk can listen on up to 128 ports, the others on one.
+ * 0 or -errno. */
 int mr_net_listen(struct mr_net *net, const char *host, uint16_t port, uint16_t *port_out);
 
-/* No further connection is accepted. */
+/* No further connection is accepted, on no port. */
 void mr_net_listen_stop(struct mr_net *net);
+
+/* Opens a connection. `connected` follows, or `closed` with -ECONNREFUSED, -ETIMEDOUT,
+ * -EHOSTUNREACH or what else has failed; or with 0 after mr_net_close(), and then `connected` need
+ * not have run. `user` is for these and the later callbacks. All calls are allowed at once: what is
+ * sent waits until the connection is there.
+ * 0, -EINVAL (no address), -ENOBUFS (connections_max are open), -EADDRNOTAVAIL (no local port). */
+int mr_net_connect(struct mr_net *net, const struct mr_net_target *target, void *user,
+                   struct mr_net_conn **out);
 
 /* Queues bytes behind those already queued. On a connection that is closing `done` runs with
  * -ECANCELED. */

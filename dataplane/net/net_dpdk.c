@@ -8,19 +8,21 @@
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_prefetch.h>
 
 #include "dataplane/base/assert.h"
 #include "dataplane/base/rng.h"
+#include "dataplane/net/dpdk_out.h"
 #include "dataplane/net/ether.h"
 #include "dataplane/tcp/tcp.h"
 
-#define BURST           64u
+#define PREFETCH        4u /* packets ahead */
 #define CONNS_PER_POLL  256u
 #define SEGMENTS_FACTOR 4u /* segments in flight for each packet buffer */
 #define RESERVE_PART    8u /* of the receive packets, for segments without payload */
 #define TCP_HEADER_SIZE 20u
-#define ARP_GAP_NS      (100 * MR_NS_PER_MS)
 #define HOST_SIZE       INET_ADDRSTRLEN
+#define LISTENERS_MAX   128u
 
 /* In a received packet's private area. */
 struct packet {
@@ -33,10 +35,12 @@ _Static_assert(sizeof(struct packet) <= MR_DPDK_PRIVATE_SIZE, "a packet's privat
 
 struct dpdk_conn {
     struct mr_net_conn conn;
-    struct mr_list node; /* in free */
+    struct mr_list node; /* in conns_free; in connecting until it is there */
     struct mr_tcp_conn *tcp;
-    uint32_t sends; /* under way */
+    uint64_t give_up_ns; /* of a connection in connecting */
+    uint32_t sends;      /* under way */
     bool closing;
+    bool timed_out;
 };
 
 /* A send under way: the contract's beside TCP's. */
@@ -51,18 +55,17 @@ struct dpdk_send {
 struct net_dpdk {
     struct mr_net net;
     struct mr_net_dpdk_config config;
-    struct rte_mempool *transmit_pool;
+    struct mr_dpdk_out out;
     struct mr_ether ether;
     struct mr_tcp *tcp;
-    uint16_t listen_port;
+    uint16_t listen_ports[LISTENERS_MAX];
+    unsigned listen_count;
     uint64_t now_ns;
-    uint64_t arp_after_ns;
     struct dpdk_conn *conns;
     struct mr_list conns_free;
+    struct mr_list connecting;
     struct dpdk_send *sends;
     struct mr_list sends_free;
-    struct rte_mbuf *out[BURST];
-    uint16_t out_count;
     uint64_t dropped; /* for want of packets */
 };
 
@@ -72,91 +75,12 @@ net_dpdk(const struct mr_net *net)
     return MR_CONTAINER_OF((struct mr_net *)(uintptr_t)net, struct net_dpdk, net);
 }
 
-/* ---- frames out ------------------------------------------------------------------------------ */
-
-/* What the device does not take stays in order for the next time. */
-static void
-out_flush(struct net_dpdk *net)
-{
-    uint16_t sent;
-
-    if (net->out_count == 0) {
-        return;
-    }
-    sent = rte_eth_tx_burst(net->config.port->id, net->config.queue, net->out, net->out_count);
-    memmove(net->out, net->out + sent, (net->out_count - sent) * sizeof(net->out[0]));
-    net->out_count = (uint16_t)(net->out_count - sent);
-}
-
-/* A packet of `size` bytes at the end of the burst; NULL: the device is full. */
-static uint8_t *
-out_begin(struct net_dpdk *net, uint32_t size)
-{
-    struct rte_mbuf *mbuf;
-    uint8_t *frame;
-
-    if (net->out_count == BURST) {
-        out_flush(net);
-    }
-    if (net->out_count == BURST || !(mbuf = rte_pktmbuf_alloc(net->transmit_pool))) {
-        return NULL;
-    }
-    frame = (uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)size);
-    MR_ASSERT(frame); /* the port's MTU fits a packet */
-    net->out[net->out_count++] = mbuf;
-    return frame;
-}
-
-/* The device's copy of a frame that was received and turned into its answer. */
-static void
-out_answer(struct net_dpdk *net, const uint8_t *frame, uint32_t size)
-{
-    uint8_t *to = out_begin(net, size);
-
-    if (to) {
-        memcpy(to, frame, size); /* rare: ARP and echoes */
-    }
-}
-
-static void
-out_arp(struct net_dpdk *net, uint32_t address)
-{
-    uint8_t *frame;
-
-    if (net->now_ns < net->arp_after_ns) {
-        return;
-    }
-    net->arp_after_ns = net->now_ns + ARP_GAP_NS;
-    frame = out_begin(net, MR_ETHER_ARP_SIZE);
-    if (frame) {
-        mr_ether_arp_request(&net->ether, address, frame);
-    }
-}
-
 static bool
 on_output(void *context, const struct mr_tcp_frame *frame)
 {
     struct net_dpdk *net = context;
-    uint8_t header[MR_ETHER_HEADER_SIZE];
-    uint8_t *to;
 
-    if (!mr_ether_header(&net->ether, frame->destination, header)) {
-        out_arp(net, frame->destination);
-        return true; /* lost: TCP sends it again, and by then the address may be known */
-    }
-    to = out_begin(net, MR_ETHER_HEADER_SIZE + frame->header_size + frame->payload_size);
-    if (!to) {
-        return false;
-    }
-    memcpy(to, header, sizeof(header));
-    to += sizeof(header);
-    memcpy(to, frame->header, frame->header_size);
-    to += frame->header_size;
-    for (unsigned i = 0; i < frame->slice_count; i++) {
-        memcpy(to, frame->slices[i].data, frame->slices[i].size); /* external buffers: not yet */
-        to += frame->slices[i].size;
-    }
-    return true;
+    return mr_dpdk_out_tcp(&net->out, frame, net->now_ns);
 }
 
 /* ---- frames in ------------------------------------------------------------------------------- */
@@ -181,6 +105,15 @@ may_hold(const struct net_dpdk *net, const struct mr_ether_packet *from)
     return !payload || net->net.buffers_free > net->net.buffers_max / RESERVE_PART;
 }
 
+/* NONE says that the sum is not in the packet, and that its bytes are those that were sent. */
+static bool
+checksum_good(const struct rte_mbuf *mbuf)
+{
+    uint64_t said = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+
+    return said == RTE_MBUF_F_RX_L4_CKSUM_GOOD || said == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
 static void
 input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_packet *from)
 {
@@ -197,8 +130,7 @@ input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_pac
                 .source = from->source,
                 .destination = from->destination,
                 .ecn = from->ecn,
-                .checksum_good =
-                    (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD},
+                .checksum_good = checksum_good(mbuf)},
         .mbuf = mbuf,
     };
     net->net.buffers_free--;
@@ -211,13 +143,15 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
     struct mr_ether_packet packet;
     uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
 
+    uint64_t arp_before = net->ether.arp_in;
+
     if (mbuf->nb_segs == 1) {
         switch (mr_ether_input(&net->ether, frame, rte_pktmbuf_data_len(mbuf), &packet)) {
         case MR_ETHER_TCP:
             input_tcp(net, mbuf, &packet);
             return;
         case MR_ETHER_ANSWER:
-            out_answer(net, frame, packet.size);
+            mr_dpdk_out_copy(&net->out, frame, packet.size);
             break;
         case MR_ETHER_PATH_MTU:
             mr_tcp_path_mtu(net->tcp, packet.destination, packet.local_port, packet.source,
@@ -226,23 +160,46 @@ input(struct net_dpdk *net, struct rte_mbuf *mbuf)
         case MR_ETHER_NOTHING:
             break;
         }
+        if (net->ether.arp_in != arp_before) {
+            mr_dpdk_out_resolved(&net->out);
+        }
     }
     rte_pktmbuf_free(mbuf);
+}
+
+/* Few are opened at a time, so that all are looked at. */
+static void
+give_up(struct net_dpdk *net)
+{
+    MR_LIST_FOR_EACH(node, &net->connecting)
+    {
+        struct dpdk_conn *conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+
+        if (net->now_ns >= conn->give_up_ns && !conn->timed_out) {
+            conn->timed_out = true;
+            mr_tcp_abort(conn->tcp);
+        }
+    }
 }
 
 bool
 mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
 {
     struct net_dpdk *net = net_dpdk(base);
-    struct rte_mbuf *burst[BURST];
+    struct rte_mbuf *burst[MR_DPDK_BURST];
     uint16_t count =
-        rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, (uint16_t)BURST);
+        rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, MR_DPDK_BURST);
 
     net->now_ns = now_ns;
     for (uint16_t i = 0; i < count; i++) {
+        if (i + PREFETCH < count) {
+            rte_prefetch0(rte_pktmbuf_mtod(burst[i + PREFETCH], void *));
+            rte_prefetch0(rte_mbuf_to_priv(burst[i + PREFETCH]));
+        }
         input(net, burst[i]);
     }
     mr_tcp_tick(net->tcp, now_ns);
+    give_up(net);
     return mr_tcp_dispatch(net->tcp, CONNS_PER_POLL, now_ns) > 0 || count > 0;
 }
 
@@ -252,14 +209,36 @@ mr_net_dpdk_flush(struct mr_net *base, uint64_t now_ns)
     struct net_dpdk *net = net_dpdk(base);
     unsigned served = mr_tcp_flush(net->tcp, CONNS_PER_POLL, now_ns);
 
-    out_flush(net);
-    return served > 0 || net->out_count > 0;
+    mr_dpdk_out_flush(&net->out);
+    return served > 0 || net->out.count > 0;
 }
 
 uint64_t
 mr_net_dpdk_deadline(const struct mr_net *base)
 {
-    return mr_tcp_deadline(net_dpdk(base)->tcp);
+    const struct net_dpdk *net = net_dpdk(base);
+    uint64_t deadline_ns = mr_tcp_deadline(net->tcp);
+
+    MR_LIST_FOR_EACH(node, &net->connecting)
+    {
+        const struct dpdk_conn *conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+
+        deadline_ns = conn->give_up_ns < deadline_ns ? conn->give_up_ns : deadline_ns;
+    }
+    return deadline_ns;
+}
+
+void
+mr_net_dpdk_counters(const struct mr_net *base, struct mr_net_dpdk_counters *out)
+{
+    const struct net_dpdk *net = net_dpdk(base);
+    const struct mr_tcp_stats *stats = mr_tcp_stats(net->tcp);
+
+    *out = (struct mr_net_dpdk_counters){
+        .packets_in = stats->packets_in,
+        .packets_out = stats->packets_out,
+        .dropped = net->dropped,
+    };
 }
 
 /* ---- events of TCP --------------------------------------------------------------------------- */
@@ -280,6 +259,7 @@ on_accepted(void *context, struct mr_tcp_conn *tcp, uint32_t remote, uint16_t po
     }
     conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
     *conn = (struct dpdk_conn){.conn = {.net = &net->net}, .tcp = tcp};
+    mr_list_init(&conn->node);
     inet_ntop(AF_INET, &address, host, sizeof(host));
     conn->conn.user = net->net.events.accepted(net->net.events.context, &conn->conn, host);
     if (!conn->conn.user) {
@@ -289,6 +269,16 @@ on_accepted(void *context, struct mr_tcp_conn *tcp, uint32_t remote, uint16_t po
     }
     net->net.connections++;
     return conn;
+}
+
+static void
+on_connected(void *user, struct mr_tcp_conn *tcp)
+{
+    struct dpdk_conn *conn = user;
+
+    (void)tcp;
+    mr_list_remove(&conn->node);
+    conn->conn.net->events.connected(conn->conn.user, &conn->conn);
 }
 
 static void
@@ -333,7 +323,9 @@ on_closed(void *user, int reason)
     struct dpdk_conn *conn = user;
     struct net_dpdk *net = net_dpdk(conn->conn.net);
 
+    mr_list_remove(&conn->node);
     net->net.connections--;
+    reason = conn->timed_out ? -ETIMEDOUT : reason;
     net->net.events.closed(conn->conn.user, conn->closing ? 0 : reason);
     mr_list_push_back(&net->conns_free, &conn->node);
 }
@@ -345,15 +337,23 @@ dpdk_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port
 {
     struct net_dpdk *net = net_dpdk(base);
     struct in_addr address;
+    int error;
 
     if (inet_pton(AF_INET, host, &address) != 1 ||
         (address.s_addr != 0 && ntohl(address.s_addr) != net->config.port->address)) {
         return -EADDRNOTAVAIL;
     }
-    net->listen_port = port;
+    if (net->listen_count == LISTENERS_MAX) {
+        return -ENOBUFS;
+    }
     *port_out = port;
-    out_arp(net, net->config.port->address); /* gratuitous: others forget who had the address */
-    return mr_tcp_listen(net->tcp, 0, port);
+    mr_dpdk_out_arp(&net->out, net->config.port->address,
+                    net->now_ns); /* gratuitous: others forget who had the address */
+    error = mr_tcp_listen(net->tcp, 0, port);
+    if (!error) {
+        net->listen_ports[net->listen_count++] = port;
+    }
+    return error;
 }
 
 static void
@@ -361,7 +361,42 @@ dpdk_listen_stop(struct mr_net *base)
 {
     struct net_dpdk *net = net_dpdk(base);
 
-    mr_tcp_listen_stop(net->tcp, 0, net->listen_port);
+    while (net->listen_count > 0) {
+        mr_tcp_listen_stop(net->tcp, 0, net->listen_ports[--net->listen_count]);
+    }
+}
+
+static int
+dpdk_connect(struct mr_net *base, const struct mr_net_target *target, void *user,
+             struct mr_net_conn **out)
+{
+    struct net_dpdk *net = net_dpdk(base);
+    struct mr_list *node = mr_list_pop_front(&net->conns_free);
+    struct in_addr address;
+    struct dpdk_conn *conn;
+    int error = 0;
+
+    if (!node) {
+        return -ENOBUFS;
+    }
+    conn = MR_CONTAINER_OF(node, struct dpdk_conn, node);
+    *conn = (struct dpdk_conn){.conn = {.net = base, .user = user}};
+    if (inet_pton(AF_INET, target->host, &address) != 1) {
+        error = -EINVAL;
+    }
+    error = error ? error
+                  : mr_tcp_connect(net->tcp, 0, 0, ntohl(address.s_addr), target->port, conn,
+                                   net->now_ns, &conn->tcp);
+    if (error) {
+        mr_list_push_back(&net->conns_free, &conn->node);
+        return error;
+    }
+    conn->give_up_ns = net->now_ns + target->timeout_ns;
+    mr_list_init(&conn->node);
+    mr_list_push_back(&net->connecting, &conn->node);
+    base->connections++;
+    *out = &conn->conn;
+    return 0;
 }
 
 static void
@@ -448,12 +483,8 @@ dpdk_destroy(struct mr_net *base)
 {
     struct net_dpdk *net = net_dpdk(base);
 
-    if (net->tcp) {
-        mr_tcp_destroy(net->tcp);
-    }
-    for (uint16_t i = 0; i < net->out_count; i++) {
-        rte_pktmbuf_free(net->out[i]);
-    }
+    mr_dpdk_out_free(&net->out); /* before the sends that its frames point into */
+    mr_tcp_destroy(net->tcp);
     free(net->conns);
     free(net->sends);
     free(net);
@@ -462,6 +493,7 @@ dpdk_destroy(struct mr_net *base)
 static const struct mr_net_ops dpdk_ops = {
     .listen = dpdk_listen,
     .listen_stop = dpdk_listen_stop,
+    .connect = dpdk_connect,
     .send = dpdk_send,
     .pause = dpdk_pause,
     .resume = dpdk_resume,
@@ -481,6 +513,7 @@ create_tcp(struct net_dpdk *net)
     const struct mr_tcp_events events = {
         .context = net,
         .accepted = on_accepted,
+        .connected = on_connected,
         .received = on_received,
         .ended = on_ended,
         .leaving = on_leaving,
@@ -492,6 +525,9 @@ create_tcp(struct net_dpdk *net)
     config.addresses[0] = net->config.port->address;
     config.address_count = 1;
     config.mtu = net->config.port->mtu;
+    config.checksum_offload = net->config.port->checksums;
+    config.tso_max = net->config.port->tso_max;
+    config.listeners_max = LISTENERS_MAX;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
     if (config.half_open_max > config.conns_max) {
         config.half_open_max = config.conns_max;
@@ -508,6 +544,7 @@ static void
 fill_lists(struct net_dpdk *net)
 {
     mr_list_init(&net->conns_free);
+    mr_list_init(&net->connecting);
     mr_list_init(&net->sends_free);
     for (uint32_t i = 0; i < net->config.connections_max; i++) {
         mr_list_push_back(&net->conns_free, &net->conns[i].node);
@@ -533,7 +570,8 @@ mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_
     net->net.buffers_max = config->port->packets;
     net->net.buffers_free = config->port->packets;
     net->config = *config;
-    net->transmit_pool = config->port->transmit_pools[config->queue];
+    net->now_ns = mr_clock_now_ns(config->clock);
+    mr_dpdk_out_init(&net->out, config->port, config->queue, &net->ether);
     net->conns = calloc(config->connections_max, sizeof(*net->conns));
     net->sends = calloc(config->sends_max, sizeof(*net->sends));
     mr_ether_init(&net->ether, config->port->mac, config->port->address);

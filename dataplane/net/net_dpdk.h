@@ -2,8 +2,8 @@
  *
  * The main thread opens the device (dpdk_port.h), with a receive and a transmit queue for each
  * shard; each shard then makes its transport, which owns its queues, its packet memory and its TCP.
- * Received packets are lent to the connections that read them, without a copy; what is sent is
- * copied into packets.
+ * Received packets are lent to the connections that read them, without a copy; what is sent stays
+ * where it is, where the device takes that (dpdk_out.h).
  *
  * Nothing wakes a shard when a packet arrives: mr_net_dpdk_poll() is to be called in every turn,
  * and the shard must not sleep for longer than the profile wants packets to wait.
@@ -38,5 +38,14 @@ bool mr_net_dpdk_flush(struct mr_net *net, uint64_t now_ns);
 
 /* When the next poll is wanted although no packet arrives; UINT64_MAX: never. */
 uint64_t mr_net_dpdk_deadline(const struct mr_net *net);
+
+/* Since create. */
+struct mr_net_dpdk_counters {
+    uint64_t packets_in;
+    uint64_t packets_out;
+    uint64_t dropped; /* received, for want of packets */
+};
+
+void mr_net_dpdk_counters(const struct mr_net *net, struct mr_net_dpdk_counters *out);
 
 #endif

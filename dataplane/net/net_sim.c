@@ -4,10 +4,11 @@
  * become possible and run after a random delay:
  *
  *   ACCEPT     the listener takes the link, or refuses it
+ *   CONNECT    a connection of ours reaches the peers' listener, which takes or refuses it
  *   RECEIVE    a piece of `up` is given to the user, or the end of the stream, or a reset
  *   TRANSMIT   a piece of the queued sends is copied to `down`, and what it completes is done
  *   END        the connection's last callbacks
- *   GIVE_UP    a peer that has vanished is taken for dead
+ *   GIVE_UP    a peer that has vanished, or does not answer a connect, is taken for dead
  *
  *   peer --- up (a window of bytes) ---> connection
  *   peer <-- down (a window of bytes) -- connection
@@ -29,6 +30,7 @@
 
 enum event {
     EVENT_ACCEPT,
+    EVENT_CONNECT,
     EVENT_RECEIVE,
     EVENT_TRANSMIT,
     EVENT_END,
@@ -38,6 +40,7 @@ enum event {
 
 enum conn_state {
     CONN_FREE,
+    CONN_CONNECTING,
     CONN_OPEN,
     CONN_CLOSING,
 };
@@ -70,6 +73,7 @@ struct mr_net_sim_peer {
     struct pipe down;
     uint64_t due_ns[EVENT_COUNT];
     bool waiting;  /* for the listener */
+    bool arrived;  /* by a connect of ours, and mr_net_sim_accept() has not returned it yet */
     bool finished; /* the peer sends no more */
     bool reset;    /* by the peer */
     bool vanished;
@@ -83,6 +87,7 @@ struct net_sim {
     struct mr_net_sim_config config;
     struct mr_rng rng;
     bool listening;
+    enum mr_net_sim_answer answer;
     struct mr_list links;
     struct sim_conn *conns;
     struct mr_list conns_free;
@@ -184,7 +189,7 @@ conn_close(struct sim_conn *conn, int reason)
 {
     struct mr_net_sim_peer *link = conn->link;
 
-    if (conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING) {
         return;
     }
     conn->state = CONN_CLOSING;
@@ -346,7 +351,7 @@ sim_pause(struct mr_net_conn *base)
 {
     struct sim_conn *conn = MR_CONTAINER_OF(base, struct sim_conn, base);
 
-    if (conn->paused || conn->state != CONN_OPEN) {
+    if (conn->paused || (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING)) {
         return;
     }
     conn->paused = true;
@@ -387,6 +392,31 @@ sim_buf_free(struct mr_net *base, struct mr_net_buf *buf)
 
 /* ---- accepting ------------------------------------------------------------------------------- */
 
+/* NULL: connections_max are there. */
+static struct sim_conn *
+conn_new(struct mr_net_sim_peer *link, enum conn_state state)
+{
+    struct net_sim *net = link->net;
+    struct mr_list *node = mr_list_pop_front(&net->conns_free);
+    struct sim_conn *conn;
+
+    if (!node) {
+        return NULL;
+    }
+    conn = MR_CONTAINER_OF(node, struct sim_conn, node);
+    conn->state = state;
+    conn->reason = 0;
+    conn->paused = false;
+    conn->late = false;
+    conn->starved = false;
+    conn->link = link;
+    link->conn = conn;
+    conn->base.bytes_sent = 0;
+    mr_list_init(&conn->sends);
+    net->base.connections++;
+    return conn;
+}
+
 static void
 refuse(struct mr_net_sim_peer *link)
 {
@@ -400,7 +430,6 @@ static void
 run_accept(struct mr_net_sim_peer *link)
 {
     struct net_sim *net = link->net;
-    struct mr_list *node;
     struct sim_conn *conn;
 
     link->waiting = false;
@@ -408,23 +437,12 @@ run_accept(struct mr_net_sim_peer *link)
         refuse(link);
         return;
     }
-    node = mr_list_pop_front(&net->conns_free);
-    if (!node) {
+    conn = conn_new(link, CONN_OPEN);
+    if (!conn) {
         net->base.refused++;
         refuse(link);
         return;
     }
-    conn = MR_CONTAINER_OF(node, struct sim_conn, node);
-    conn->state = CONN_OPEN;
-    conn->reason = 0;
-    conn->paused = false;
-    conn->late = false;
-    conn->starved = false;
-    conn->link = link;
-    link->conn = conn;
-    conn->base.bytes_sent = 0;
-    mr_list_init(&conn->sends);
-    net->base.connections++;
     conn->base.user = net->base.events.accepted(net->base.events.context, &conn->base, "10.0.0.1");
     if (!conn->base.user) {
         net->base.refused++;
@@ -440,6 +458,78 @@ run_accept(struct mr_net_sim_peer *link)
         arm_in(link, EVENT_GIVE_UP, net->config.vanish_ns);
     }
 }
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void
+run_connect(struct mr_net_sim_peer *link)
+{
+    struct sim_conn *conn = link->conn;
+    struct net_sim *net = link->net;
+
+    if (conn->state != CONN_CONNECTING || net->answer == MR_NET_SIM_SILENT) {
+        return;
+    }
+    link->due_ns[EVENT_GIVE_UP] = NEVER;
+    if (net->answer == MR_NET_SIM_REFUSE) {
+        conn_close(conn, -ECONNREFUSED);
+        return;
+    }
+    link->released = false;
+    link->arrived = true;
+    conn->state = CONN_OPEN;
+    arm(link, EVENT_RECEIVE);
+    if (!mr_list_empty(&conn->sends)) {
+        arm(link, EVENT_TRANSMIT);
+    }
+    net->base.events.connected(conn->base.user, &conn->base);
+}
+
+static struct mr_net_sim_peer *
+link_new(struct net_sim *net)
+{
+    struct mr_net_sim_peer *link = calloc(1, sizeof(*link));
+
+    if (!link) {
+        return NULL;
+    }
+    link->net = net;
+    link->up.data = malloc(net->config.window_bytes);
+    link->down.data = malloc(net->config.window_bytes);
+    mr_list_push_back(&net->links, &link->node);
+    if (!link->up.data || !link->down.data) {
+        link_free(link);
+        return NULL;
+    }
+    for (unsigned i = 0; i < EVENT_COUNT; i++) {
+        link->due_ns[i] = NEVER;
+    }
+    return link;
+}
+
+static int
+sim_connect(struct mr_net *base, const struct mr_net_target *target, void *user,
+            struct mr_net_conn **out)
+{
+    struct net_sim *net = sim_of(base);
+    struct mr_net_sim_peer *link = link_new(net);
+    struct sim_conn *conn = link ? conn_new(link, CONN_CONNECTING) : NULL;
+
+    if (!conn) {
+        if (link) {
+            link_free(link);
+        }
+        return -ENOBUFS;
+    }
+    link->released = true; /* nobody has the peer's end yet */
+    conn->base.user = user;
+    arm(link, EVENT_CONNECT);
+    arm_in(link, EVENT_GIVE_UP, target->timeout_ns);
+    *out = &conn->base;
+    return 0;
+}
+
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static int
 sim_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port_out)
@@ -505,6 +595,8 @@ mr_net_sim_step(struct mr_net *base)
     link->due_ns[event] = NEVER;
     if (event == EVENT_ACCEPT) {
         run_accept(link);
+    } else if (link->conn && event == EVENT_CONNECT) {
+        run_connect(link);
     } else if (link->conn && event == EVENT_RECEIVE) {
         run_receive(link);
     } else if (link->conn && event == EVENT_TRANSMIT) {
@@ -522,26 +614,35 @@ mr_net_sim_step(struct mr_net *base)
 struct mr_net_sim_peer *
 mr_net_sim_connect(struct mr_net *base)
 {
-    struct net_sim *net = sim_of(base);
-    struct mr_net_sim_peer *link = calloc(1, sizeof(*link));
+    struct mr_net_sim_peer *link = link_new(sim_of(base));
 
     if (!link) {
         return NULL;
     }
-    link->net = net;
-    link->up.data = malloc(net->config.window_bytes);
-    link->down.data = malloc(net->config.window_bytes);
-    mr_list_push_back(&net->links, &link->node);
-    if (!link->up.data || !link->down.data) {
-        link_free(link);
-        return NULL;
-    }
-    for (unsigned i = 0; i < EVENT_COUNT; i++) {
-        link->due_ns[i] = NEVER;
-    }
     link->waiting = true;
     arm(link, EVENT_ACCEPT);
     return link;
+}
+
+void
+mr_net_sim_answer(struct mr_net *base, enum mr_net_sim_answer answer)
+{
+    sim_of(base)->answer = answer;
+}
+
+struct mr_net_sim_peer *
+mr_net_sim_accept(struct mr_net *base)
+{
+    MR_LIST_FOR_EACH(node, &sim_of(base)->links)
+    {
+        struct mr_net_sim_peer *link = MR_CONTAINER_OF(node, struct mr_net_sim_peer, node);
+
+        if (link->arrived) {
+            link->arrived = false;
+            return link;
+        }
+    }
+    return NULL;
 }
 
 /* Something the connection, if there is one yet, has to notice. */
@@ -645,6 +746,7 @@ sim_destroy(struct mr_net *base)
 static const struct mr_net_ops sim_ops = {
     .listen = sim_listen,
     .listen_stop = sim_listen_stop,
+    .connect = sim_connect,
     .send = sim_send,
     .pause = sim_pause,
     .resume = sim_resume,

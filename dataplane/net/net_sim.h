@@ -30,7 +30,7 @@ struct mr_net_sim_config {
     uint32_t connections_max;
 };
 
-/* The client's end of one connection. It ends with mr_net_sim_peer_close() or _reset(). */
+/* The peer's end of one connection. It ends with mr_net_sim_peer_close() or _reset(). */
 struct mr_net_sim_peer;
 
 /* 0 or -ENOMEM. mr_net_destroy() also takes the peers that are left. */
@@ -45,6 +45,18 @@ uint64_t mr_net_sim_due_ns(const struct mr_net *net);
 
 /* A new peer that knocks at the listener; NULL: no memory. */
 struct mr_net_sim_peer *mr_net_sim_connect(struct mr_net *net);
+
+/* What mr_net_connect() meets, wherever it goes. */
+enum mr_net_sim_answer {
+    MR_NET_SIM_REFUSE, /* until it is said otherwise */
+    MR_NET_SIM_ACCEPT,
+    MR_NET_SIM_SILENT, /* nothing answers */
+};
+
+void mr_net_sim_answer(struct mr_net *net, enum mr_net_sim_answer answer);
+
+/* The peer's end of the oldest connection that mr_net_connect() has opened; NULL: no further. */
+struct mr_net_sim_peer *mr_net_sim_accept(struct mr_net *net);
 
 /* Takes up to `size` bytes, copied. Returns how many; -EAGAIN: the window is closed; -EPIPE: the
  * connection has ended. */

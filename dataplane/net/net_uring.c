@@ -2,11 +2,13 @@
  *
  * A connection's life:
  *
- *   OPEN ---- mr_net_close(), end of stream, or an error ----> CLOSING ---- no operation in
- *   flight ----> (descriptor closed, `closed` called, gone)
+ *   CONNECTING ---- the peer has accepted ----> OPEN
+ *   CONNECTING, OPEN ---- mr_net_close(), end of stream, or an error ----> CLOSING
+ *   CLOSING ---- no operation in flight ----> (descriptor closed, `closed` called, gone)
  *
- * In CLOSING the socket is shut down, which ends the receive and the send in flight, and the
- * poll is cancelled; their last completions are awaited because they name memory of the connection.
+ * In CLOSING the socket is shut down, which ends the receive and the send in flight, and the poll
+ * and the connect are cancelled; their last completions are awaited because they name memory of the
+ * connection.
  *
  * Source: io_uring_prep_recv_multishot(3), io_uring_register_buf_ring(3); Linux 6.0. */
 #include <arpa/inet.h>
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 #include "dataplane/base/uring.h"
 #include "dataplane/net/net.h"
@@ -35,6 +38,7 @@
 
 enum conn_state {
     CONN_FREE,
+    CONN_CONNECTING,
     CONN_OPEN,
     CONN_CLOSING,
 };
@@ -48,10 +52,16 @@ struct uring_conn {
     bool receiving; /* the multishot receive is armed */
     bool starved;   /* in net->starved: waits for a free buffer */
     bool sending;
-    bool watching; /* for the peer's end while reading is paused */
-    bool leaving;  /* has been told in this pause */
-    bool end_seen; /* the peer's end is there, behind unread bytes */
-    bool ending;   /* in net->endings */
+    bool connecting; /* the connect is in flight */
+    bool timing;     /* and so is its timeout */
+    bool watching;   /* for the peer's end while reading is paused */
+    bool leaving;    /* has been told in this pause */
+    bool end_seen;   /* the peer's end is there, behind unread bytes */
+    bool ending;     /* in net->endings */
+    struct mr_uring_op connect_op;
+    struct mr_uring_op timeout_op;
+    struct __kernel_timespec timeout;
+    struct sockaddr_storage address;
     struct mr_uring_op receive_op;
     struct mr_uring_op watch_op;
     struct mr_uring_op send_op;
@@ -149,7 +159,7 @@ conn_try_finish(struct uring_conn *conn)
     struct net_uring *net = net_of(conn);
 
     if (conn->state == CONN_CLOSING && !conn->receiving && !conn->sending && !conn->watching &&
-        !conn->ending) {
+        !conn->connecting && !conn->timing && !conn->ending) {
         conn->ending = true;
         mr_list_push_back(&net->endings, &conn->ending_node);
         arm_endings(net);
@@ -168,8 +178,11 @@ conn_unwatch(struct uring_conn *conn)
 static void
 conn_close(struct uring_conn *conn, int reason)
 {
-    if (conn->state != CONN_OPEN) {
+    if (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING) {
         return;
+    }
+    if (conn->connecting) {
+        io_uring_prep_cancel(mr_uring_prepare_quiet(net_of(conn)->uring), &conn->connect_op, 0);
     }
     conn->state = CONN_CLOSING;
     conn->reason = reason;
@@ -442,7 +455,7 @@ uring_pause(struct mr_net_conn *base)
     struct uring_conn *conn = MR_CONTAINER_OF(base, struct uring_conn, base);
     struct io_uring_sqe *sqe;
 
-    if (conn->paused || conn->state != CONN_OPEN) {
+    if (conn->paused || (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING)) {
         return;
     }
     conn->paused = true;
@@ -483,20 +496,18 @@ host_text(int fd, char *out, size_t size)
     }
 }
 
-static void
-admit(struct net_uring *net, int fd)
+/* NULL: connections_max are there. */
+static struct uring_conn *
+conn_new(struct net_uring *net, enum conn_state state, int fd)
 {
     struct mr_list *node = mr_list_pop_front(&net->conns_free);
     struct uring_conn *conn;
-    char host[HOST_TEXT_SIZE];
 
     if (!node) {
-        net->base.refused++;
-        close(fd);
-        return;
+        return NULL;
     }
     conn = MR_CONTAINER_OF(node, struct uring_conn, starved_node);
-    conn->state = CONN_OPEN;
+    conn->state = state;
     conn->fd = fd;
     conn->reason = 0;
     conn->paused = false;
@@ -504,8 +515,22 @@ admit(struct net_uring *net, int fd)
     conn->end_seen = false;
     conn->base.bytes_sent = 0;
     mr_list_init(&conn->sends);
-    host_text(fd, host, sizeof(host));
     net->base.connections++;
+    return conn;
+}
+
+static void
+admit(struct net_uring *net, int fd)
+{
+    struct uring_conn *conn = conn_new(net, CONN_OPEN, fd);
+    char host[HOST_TEXT_SIZE];
+
+    if (!conn) {
+        net->base.refused++;
+        close(fd);
+        return;
+    }
+    host_text(fd, host, sizeof(host));
     conn->base.user = net->base.events.accepted(net->base.events.context, &conn->base, host);
     if (!conn->base.user) {
         net->base.refused++;
@@ -639,6 +664,106 @@ uring_listen_stop(struct mr_net *base)
     net->listen_fd = -1;
 }
 
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void
+on_connected(struct mr_uring_op *op, int32_t result, uint32_t flags)
+{
+    struct uring_conn *conn = MR_CONTAINER_OF(op, struct uring_conn, connect_op);
+
+    (void)flags; /* a single-shot operation */
+    conn->connecting = false;
+    if (conn->timing) {
+        io_uring_prep_timeout_remove(mr_uring_prepare_quiet(net_of(conn)->uring),
+                                     (uint64_t)(uintptr_t)&conn->timeout_op, 0);
+    }
+    if (conn->state == CONN_CONNECTING && result == 0) {
+        conn->state = CONN_OPEN;
+        conn->base.net->events.connected(conn->base.user, &conn->base);
+        conn_receive(conn);
+        conn_watch(conn);
+        conn_transmit(conn);
+    } else if (conn->state == CONN_CONNECTING) {
+        conn_close(conn, result);
+    }
+    conn_try_finish(conn);
+}
+
+static void
+on_connect_timeout(struct mr_uring_op *op, int32_t result, uint32_t flags)
+{
+    struct uring_conn *conn = MR_CONTAINER_OF(op, struct uring_conn, timeout_op);
+
+    (void)result; /* -ETIME, or cancelled because the connect has ended */
+    (void)flags;
+    conn->timing = false;
+    if (conn->state == CONN_CONNECTING) {
+        conn_close(conn, -ETIMEDOUT);
+    }
+    conn_try_finish(conn);
+}
+
+/* The socket of a connection to be; -errno. */
+static int
+open_socket(const struct mr_net_target *target, struct sockaddr_storage *address,
+            socklen_t *address_size)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *found;
+    char port_text[8];
+    int one = 1;
+    int fd;
+
+    snprintf(port_text, sizeof(port_text), "%u", target->port);
+    if (getaddrinfo(target->host, port_text, &hints, &found) != 0) {
+        return -EINVAL;
+    }
+    memcpy(address, found->ai_addr, found->ai_addrlen); /* once in a connection's life */
+    *address_size = found->ai_addrlen;
+    freeaddrinfo(found);
+    fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    return fd;
+}
+
+static int
+uring_connect(struct mr_net *base, const struct mr_net_target *target, void *user,
+              struct mr_net_conn **out)
+{
+    struct net_uring *net = MR_CONTAINER_OF(base, struct net_uring, base);
+    struct sockaddr_storage address = {0};
+    socklen_t address_size = 0;
+    int fd = open_socket(target, &address, &address_size);
+    struct io_uring_sqe *sqe;
+    struct uring_conn *conn;
+
+    if (fd < 0) {
+        return fd;
+    }
+    conn = conn_new(net, CONN_CONNECTING, fd);
+    if (!conn) {
+        close(fd);
+        return -ENOBUFS;
+    }
+    conn->base.user = user;
+    conn->address = address;
+    conn->timeout.tv_sec = (long long)(target->timeout_ns / MR_NS_PER_S);
+    conn->timeout.tv_nsec = (long long)(target->timeout_ns % MR_NS_PER_S);
+    conn->connecting = true;
+    conn->timing = true;
+    sqe = mr_uring_prepare(net->uring, &conn->connect_op);
+    io_uring_prep_connect(sqe, fd, (struct sockaddr *)&conn->address, address_size);
+    sqe = mr_uring_prepare(net->uring, &conn->timeout_op);
+    io_uring_prep_timeout(sqe, &conn->timeout, 0, 0);
+    *out = &conn->base;
+    return 0;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 static void
@@ -659,6 +784,7 @@ uring_destroy(struct mr_net *base)
 static const struct mr_net_ops uring_ops = {
     .listen = uring_listen,
     .listen_stop = uring_listen_stop,
+    .connect = uring_connect,
     .send = uring_send,
     .pause = uring_pause,
     .resume = uring_resume,
@@ -733,6 +859,8 @@ mr_net_uring_create(const struct mr_net_uring_config *config, const struct mr_ne
         struct uring_conn *conn = &net->conns[i];
 
         conn->base.net = &net->base;
+        conn->connect_op.done = on_connected;
+        conn->timeout_op.done = on_connect_timeout;
         conn->receive_op.done = on_received;
         conn->watch_op.done = on_watched;
         conn->send_op.done = on_sent;

@@ -371,7 +371,8 @@ void
 mr_tcp_send_unhold(struct mr_tcp_send *send)
 {
     MR_ASSERT(send->holds > 0);
-    if (--send->holds == 0) {
+    /* Otherwise its acknowledgement will make it done. */
+    if (--send->holds == 0 && !mr_list_empty(&send->conn->sends_done)) {
         tcp_want_events(send->conn);
     }
 }

@@ -9,6 +9,9 @@
  *   10     header checksum
  *   12     source, destination */
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "dataplane/base/endian.h"
 #include "dataplane/tcp/tcp_priv.h"
@@ -16,6 +19,34 @@
 #define IP_TTL       64
 #define IP_PROTOCOL  6
 #define IP_DONT_FRAG 0x4000
+#define WIDE_BYTES   128u /* that sum_wide() takes at a time */
+
+#if defined(__x86_64__)
+/* The same as below, 128 bytes at a time: the low and the high halves of 64-bit lanes are added up
+ * apart, so that nothing is carried out of one. */
+__attribute__((target("avx2"))) static uint64_t
+sum_wide(const uint8_t *at, size_t size)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i low[4] = {zero, zero, zero, zero};
+    __m256i high[4] = {zero, zero, zero, zero};
+    uint64_t lanes[4];
+
+    for (size_t i = 0; i < size; i += WIDE_BYTES) {
+        for (unsigned j = 0; j < 4; j++) {
+            __m256i words = _mm256_loadu_si256((const __m256i *)(const void *)(at + i + 32 * j));
+
+            low[j] = _mm256_add_epi64(low[j], _mm256_blend_epi32(words, zero, 0xaa));
+            high[j] = _mm256_add_epi64(high[j], _mm256_srli_epi64(words, 32));
+        }
+    }
+    low[0] = _mm256_add_epi64(_mm256_add_epi64(low[0], low[1]), _mm256_add_epi64(low[2], low[3]));
+    high[0] =
+        _mm256_add_epi64(_mm256_add_epi64(high[0], high[1]), _mm256_add_epi64(high[2], high[3]));
+    _mm256_storeu_si256((__m256i *)(void *)lanes, _mm256_add_epi64(low[0], high[0]));
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+#endif
 
 /* The ones' complement sum of RFC 1071, over 32-bit words as they lie in memory: byte order does
  * not matter until the sum is folded. An odd last byte counts as the first of its word, so only the
@@ -26,6 +57,13 @@ tcp_sum(uint32_t sum, const void *data, size_t size)
     const uint8_t *at = data;
     uint64_t wide = sum;
 
+#if defined(__x86_64__)
+    if (size >= WIDE_BYTES && __builtin_cpu_supports("avx2")) {
+        wide += sum_wide(at, size / WIDE_BYTES * WIDE_BYTES);
+        at += size / WIDE_BYTES * WIDE_BYTES;
+        size %= WIDE_BYTES;
+    }
+#endif
     for (; size >= 16; size -= 16, at += 16) {
         uint32_t words[4];
 

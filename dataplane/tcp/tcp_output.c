@@ -246,12 +246,19 @@ tcp_seg_split(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint32_t size)
     return true;
 }
 
-/* Puts one segment on the wire: the bytes from its cursor on. */
-static bool
-transmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint32_t size, bool fresh, uint64_t now_ns)
-{
+/* The bytes of a segment, or of its beginning. */
+struct body {
     struct mr_tcp_slice slices[MR_TCP_SLICES_MAX];
-    struct tcp_cursor cursor = seg->at;
+    unsigned slice_count;
+    uint32_t size;
+};
+
+/* Puts one segment on the wire. */
+static bool
+transmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, const struct body *body, bool fresh,
+         uint64_t now_ns)
+{
+    uint32_t size = body->size;
     bool whole = size == seg->size;
     uint8_t flags = 0;
     struct tcp_frame_spec spec;
@@ -262,9 +269,9 @@ transmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint32_t size, bool fres
     }
     spec = spec_base(conn, seg->seq, flags, now_ns);
     if (size > 0) {
-        spec.payload_size = tcp_gather(conn, &cursor, size, slices, &spec.slice_count);
-        MR_ASSERT(spec.payload_size == size);
-        spec.slices = slices;
+        spec.slices = body->slices;
+        spec.slice_count = body->slice_count;
+        spec.payload_size = size;
         spec.segment_size = tcp_min(size, conn->mss);
     }
     add_blocks(conn, &spec.options, size);
@@ -302,6 +309,8 @@ tcp_output_retransmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint64_t no
 {
     uint32_t most = frame_max(conn);
     uint32_t size = seg->size;
+    struct tcp_cursor cursor;
+    struct body body;
 
     if (size > most) {
         /* The path takes less than when it was sent. Without a record to spare only the head goes;
@@ -309,7 +318,10 @@ tcp_output_retransmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint64_t no
         size = most;
         tcp_seg_split(conn, seg, most);
     }
-    if (!transmit(conn, seg, size, false, now_ns)) {
+    cursor = seg->at;
+    body.size = tcp_gather(conn, &cursor, size, body.slices, &body.slice_count);
+    MR_ASSERT(body.size == size);
+    if (!transmit(conn, seg, &body, false, now_ns)) {
         return false;
     }
     if (seg->flags & TCP_SEG_LOST) {
@@ -390,9 +402,8 @@ static bool
 send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
 {
     struct tcp_seg *seg = tcp_seg_new(conn->tcp);
-    struct mr_tcp_slice slices[MR_TCP_SLICES_MAX];
     struct tcp_cursor cursor = conn->cursor;
-    unsigned slice_count;
+    struct body body;
     bool first = mr_list_empty(&conn->segs);
 
     if (!seg) {
@@ -402,7 +413,8 @@ send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
         }
         return false;
     }
-    size = tcp_gather(conn, &cursor, size, slices, &slice_count);
+    size = tcp_gather(conn, &cursor, size, body.slices, &body.slice_count);
+    body.size = size;
     seg->at = conn->cursor;
     seg->seq = conn->nxt;
     seg->size = size;
@@ -414,7 +426,7 @@ send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
         seg->flags |= TCP_SEG_FIN;
         seg->end_seq++;
     }
-    if (!transmit(conn, seg, size, true, now_ns)) {
+    if (!transmit(conn, seg, &body, true, now_ns)) {
         tcp_seg_free(conn->tcp, seg);
         return false;
     }

@@ -72,6 +72,12 @@ power_prepare(const char *broker_program, const char *const *arguments)
     snprintf(admin_at, sizeof(admin_at), "127.0.0.1:%u", free_port());
 }
 
+void
+power_listen(const char *address)
+{
+    snprintf(listen_at, sizeof(listen_at), "%s", address);
+}
+
 static void
 run_broker(int out)
 {

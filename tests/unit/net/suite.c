@@ -138,6 +138,17 @@ on_accepted(void *context, struct mr_net_conn *conn, const char *host)
 }
 
 static void
+on_connected(void *context, struct mr_net_conn *conn)
+{
+    struct user *user = context;
+
+    MR_CHECK(user->suite->in_turn && user->suite->in_call == 0);
+    MR_CHECK(user->opening && user->closed == 0 && !user->closing);
+    MR_CHECK(user->conn == conn);
+    user->opening = false;
+}
+
+static void
 echo(struct user *user, struct mr_net_buf *buf, const uint8_t *data, uint32_t size)
 {
     struct item *item = item_new(user, 1);
@@ -154,7 +165,7 @@ on_received(void *context, struct mr_net_buf *buf, const uint8_t *data, uint32_t
     struct suite *suite = user->suite;
 
     MR_CHECK(suite->in_turn && suite->in_call == 0);
-    MR_CHECK(user->closed == 0 && !user->closing);
+    MR_CHECK(user->closed == 0 && !user->closing && !user->opening);
     MR_CHECK(size > 0 && data >= buf->data && data + size <= buf->data + buf->size);
     MR_CHECK_EQ(buf->references, 1);
     pattern_check(SALT_UP, user->received, data, size);
@@ -353,6 +364,7 @@ suite_begin(struct suite *suite, const struct transport_ops *ops, uint64_t seed,
     struct mr_net_events events = {
         .context = suite,
         .accepted = on_accepted,
+        .connected = on_connected,
         .received = on_received,
         .leaving = on_leaving,
         .closed = on_closed,
@@ -435,6 +447,30 @@ suite_pair(struct suite *suite, struct client *client)
     MR_CHECK(client->peer != NULL);
     SUITE_UNTIL(suite, suite->user_count > before);
     return &suite->users[before];
+}
+
+struct user *
+suite_open(struct suite *suite, enum transport_answer answer, uint64_t timeout_ns, int *error)
+{
+    struct mr_net_target target = {.timeout_ns = timeout_ns};
+    struct user *user = &suite->users[suite->user_count];
+
+    MR_CHECK(suite->user_count < SUITE_USERS);
+    suite->ops->await(suite->transport, answer, &target);
+    *user = (struct user){.suite = suite, .mode = suite->mode, .opening = true};
+    suite->in_call++;
+    *error = mr_net_connect(suite->net, &target, user, &user->conn);
+    suite->in_call--;
+    suite->user_count += *error == 0;
+    return *error ? NULL : user;
+}
+
+void
+suite_accept(struct suite *suite, struct client *client)
+{
+    *client = (struct client){.suite = suite, .end = 1};
+    SUITE_UNTIL(suite,
+                client->peer || (client->peer = suite->ops->accept(suite->transport)) != NULL);
 }
 
 void

@@ -28,6 +28,7 @@ struct user {
     struct suite *suite;
     struct mr_net_conn *conn; /* NULL once it is closed */
     enum user_mode mode;
+    bool opening; /* suite_open() made it, and it is not connected yet */
     bool closing; /* user_close() was called */
     uint64_t received;
     uint64_t sent; /* queued bytes */
@@ -103,6 +104,13 @@ struct transport_peer *suite_connect(struct suite *suite);
 
 /* Connects, and turns until the user is there. */
 struct user *suite_pair(struct suite *suite, struct client *client);
+
+/* A user of a connection that the transport opens; NULL: `error` says why not. */
+struct user *suite_open(struct suite *suite, enum transport_answer answer, uint64_t timeout_ns,
+                        int *error);
+
+/* The client at the other end of what suite_open() opens. */
+void suite_accept(struct suite *suite, struct client *client);
 
 /* The contract's calls. A send is cut into `slices` and borrows memory that is spoilt as soon as
  * the transport says that it is done with it. */

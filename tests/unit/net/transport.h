@@ -30,6 +30,13 @@ struct transport {
 
 struct transport_peer;
 
+/* What a connection that the transport opens meets. */
+enum transport_answer {
+    TRANSPORT_ACCEPTS,
+    TRANSPORT_REFUSES,
+    TRANSPORT_SILENT,
+};
+
 struct transport_ops {
     const char *name;
     size_t bulk_bytes;  /* more than all windows of one direction hold */
@@ -45,6 +52,11 @@ struct transport_ops {
 
     /* NULL: nobody listens. */
     struct transport_peer *(*connect)(struct transport *transport);
+    /* Lets the peers' side answer so, and fills in where mr_net_connect() has to go for it. */
+    void (*await)(struct transport *transport, enum transport_answer answer,
+                  struct mr_net_target *out);
+    /* The peer that the transport has connected to; NULL: not yet. */
+    struct transport_peer *(*accept)(struct transport *transport);
     /* Both return bytes moved, or -EAGAIN; sending -EPIPE or -ECONNRESET when the connection has
      * ended; receiving 0 or -ECONNRESET then. */
     ssize_t (*send)(struct transport_peer *peer, const void *data, size_t size);

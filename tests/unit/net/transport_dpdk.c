@@ -11,6 +11,7 @@
 #include "tests/unit/net/transport_socket.h"
 
 #define ADDRESS      "10.98.0.1"
+#define PEER         "10.98.0.2"
 #define SENDS_MAX    4096u
 #define QUIET_NS     (300 * MR_NS_PER_MS) /* longer than a peer may delay what it has to say */
 #define PAUSE_US     20u
@@ -23,6 +24,7 @@ static const char device[] =
 struct dpdk_transport {
     struct transport base;
     uint16_t port;
+    struct socket_listener listener;
 };
 
 /* The device starts once in a process. */
@@ -44,6 +46,8 @@ port_of(uint32_t packets)
                                "64",
                                "--vdev",
                                device};
+    const struct mr_dpdk_port_config config = {
+        .address = ADDRESS, .queue_count = 1, .packets = packets};
     static struct mr_dpdk_port port;
     static bool open;
     char error[256] = "";
@@ -51,7 +55,7 @@ port_of(uint32_t packets)
     if (!open) {
         MR_CHECK(rte_eal_init(sizeof(arguments) / sizeof(arguments[0]),
                               (char **)(uintptr_t)arguments) >= 0);
-        if (mr_dpdk_port_open(ADDRESS, 1, packets, &port, error, sizeof(error)) != 0) {
+        if (mr_dpdk_port_open(&config, &port, error, sizeof(error)) != 0) {
             fprintf(stderr, "%s\n", error);
             exit(1);
         }
@@ -84,6 +88,7 @@ dpdk_create(const struct transport_limits *limits, const struct mr_net_events *e
 
     MR_CHECK(self != NULL);
     self->base.ops = &transport_dpdk;
+    self->listener.fd = -1;
     MR_CHECK_EQ(mr_net_dpdk_create(&config, events, &self->base.net), 0);
     MR_CHECK_EQ(mr_net_listen(self->base.net, ADDRESS, next_port(), &self->port), 0);
     return &self->base;
@@ -92,9 +97,12 @@ dpdk_create(const struct transport_limits *limits, const struct mr_net_events *e
 static void
 dpdk_destroy(struct transport *transport)
 {
+    struct dpdk_transport *self = MR_CONTAINER_OF(transport, struct dpdk_transport, base);
+
     mr_net_listen_stop(transport->net);
     mr_net_destroy(transport->net);
-    free(MR_CONTAINER_OF(transport, struct dpdk_transport, base));
+    socket_listener_close(&self->listener);
+    free(self);
 }
 
 static bool
@@ -130,6 +138,23 @@ dpdk_connect(struct transport *transport)
     return peer;
 }
 
+static void
+dpdk_await(struct transport *transport, enum transport_answer answer, struct mr_net_target *out)
+{
+    struct dpdk_transport *self = MR_CONTAINER_OF(transport, struct dpdk_transport, base);
+
+    socket_listener_open(&self->listener, PEER, answer);
+    out->host = PEER;
+    out->port = self->listener.port;
+}
+
+static struct transport_peer *
+dpdk_accept(struct transport *transport)
+{
+    return socket_listener_accept(
+        &MR_CONTAINER_OF(transport, struct dpdk_transport, base)->listener);
+}
+
 const struct transport_ops transport_dpdk = {
     .name = "dpdk",
     .bulk_bytes = 32u * 1024 * 1024,
@@ -139,6 +164,8 @@ const struct transport_ops transport_dpdk = {
     .destroy = dpdk_destroy,
     .turn = dpdk_turn,
     .connect = dpdk_connect,
+    .await = dpdk_await,
+    .accept = dpdk_accept,
     .send = socket_peer_send,
     .receive = socket_peer_receive,
     .finish = socket_peer_finish,

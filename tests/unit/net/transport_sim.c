@@ -56,6 +56,26 @@ sim_connect(struct transport *transport)
     return (struct transport_peer *)mr_net_sim_connect(transport->net);
 }
 
+static void
+sim_await(struct transport *transport, enum transport_answer answer, struct mr_net_target *out)
+{
+    static const enum mr_net_sim_answer answers[] = {
+        [TRANSPORT_ACCEPTS] = MR_NET_SIM_ACCEPT,
+        [TRANSPORT_REFUSES] = MR_NET_SIM_REFUSE,
+        [TRANSPORT_SILENT] = MR_NET_SIM_SILENT,
+    };
+
+    mr_net_sim_answer(transport->net, answers[answer]);
+    out->host = "10.0.0.1";
+    out->port = 1;
+}
+
+static struct transport_peer *
+sim_accept(struct transport *transport)
+{
+    return (struct transport_peer *)mr_net_sim_accept(transport->net);
+}
+
 static ssize_t
 sim_send(struct transport_peer *peer, const void *data, size_t size)
 {
@@ -100,6 +120,8 @@ const struct transport_ops transport_sim = {
     .destroy = sim_destroy,
     .turn = sim_turn,
     .connect = sim_connect,
+    .await = sim_await,
+    .accept = sim_accept,
     .send = sim_send,
     .receive = sim_receive,
     .finish = sim_finish,

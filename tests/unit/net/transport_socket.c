@@ -34,6 +34,55 @@ socket_peer_begin(const char *host, uint16_t port)
     return peer;
 }
 
+void
+socket_listener_close(struct socket_listener *listener)
+{
+    if (listener->fd >= 0) {
+        close(listener->fd);
+        close(listener->filler);
+        listener->fd = -1;
+    }
+}
+
+/* A port that is bound and does not listen refuses; one whose queue is full does not answer. */
+void
+socket_listener_open(struct socket_listener *listener, const char *host,
+                     enum transport_answer answer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof(address);
+
+    socket_listener_close(listener);
+    MR_CHECK_EQ(inet_pton(AF_INET, host, &address.sin_addr), 1);
+    listener->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    listener->filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    MR_CHECK(listener->fd >= 0 && listener->filler >= 0);
+    MR_CHECK_EQ(bind(listener->fd, (struct sockaddr *)&address, size), 0);
+    MR_CHECK_EQ(getsockname(listener->fd, (struct sockaddr *)&address, &size), 0);
+    listener->port = ntohs(address.sin_port);
+    if (answer != TRANSPORT_REFUSES) {
+        MR_CHECK_EQ(listen(listener->fd, answer == TRANSPORT_SILENT ? 0 : 16), 0);
+    }
+    if (answer == TRANSPORT_SILENT) {
+        MR_CHECK_EQ(connect(listener->filler, (struct sockaddr *)&address, size), 0);
+    }
+}
+
+struct transport_peer *
+socket_listener_accept(struct socket_listener *listener)
+{
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct transport_peer *peer;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    peer = calloc(1, sizeof(*peer));
+    MR_CHECK(peer != NULL);
+    peer->fd = fd;
+    return peer;
+}
+
 bool
 socket_peer_connected(struct transport_peer **peer)
 {

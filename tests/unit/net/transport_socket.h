@@ -11,6 +11,18 @@ struct transport_peer *socket_peer_begin(const char *host, uint16_t port);
 /* True once it is decided; refused: the peer is freed and NULL. */
 bool socket_peer_connected(struct transport_peer **peer);
 
+/* The peers' listener, on any port of `host`; another call ends the one before. */
+struct socket_listener {
+    int fd; /* -1: none */
+    int filler;
+    uint16_t port;
+};
+
+void socket_listener_open(struct socket_listener *listener, const char *host,
+                          enum transport_answer answer);
+void socket_listener_close(struct socket_listener *listener);
+struct transport_peer *socket_listener_accept(struct socket_listener *listener);
+
 ssize_t socket_peer_send(struct transport_peer *peer, const void *data, size_t size);
 ssize_t socket_peer_receive(struct transport_peer *peer, void *out, size_t size);
 void socket_peer_finish(struct transport_peer *peer);

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dataplane/base/clock.h"
 #include "tests/unit/net/suite.h"
 
 #define SIM_SEEDS   200u
 #define URING_SEEDS 4u
 #define DPDK_SEEDS  1u
+#define PATIENCE_NS (60 * MR_NS_PER_S)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
@@ -444,6 +446,123 @@ without_a_listener_nobody_comes_and_the_others_go_on(struct suite *suite)
     suite_settle(suite);
 }
 
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void
+what_is_opened_carries_bytes_both_ways(struct suite *suite)
+{
+    for (unsigned way = 0; way < 3; way++) {
+        struct client client;
+        int error;
+        struct user *user = suite_open(suite, TRANSPORT_ACCEPTS, PATIENCE_NS, &error);
+
+        MR_CHECK(user != NULL);
+        if (way > 0) { /* before it is there */
+            user_send(user, 30000, 3);
+            user_pause(user);
+        }
+        suite_accept(suite, &client);
+        SUITE_UNTIL(suite, !user->opening);
+        MR_CHECK_EQ(client_send(&client, 1000), 1000);
+        if (way > 0) {
+            suite_settle(suite);
+            MR_CHECK_EQ(user->received, 0);
+            user_resume(user);
+        } else {
+            user_send(user, 30000, 3);
+        }
+        while (client.received < user->sent) {
+            size_t moved = client_receive(&client, SIZE_MAX);
+
+            MR_CHECK(suite_turn(suite) || moved > 0 || suite_await(suite));
+        }
+        SUITE_UNTIL(suite, user->received == 1000 && user->sends_open == 0);
+        if (way == 2) {
+            user_close(user);
+            client_await_end(&client);
+        }
+        client_close(&client);
+        SUITE_UNTIL(suite, user->closed == 1);
+        MR_CHECK_EQ(user->reason, 0);
+        MR_CHECK_EQ(user->sends_failed, 0);
+    }
+}
+
+static void
+a_refusal_is_told(struct suite *suite)
+{
+    int error;
+    struct user *user = suite_open(suite, TRANSPORT_REFUSES, PATIENCE_NS, &error);
+
+    MR_CHECK(user != NULL);
+    user_send(user, 100, 1);
+    SUITE_UNTIL(suite, user->closed == 1);
+    MR_CHECK(user->opening);
+    MR_CHECK_EQ(user->reason, -ECONNREFUSED);
+    MR_CHECK_EQ(user->sends_failed, 1);
+}
+
+static void
+who_does_not_answer_is_given_up(struct suite *suite)
+{
+    int error;
+    struct user *user = suite_open(suite, TRANSPORT_SILENT, 5 * MR_NS_PER_MS, &error);
+
+    MR_CHECK(user != NULL);
+    user_send(user, 100, 1);
+    SUITE_UNTIL(suite, user->closed == 1);
+    MR_CHECK(user->opening);
+    MR_CHECK_EQ(user->reason, -ETIMEDOUT);
+    MR_CHECK_EQ(user->sends_failed, 1);
+}
+
+/* Closed at once, when the connect is on its way, and after it has been answered. */
+static void
+what_is_being_opened_can_be_closed(struct suite *suite)
+{
+    for (unsigned way = 0; way < 8; way++) {
+        int error;
+        struct user *user =
+            suite_open(suite, way % 2 ? TRANSPORT_ACCEPTS : TRANSPORT_SILENT, PATIENCE_NS, &error);
+        struct transport_peer *peer;
+        unsigned over;
+
+        MR_CHECK(user != NULL);
+        user_send(user, 100, 1);
+        for (unsigned i = 0; i < way / 2; i++) {
+            suite_poke(suite);
+        }
+        over = user->closed; /* in virtual time the patience is soon over */
+        user_close(user);
+        MR_CHECK_EQ(user->closed, over);
+        SUITE_UNTIL(suite, user->closed == 1);
+        MR_CHECK(user->reason == 0 || user->reason == -ETIMEDOUT);
+        while ((peer = suite->ops->accept(suite->transport))) {
+            suite->ops->close(peer);
+        }
+        suite_settle(suite);
+    }
+}
+
+static void
+no_more_are_opened_than_the_limit_says(struct suite *suite)
+{
+    struct user *users[SUITE_CONNECTIONS];
+    int error;
+
+    for (unsigned i = 0; i < SUITE_CONNECTIONS; i++) {
+        users[i] = suite_open(suite, TRANSPORT_SILENT, PATIENCE_NS, &error);
+        MR_CHECK(users[i] != NULL);
+    }
+    MR_CHECK(suite_open(suite, TRANSPORT_SILENT, PATIENCE_NS, &error) == NULL);
+    MR_CHECK_EQ(error, -ENOBUFS);
+    MR_CHECK_EQ(suite->net->connections, SUITE_CONNECTIONS);
+    for (unsigned i = 0; i < SUITE_CONNECTIONS; i++) {
+        user_close(users[i]);
+        SUITE_UNTIL(suite, users[i]->closed == 1);
+    }
+}
+
 /* ---- anything at any time -------------------------------------------------------------------- */
 
 static void
@@ -577,6 +696,11 @@ static const struct {
     CASE(connections_beyond_the_limit_are_refused),
     CASE(the_user_may_refuse),
     CASE(without_a_listener_nobody_comes_and_the_others_go_on),
+    CASE(what_is_opened_carries_bytes_both_ways),
+    CASE(a_refusal_is_told),
+    CASE(who_does_not_answer_is_given_up),
+    CASE(what_is_being_opened_can_be_closed),
+    CASE(no_more_are_opened_than_the_limit_says),
     CASE(anything_at_any_time),
 };
 

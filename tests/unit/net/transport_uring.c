@@ -17,6 +17,7 @@ struct uring_transport {
     struct mr_uring uring;
     uint8_t *arena;
     uint16_t port;
+    struct socket_listener listener;
 };
 
 static struct uring_transport *
@@ -37,6 +38,7 @@ uring_create(const struct transport_limits *limits, const struct mr_net_events *
 
     MR_CHECK(self != NULL);
     self->base.ops = &transport_uring;
+    self->listener.fd = -1;
     self->arena = aligned_alloc(PAGE, (size_t)limits->buffer_count * limits->buffer_size);
     MR_CHECK(self->arena != NULL);
     MR_CHECK_EQ(mr_uring_init(&self->uring, 64), 0);
@@ -59,6 +61,7 @@ uring_destroy(struct transport *transport)
         mr_uring_reap(&self->uring, UINT32_MAX);
     }
     mr_net_destroy(transport->net);
+    socket_listener_close(&self->listener);
     mr_uring_close(&self->uring);
     free(self->arena);
     free(self);
@@ -94,6 +97,22 @@ uring_connect(struct transport *transport)
     return peer;
 }
 
+static void
+uring_await(struct transport *transport, enum transport_answer answer, struct mr_net_target *out)
+{
+    struct uring_transport *self = uring_of(transport);
+
+    socket_listener_open(&self->listener, "127.0.0.1", answer);
+    out->host = "127.0.0.1";
+    out->port = self->listener.port;
+}
+
+static struct transport_peer *
+uring_accept(struct transport *transport)
+{
+    return socket_listener_accept(&uring_of(transport)->listener);
+}
+
 const struct transport_ops transport_uring = {
     .name = "uring",
     .bulk_bytes = 32u * 1024 * 1024,
@@ -102,6 +121,8 @@ const struct transport_ops transport_uring = {
     .destroy = uring_destroy,
     .turn = uring_turn,
     .connect = uring_connect,
+    .await = uring_await,
+    .accept = uring_accept,
     .send = socket_peer_send,
     .receive = socket_peer_receive,
     .finish = socket_peer_finish,
