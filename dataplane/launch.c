@@ -305,8 +305,7 @@ next_look_ns(const struct running *running)
     if (running->interrupt_fd < 0) {
         return running->shard.now_ns + plan->dpdk_poll_ns;
     }
-    return mr_dpdk_port_arm(plan->dpdk_port, (uint16_t)plan->shard) ? UINT64_MAX
-                                                                    : running->shard.now_ns;
+    return mr_dpdk_port_arm(plan->dpdk_port, plan->dpdk_queue) ? UINT64_MAX : running->shard.now_ns;
 }
 
 static uint64_t
@@ -373,7 +372,7 @@ use_interrupts(struct running *running)
 {
     const struct mr_launch *plan = running->plan;
 
-    running->interrupt_fd = mr_dpdk_port_interrupt(plan->dpdk_port, (uint16_t)plan->shard);
+    running->interrupt_fd = mr_dpdk_port_interrupt(plan->dpdk_port, plan->dpdk_queue);
     if (running->interrupt_fd < 0) {
         MR_LOG_WARN("net",
                     "shard %u: the device has no interrupts for its queues; it is looked at "
@@ -399,7 +398,7 @@ create_net(struct running *running)
     };
     struct mr_net_dpdk_config dpdk = {
         .port = plan->dpdk_port,
-        .queue = (uint16_t)plan->shard,
+        .queue = plan->dpdk_queue,
         .clock = plan->clock,
         .connections_max = plan->server.connections_max,
         .sends_max = plan->server.requests_max,

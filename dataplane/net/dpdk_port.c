@@ -40,7 +40,7 @@ create_pool(const char *what, unsigned queue, unsigned queues, const struct mr_d
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
-    snprintf(name, sizeof(name), "%s%u", what, queue);
+    snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
     return rte_pktmbuf_pool_create(
         name, queues * (port->packets + DESCRIPTORS), POOL_CACHE, private_size,
         (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
@@ -285,13 +285,16 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
     if (result) {
         return result;
     }
-    if (rte_eth_dev_count_avail() == 0) {
+    if (rte_eth_dev_count_avail() <= config->index) {
         snprintf(error, error_size,
                  "no DPDK device; name one with dpdk.device, such as "
                  "net_af_packet0,iface=eth1");
         return -ENODEV;
     }
     port->id = (uint16_t)rte_eth_find_next(0);
+    for (uint16_t i = 0; i < config->index; i++) {
+        port->id = (uint16_t)rte_eth_find_next(port->id + 1u);
+    }
     result = rte_eth_dev_info_get(port->id, &info);
     snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
     if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {

@@ -19,6 +19,7 @@
 struct rte_mempool;
 
 struct mr_dpdk_port_config {
+    uint16_t index;       /* of the device among those that the EAL has found */
     const char *address;  /* IPv4, as text, and /BITS of its subnet; without: everybody is in it */
     const char *gateway;  /* likewise, for what is outside; NULL or empty: none */
     uint16_t queue_count; /* pairs */
