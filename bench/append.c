@@ -36,7 +36,7 @@
 #define DEPTH_MAX      2u
 #define CRC_FROM       21u
 #define BATCHES        512u              /* different ones, where sizes are random */
-#define OVERTIME_NS    (5 * MR_NS_PER_S) /* at most, for laps of the journal */
+#define OVERTIME_NS    (3 * MR_NS_PER_S) /* at most, for laps of the journal */
 #define SECTOR         512u
 
 struct bench {

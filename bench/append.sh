@@ -5,14 +5,14 @@
 # Usage: bench/append.sh [ROUNDS [PARTITIONS... x BYTES|MIN-MAX...]]   (after a build; needs fio)
 # Examples: bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576; bench/append.sh 5 64 x 70-1048576
 # The whole table, in less than ten minutes:
-#   MR_APPEND_SECONDS=0.5 bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576 70-1048576
+#   MR_APPEND_SECONDS=0.4 bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576 70-1048576
 # MR_APPEND_MB: size of the file that it makes (4096). MR_APPEND_SECONDS: of each run (2).
 # MR_APPEND_JOURNAL: MiB of the store's journal (64, the broker's default).
 # MIN-MAX: sizes are random, log-uniform; fio then writes the mean at a time in one stream, and
 # blocks of each power of two with the same share beside it.
 # Prints medians and ranges, and the ratio to the better of the two: with one group after the other, and
 # with the next one filling while one is on its way. Amplification: what was written per byte of batches
-# over whole laps of the journal (their number behind it; 0: less than one, within five seconds), in the
+# over whole laps of the journal (their number behind it; 0: less than one, within three seconds), in the
 # first round, by the store's count and by the kernel's for the whole drive.
 set -euo pipefail
 cd "$(dirname "$0")/.."

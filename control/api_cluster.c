@@ -165,7 +165,7 @@ describe_quorum_node(struct mr_control *control, struct mr_ctl_request *request)
     }
     *listener = (struct mr_describe_quorum_response_listener){
         .name = mr_str_from_c("CONTROLLER"),
-        .host = mr_str_from_c(control->config.nodes.host),
+        .host = mr_str_from_c(mr_node_host(&control->config.nodes, 0)),
         .port = (uint16_t)control->config.nodes.port,
     };
     node->node_id = control->config.nodes.id;

@@ -21,6 +21,12 @@ mr_group_place(const struct mr_control *control, struct mr_str group)
     return hash % control->config.nodes.count;
 }
 
+static struct mr_str
+host_of(const struct mr_nodes *nodes, int32_t place, enum mr_kafka_err error)
+{
+    return mr_str_from_c(error ? "" : mr_node_host(nodes, (uint32_t)place));
+}
+
 /* What every key of the request is answered. */
 static void
 fill(struct mr_control *control, struct mr_ctl_request *request, enum mr_kafka_err error,
@@ -29,20 +35,19 @@ fill(struct mr_control *control, struct mr_ctl_request *request, enum mr_kafka_e
     const struct mr_find_coordinator_request *body = request->request;
     struct mr_find_coordinator_response *response = request->response;
     const struct mr_nodes *nodes = &control->config.nodes;
-    struct mr_str host = error ? mr_str_from_c("") : mr_str_from_c(nodes->host);
     int32_t place = (int32_t)mr_group_place(control, body->key);
 
     response->error_code = (int16_t)error;
     response->error_message = message;
     response->node_id = error ? -1 : nodes->id + place;
-    response->host = host;
+    response->host = host_of(nodes, place, error);
     response->port = error ? -1 : nodes->port + place;
     for (int32_t i = 0; i < response->coordinators_count; i++) {
         struct mr_find_coordinator_response_coordinator *one = &response->coordinators[i];
 
         place = (int32_t)mr_group_place(control, one->key);
         one->node_id = error ? -1 : nodes->id + place;
-        one->host = host;
+        one->host = host_of(nodes, place, error);
         one->port = error ? -1 : nodes->port + place;
         one->error_code = (int16_t)error;
         one->error_message = message;

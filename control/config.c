@@ -382,3 +382,28 @@ mr_config_load(struct mr_config *config, const char *path, char *error, size_t e
     fclose(file);
     return result;
 }
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+bool
+mr_config_item(const char *list, char separator, unsigned index, char *out, size_t size)
+{
+    const char *end;
+    size_t length;
+
+    for (; index > 0; index--) {
+        list = strchr(list, separator);
+        if (!list) {
+            return false;
+        }
+        list++;
+    }
+    end = strchr(list, separator);
+    length = end ? (size_t)(end - list) : strlen(list);
+    if (length >= size) {
+        return false;
+    }
+    memcpy(out, list, length);
+    out[length] = '\0';
+    return true;
+}

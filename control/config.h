@@ -90,4 +90,7 @@ enum mr_config_mode mr_config_mode(const char *name);
  */
 bool mr_config_value_valid(enum mr_config_type type, const char *value);
 
+/* Copies item `index` of a list to `out`; false: it has no such item, or no room. */
+bool mr_config_item(const char *list, char separator, unsigned index, char *out, size_t size);
+
 #endif

@@ -65,6 +65,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"dpdk.address", MR_CONFIG_STRING, "", true, true, "ADDRESS/BITS of the DPDK device"},
     {"dpdk.device", MR_CONFIG_STRING, "", true, true, "PCI address or vdev that DPDK drives"},
     {"dpdk.driver", MR_CONFIG_STRING, "", true, true, "DPDK driver that must have taken the device, such as net_ice; empty: any"},
+    {"dpdk.gateway", MR_CONFIG_STRING, "", true, true, "next hop outside the subnet of dpdk.address"},
     {"dpdk.mtu", MR_CONFIG_INT, "0", true, true, "MTU of the DPDK device; 0: the device's, at most 1500"},
     {"dpdk.packets", MR_CONFIG_INT, "8192", true, true, "packet buffers of a shard over DPDK"},
     {"dpdk.poll.us", MR_CONFIG_INT, "50", true, true, "how long a shard over DPDK may sleep between looks at its queue"},

@@ -30,6 +30,7 @@ struct mr_nodes {
     int32_t id;                   /* of the first: node.id, or node.id x MR_NODE_ID_FACTOR */
     uint32_t count;               /* 1, or the shards */
     char host[MR_NODE_HOST_SIZE]; /* advertised */
+    const char (*hosts)[16];      /* each broker's own, where they differ; else NULL */
     int32_t port;                 /* of the first */
     char rack[64];                /* empty: none */
 };
@@ -39,6 +40,12 @@ static inline int32_t
 mr_node_of(const struct mr_nodes *nodes, uint32_t shard_or_store)
 {
     return nodes->id + (int32_t)(shard_or_store % nodes->count);
+}
+
+static inline const char *
+mr_node_host(const struct mr_nodes *nodes, uint32_t place)
+{
+    return nodes->hosts ? nodes->hosts[place] : nodes->host;
 }
 
 /* The place of a broker among them, or -1: there is no such broker. */

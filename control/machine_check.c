@@ -8,8 +8,9 @@
 
 #include "control/profile.h"
 
-#define MIB       (1024ull * 1024)
-#define NAME_SIZE 256
+#define MIB         (1024ull * 1024)
+#define DEVICE_SIZE 512
+#define NAME_SIZE   256
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */
 
@@ -110,13 +111,18 @@ static int
 check_network(const struct mr_config *config, const struct mr_machine *machine, char *error,
               size_t size)
 {
-    const char *device = mr_config_get(config, "dpdk.device");
+    const char *devices = mr_config_get(config, "dpdk.device");
+    bool dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
+    char device[DEVICE_SIZE];
+    int result = 0;
 
-    if (strcmp(mr_config_get(config, "transport"), "dpdk") != 0) {
-        return 0;
+    for (unsigned i = 0; dpdk && !result && mr_config_item(devices, ';', i, device, sizeof(device));
+         i++) {
+        result = strncmp(device, "net_", 4) == 0
+                     ? check_virtual(config, machine, device, error, size)
+                     : check_pci(config, machine, device, error, size);
     }
-    return strncmp(device, "net_", 4) == 0 ? check_virtual(config, machine, device, error, size)
-                                           : check_pci(config, machine, device, error, size);
+    return result;
 }
 
 /* ---- drives ---------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #define ORIGIN_SIZE_MAX 512
 #define LIST_SIZE_MAX   4096
 #define SHARDS_MAX      127
+#define DEVICE_SIZE_MAX 512
 #define DPDK_MTU_MIN    576
 #define DPDK_MTU_MAX    9000
 
@@ -35,6 +36,7 @@ static const struct {
     {"nic", "device", "dpdk.device"},
     {"nic", "queues", "dpdk.queues"},
     {"nic", "address", "dpdk.address"},
+    {"nic", "gateway", "dpdk.gateway"},
     {"nic", "mtu", "dpdk.mtu"},
     {"nic", "packets", "dpdk.packets"},
     {"nic", "poll_us", "dpdk.poll.us"},
@@ -322,16 +324,92 @@ check_driver(const struct mr_config *config, char *error, size_t size)
                      : 0;
 }
 
+/* "A.B.C.D", or "A.B.C.D/BITS" where a subnet may be there. */
+static bool
+is_ipv4(const char *text, bool subnet)
+{
+    const char *slash = subnet ? strchr(text, '/') : NULL;
+    size_t size = slash ? (size_t)(slash - text) : strlen(text);
+    char plain[INET_ADDRSTRLEN];
+    struct in_addr address;
+    char *end = "";
+    unsigned long bits = 0;
+
+    if (size >= sizeof(plain)) {
+        return false;
+    }
+    memcpy(plain, text, size);
+    plain[size] = '\0';
+    if (slash) {
+        bits = strtoul(slash + 1, &end, 10);
+    }
+    return inet_pton(AF_INET, plain, &address) == 1 && address.s_addr != 0 && *end == '\0' &&
+           bits <= 32 && (!slash || end > slash + 1);
+}
+
+/* Several devices are one for each shard, which clients reach by direct routing only. */
+static int
+check_several(const struct mr_config *config, unsigned count, char *error, size_t size)
+{
+    int64_t shards = mr_config_long(config, "shards");
+
+    if (shards != count) {
+        return mr_config_refuse(config, "dpdk.device", error, size,
+                                "%u devices are one for each shard; set shards to as many", count);
+    }
+    if (!mr_config_bool(config, "direct.routing")) {
+        return mr_config_refuse(config, "dpdk.device", error, size,
+                                "several devices need direct.routing=true, or clients would know "
+                                "of the first alone");
+    }
+    return 0;
+}
+
+static int
+check_devices(const struct mr_config *config, char *error, size_t size)
+{
+    const char *devices = mr_config_get(config, "dpdk.device");
+    const char *addresses = mr_config_get(config, "dpdk.address");
+    char device[DEVICE_SIZE_MAX];
+    char address[DEVICE_SIZE_MAX];
+    unsigned count = 0;
+
+    if (!devices[0]) {
+        return mr_config_refuse(config, "transport", error, size,
+                                "dpdk.device is missing, such as net_af_packet0,iface=eth1 or "
+                                "0000:3b:00.0");
+    }
+    for (; mr_config_item(devices, ';', count, device, sizeof(device)); count++) {
+        bool alone = count == 0 && !strchr(devices, ';');
+
+        if (strncmp(device, "net_", 4) != 0 && !(alone && is_pci_address(device))) {
+            return mr_config_refuse(config, "dpdk.device", error, size,
+                                    "neither a virtual device (net_...) nor one PCI address "
+                                    "(0000:3b:00.0, in small letters)");
+        }
+        if (!mr_config_item(addresses, ',', count, address, sizeof(address)) ||
+            !is_ipv4(address, true)) {
+            return mr_config_refuse(config, "dpdk.address", error, size,
+                                    "give the IPv4 address of the port, such as 10.0.0.1/24");
+        }
+    }
+    if (mr_config_item(addresses, ',', count, address, sizeof(address))) {
+        return mr_config_refuse(config, "dpdk.address", error, size,
+                                "there are more addresses than devices");
+    }
+    return count > 1 ? check_several(config, count, error, size) : 0;
+}
+
 static int
 check_nic(const struct mr_config *config, char *error, size_t size)
 {
     const char *transport = mr_config_get(config, "transport");
-    const char *device = mr_config_get(config, "dpdk.device");
     int64_t packets = mr_config_long(config, "dpdk.packets");
     int64_t queues = mr_config_long(config, "dpdk.queues");
     int64_t shards = mr_config_long(config, "shards");
     int64_t mtu = mr_config_long(config, "dpdk.mtu");
-    struct in_addr address;
+    const char *gateway = mr_config_get(config, "dpdk.gateway");
+    int result;
 
     if (strcmp(transport, "kernel") == 0) {
         return 0;
@@ -339,20 +417,14 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     if (strcmp(transport, "dpdk") != 0) {
         return mr_config_refuse(config, "transport", error, size, "kernel or dpdk");
     }
-    if (!device[0]) {
-        return mr_config_refuse(config, "transport", error, size,
-                                "dpdk.device is missing, such as net_af_packet0,iface=eth1 or "
-                                "0000:3b:00.0");
+    result = check_devices(config, error, size);
+    if (result) {
+        return result;
     }
-    if (strncmp(device, "net_", 4) != 0 && !is_pci_address(device)) {
-        return mr_config_refuse(config, "dpdk.device", error, size,
-                                "neither a virtual device (net_...) nor a PCI address "
-                                "(0000:3b:00.0, in small letters)");
-    }
-    if (inet_pton(AF_INET, mr_config_get(config, "dpdk.address"), &address) != 1 ||
-        address.s_addr == 0) {
-        return mr_config_refuse(config, "dpdk.address", error, size,
-                                "give the IPv4 address of the port, such as 10.0.0.1");
+    if (gateway[0] &&
+        (!is_ipv4(gateway, false) || !strchr(mr_config_get(config, "dpdk.address"), '/'))) {
+        return mr_config_refuse(config, "dpdk.gateway", error, size,
+                                "give an IPv4 address, and dpdk.address with its subnet");
     }
     if (packets < 1024 || packets > 1000000) {
         return mr_config_refuse(config, "dpdk.packets", error, size, "between 1024 and 1000000");

@@ -305,8 +305,7 @@ next_look_ns(const struct running *running)
     if (running->interrupt_fd < 0) {
         return running->shard.now_ns + plan->dpdk_poll_ns;
     }
-    return mr_dpdk_port_arm(plan->dpdk_port, (uint16_t)plan->shard) ? UINT64_MAX
-                                                                    : running->shard.now_ns;
+    return mr_dpdk_port_arm(plan->dpdk_port, plan->dpdk_queue) ? UINT64_MAX : running->shard.now_ns;
 }
 
 static uint64_t
@@ -328,33 +327,20 @@ deadline_ns(void *context)
     return deadline;
 }
 
-static int
-listen_on(struct running *running, uint16_t wanted)
-{
-    const char *host = running->plan->listen_host;
-    uint16_t port;
-    int error = mr_net_listen(running->net, host, wanted, &port);
-
-    if (error) {
-        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", host, wanted, strerror(-error));
-    }
-    return error;
-}
-
-/* Clients may come. With direct routing they are to come to this shard's port; over a device that
- * does not steer by port they may reach it by another's, and are served as well. */
+/* Clients may come, with direct routing to a port of this shard's own. */
 static int
 on_serve(void *context)
 {
     struct running *running = context;
     const struct mr_launch *plan = running->plan;
-    uint32_t brokers = plan->server.nodes.count;
-    int error = 0;
+    uint16_t place = (uint16_t)(plan->shard % plan->server.nodes.count);
+    uint16_t wanted = (uint16_t)(plan->listen_port + place);
+    uint16_t port;
+    int error = mr_net_listen(running->net, plan->listen_host, wanted, &port);
 
-    for (uint32_t i = 0; i < brokers && !error; i++) {
-        if (plan->dpdk_port || i == plan->shard % brokers) {
-            error = listen_on(running, (uint16_t)(plan->listen_port + i));
-        }
+    if (error) {
+        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, wanted,
+                     strerror(-error));
     }
     return error;
 }
@@ -386,7 +372,7 @@ use_interrupts(struct running *running)
 {
     const struct mr_launch *plan = running->plan;
 
-    running->interrupt_fd = mr_dpdk_port_interrupt(plan->dpdk_port, (uint16_t)plan->shard);
+    running->interrupt_fd = mr_dpdk_port_interrupt(plan->dpdk_port, plan->dpdk_queue);
     if (running->interrupt_fd < 0) {
         MR_LOG_WARN("net",
                     "shard %u: the device has no interrupts for its queues; it is looked at "
@@ -412,7 +398,7 @@ create_net(struct running *running)
     };
     struct mr_net_dpdk_config dpdk = {
         .port = plan->dpdk_port,
-        .queue = (uint16_t)plan->shard,
+        .queue = plan->dpdk_queue,
         .clock = plan->clock,
         .connections_max = plan->server.connections_max,
         .sends_max = plan->server.requests_max,

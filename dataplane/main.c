@@ -34,6 +34,7 @@
 #define PORT_PAUSE_NS   (50L * 1000 * 1000)
 #define PORT_PAUSES     60u
 #define MESSAGE_SIZE    4096
+#define DEVICE_SIZE     512
 #define HUGE_PAGE_BYTES (2ull << 20)
 
 /* The broken build of the power-cut test loses the stores' writes; with its metadata it would not
@@ -47,7 +48,7 @@
 struct broker {
     struct mr_config *config;
     struct mr_plan plan;
-    struct mr_dpdk_port dpdk_port;
+    struct mr_dpdk_port dpdk_ports[MR_PLAN_NICS_MAX];
     struct mr_control *control;
     struct mr_mesh *mesh;
     struct mr_launch *launches;
@@ -383,7 +384,8 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     char megabytes[16];
     bool huge = broker->free_page_bytes >= plan->eal_bytes;
     uint64_t bytes = plan->eal_bytes - (huge ? 0 : plan->store_count * plan->store.arena_bytes);
-    const char *arguments[24];
+    char devices[MR_PLAN_NICS_MAX][DEVICE_SIZE];
+    const char *arguments[24 + 2 * MR_PLAN_NICS_MAX];
     int count = 0;
 
     lcore_map(plan, lcores, sizeof(lcores));
@@ -395,9 +397,10 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
         arguments[count++] = device;
     } else {
         arguments[count++] = "--no-pci";
-        if (plan->dpdk) {
+        for (unsigned i = 0; i < plan->nic_count; i++) {
+            mr_config_item(device, ';', i, devices[i], sizeof(devices[i]));
             arguments[count++] = "--vdev";
-            arguments[count++] = device;
+            arguments[count++] = devices[i];
         }
     }
     arguments[count++] = "--no-telemetry";
@@ -426,29 +429,33 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     return 0;
 }
 
+/* One device with a pair of queues for each shard, or a device for each. */
 static int
-open_port(struct broker *broker, char *error, size_t error_size)
+open_port(struct broker *broker, unsigned index, char *error, size_t error_size)
 {
     const struct mr_plan *plan = &broker->plan;
+    struct mr_dpdk_port *port = &broker->dpdk_ports[index];
     const char *driver = mr_config_get(broker->config, "dpdk.driver");
+    char address[DEVICE_SIZE] = "";
     const struct mr_dpdk_port_config config = {
-        .address = mr_config_get(broker->config, "dpdk.address"),
-        .queue_count = (uint16_t)plan->shard_count,
+        .index = (uint16_t)index,
+        .address = address,
+        .gateway = mr_config_get(broker->config, "dpdk.gateway"),
+        .queue_count = (uint16_t)(plan->nic_count > 1 ? 1 : plan->shard_count),
+        .direct_port = plan->server.nodes.count > 1 ? plan->listen_port : 0,
         .mtu = plan->dpdk_mtu,
         .packets = plan->dpdk_packets,
         .interrupts = plan->nic_interrupts,
     };
-    int result = mr_dpdk_port_open(&config, &broker->dpdk_port, error, error_size);
+    int result;
 
-    if (!result && plan->server.nodes.count > 1 &&
-        mr_dpdk_port_steer(&broker->dpdk_port, plan->listen_port) != 0) {
-        MR_LOG_WARN("net", "the device cannot steer by port: direct.routing tells clients of the "
-                           "shards, but their connections end at any of them");
-    }
-    if (!result && driver[0] && strcmp(driver, broker->dpdk_port.driver) != 0) {
-        result = mr_config_refuse(broker->config, "dpdk.driver", error, error_size,
-                                  "%s has taken the device; name that, or another device",
-                                  broker->dpdk_port.driver);
+    mr_config_item(mr_config_get(broker->config, "dpdk.address"), ',', index, address,
+                   sizeof(address));
+    result = mr_dpdk_port_open(&config, port, error, error_size);
+    if (!result && driver[0] && strcmp(driver, port->driver) != 0) {
+        result =
+            mr_config_refuse(broker->config, "dpdk.driver", error, error_size,
+                             "%s has taken the device; name that, or another device", port->driver);
     }
     return result;
 }
@@ -459,6 +466,7 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
 {
     const struct mr_plan *plan = &broker->plan;
     struct mr_launch *launch = &broker->launches[shard];
+    bool several = plan->nic_count > 1;
 
     *launch = (struct mr_launch){
         .shard = shard,
@@ -471,7 +479,8 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .stores = stores,
         .receive_buffers = plan->receive_buffers,
         .receive_buffer_size = plan->receive_buffer_size,
-        .dpdk_port = plan->dpdk ? &broker->dpdk_port : NULL,
+        .dpdk_port = plan->dpdk ? &broker->dpdk_ports[several ? shard : 0] : NULL,
+        .dpdk_queue = (uint16_t)(several ? 0 : shard),
         .dpdk_poll_ns = plan->dpdk_poll_ns,
         .nic_interrupts = plan->nic_interrupts,
         .listen_port = plan->listen_port,
@@ -479,7 +488,8 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
         .cluster_id = mr_control_cluster_id(broker->control),
     };
-    snprintf(launch->listen_host, sizeof(launch->listen_host), "%s", plan->listen_host);
+    snprintf(launch->listen_host, sizeof(launch->listen_host), "%s",
+             several ? plan->nic_hosts[shard] : plan->listen_host);
     launch->receive_arena = rte_malloc(
         "receive", (size_t)plan->receive_buffers * plan->receive_buffer_size, MR_DEV_BLOCK);
     for (unsigned i = shard; i < plan->store_count; i += plan->shard_count) {
@@ -597,8 +607,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     result =
         result ? result
                : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
-    if (!result && plan->dpdk) {
-        result = open_port(broker, error, error_size);
+    for (unsigned i = 0; i < plan->nic_count && !result; i++) {
+        result = open_port(broker, i, error, error_size);
     }
     return result ? result : plan_launches(broker, error, error_size);
 }
@@ -616,8 +626,8 @@ run(struct broker *broker)
     }
     status = mr_control_run(broker->control, on_ready, broker);
     rte_eal_mp_wait_lcore();
-    if (plan->dpdk) {
-        mr_dpdk_port_close(&broker->dpdk_port);
+    for (unsigned i = 0; i < plan->nic_count; i++) {
+        mr_dpdk_port_close(&broker->dpdk_ports[i]);
     }
     return status;
 }

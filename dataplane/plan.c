@@ -358,6 +358,7 @@ plan_nodes(const struct mr_config *config, struct mr_plan *plan, char *error, si
 
     nodes->id = plan->node_id;
     nodes->count = 1;
+    nodes->hosts = plan->nic_count > 1 ? (const char(*)[16])plan->nic_hosts : NULL;
     if (!mr_config_bool(config, "direct.routing")) {
         return 0;
     }
@@ -411,8 +412,17 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
 static void
 plan_transport(const struct mr_config *config, struct mr_plan *plan)
 {
+    char address[32];
+
     plan->dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
     plan->dpdk_packets = (uint32_t)mr_config_long(config, "dpdk.packets");
+    while (plan->dpdk && plan->nic_count < MR_PLAN_NICS_MAX &&
+           mr_config_item(mr_config_get(config, "dpdk.address"), ',', plan->nic_count, address,
+                          sizeof(address))) {
+        char *host = plan->nic_hosts[plan->nic_count++];
+
+        snprintf(host, sizeof(plan->nic_hosts[0]), "%.*s", (int)strcspn(address, "/"), address);
+    }
     plan->dpdk_mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
     plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
 }

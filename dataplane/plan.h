@@ -12,6 +12,7 @@
 
 #define MR_PLAN_DIRS_MAX   16u
 #define MR_PLAN_STORES_MAX 256u
+#define MR_PLAN_NICS_MAX   16u
 
 struct mr_plan {
     const struct mr_config *config; /* borrowed: whose values refused ones are */
@@ -38,8 +39,10 @@ struct mr_plan {
     uint32_t credits[MR_MESH_CLASSES];
     int32_t node_id; /* node.id; what clients are told is in server.nodes */
     struct mr_server_config server;
-    struct mr_store_config store; /* limits, and arena_bytes of one store */
-    bool dpdk;                    /* transport=dpdk: a DPDK device and our own TCP */
+    struct mr_store_config store;         /* limits, and arena_bytes of one store */
+    bool dpdk;                            /* transport=dpdk: a DPDK device and our own TCP */
+    unsigned nic_count;                   /* DPDK devices: one, or one for each shard */
+    char nic_hosts[MR_PLAN_NICS_MAX][16]; /* their addresses, where there are several */
     uint32_t dpdk_packets;
     uint16_t dpdk_mtu;     /* 0: the device's */
     uint64_t dpdk_poll_ns; /* how long a packet may wait for an idle shard */

@@ -23,7 +23,7 @@
 
 #define OWN_ENTRIES     256u
 #define HUGE_PAGE_BYTES (2ull << 20)
-#define REAP_MAX        256u /* completions taken in one poll; they may be other users' of the ring */
+#define REAP_MAX        256u /* completions of one poll, other users' of the ring among them */
 #define WAIT_NS         MR_NS_PER_S
 
 /* Memory that is registered in pieces: Linux 6.1 takes none that lies in two huge pages which were

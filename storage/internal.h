@@ -41,7 +41,6 @@ enum mr_mutant {
     MUTANT_EARLY_NOT_AWAITED,
     MUTANT_EARLY_FAILURE_FORGOTTEN,
     MUTANT_UNDO_BESIDE_EARLY,
-    MUTANT_IMAGE_SPARED,
     MUTANTS,
 };
 
@@ -201,7 +200,7 @@ struct mr_log {
 
     uint64_t cut[3]; /* of the entries in the checkpoints of these generations */
     uint64_t cut_generation[3];
-    uint64_t cut_last, cut_last_generation;
+    uint64_t cut_last;
 
     struct log_hint hints[HINTS];
     uint32_t hint_next;
@@ -658,7 +657,6 @@ void runs_fly(struct mr_log *log, uint64_t early, bool failed);
 int writeback_init(struct mr_store *store);
 void writeback_deinit(struct mr_store *store);
 bool writeback_step(struct mr_store *store);
-bool block_is_safe(const struct mr_log *log, const struct cache_block *state);
 bool block_held(const struct mr_log *log, const struct cache_block *state, uint64_t generation);
 bool log_has_cut(const struct mr_log *log, uint64_t generation, uint64_t *cut);
 void log_set_cut(struct mr_log *log, uint64_t generation, uint64_t cut);

@@ -247,8 +247,7 @@ note_inline(struct mr_log *log, uint64_t position, uint32_t size, uint64_t seque
 }
 
 /* A block is overwritten only while the journal holds every acknowledged byte in it: where it does
- * not, after the latest cut, the append brings the tail along. It need not where the checkpoint of
- * that cut carries the tail, and those that count until it does hold it. */
+ * not, after the latest cut, the append brings the tail along. */
 static void
 put_image(struct encoder *encoder, struct mr_log *log)
 {
@@ -258,10 +257,7 @@ put_image(struct encoder *encoder, struct mr_log *log)
     struct cache_block *state = chunk_state(chunk, block);
     struct mr_rec rec = {.type = MR_REC_IMAGE, .log = log->number};
 
-    if (state->image > log->cut_last ||
-        (state->carry_to > 0 && state->carry_to == log->cut_last_generation &&
-         (block_is_safe(log, state) || MUTANT(IMAGE_SPARED))) ||
-        MUTANT(NO_TAIL_IMAGE)) {
+    if (state->image > log->cut_last || MUTANT(NO_TAIL_IMAGE)) {
         return;
     }
     rec.u.image.block = block;

@@ -70,7 +70,6 @@ log_set_cut(struct mr_log *log, uint64_t generation, uint64_t cut)
     log->cut_generation[at] = generation;
     log->cut[at] = cut;
     log->cut_last = cut;
-    log->cut_last_generation = generation;
 }
 
 /* Whether recovery from that checkpoint can rebuild the block from the journal, or from what the
@@ -88,20 +87,6 @@ block_held(const struct mr_log *log, const struct cache_block *state, uint64_t g
             generation <= state->carry_to);
 }
 
-/* Whether it can from every checkpoint that could be used. */
-bool
-block_is_safe(const struct mr_log *log, const struct cache_block *state)
-{
-    const struct mr_store *store = log->store;
-
-    for (unsigned i = 0; i < store->usable_count; i++) {
-        if (!block_held(log, state, store->usable[i].generation)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool
 can_place(const struct mr_log *log, const struct cache_block *state, uint64_t block)
 {
@@ -112,8 +97,10 @@ can_place(const struct mr_log *log, const struct cache_block *state, uint64_t bl
         log->failed || block < log->first_block) {
         return false;
     }
-    if (!block_is_safe(log, state)) {
-        return false;
+    for (unsigned i = 0; i < store->usable_count; i++) {
+        if (!block_held(log, state, store->usable[i].generation)) {
+            return false;
+        }
     }
     /* What the checkpoint in progress waits for is in its place before it counts. */
     return store->ck.phase == CK_NONE || state->need || !log_has_cut(log, generation, &cut) ||

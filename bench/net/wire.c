@@ -54,6 +54,9 @@ wire_option(struct wire *wire, int which, const char *value)
     case 'H':
         wire->huge = true;
         return true;
+    case 'R':
+        wire->trusted = true;
+        return true;
     default:
         return false;
     }
@@ -122,7 +125,12 @@ open_dpdk(struct wire *wire, const struct mr_net_events *events)
         .sends_max = wire->sends_max + wire->packets,
     };
     const struct mr_dpdk_port_config port = {
-        .address = wire->address, .queue_count = 1, .mtu = wire->mtu, .packets = wire->packets};
+        .address = wire->address,
+        .queue_count = 1,
+        .mtu = wire->mtu,
+        .packets = wire->packets,
+        .trusted = wire->trusted,
+    };
     char reason[256];
     int error = start_eal(wire);
 

@@ -21,6 +21,7 @@ struct wire {
     const char *device;    /* arguments of a DPDK device */
     const char *device_to; /* of the device that it needs beside it; NULL: none */
     uint16_t mtu;          /* 0: the device's */
+    bool trusted;          /* no TCP checksums */
     uint32_t connections_max;
     uint32_t packets;
     uint32_t sends_max;
@@ -38,18 +39,18 @@ void wire_init(struct wire *wire);
 /* Takes an option that both programs have; false: not one of them. */
 bool wire_option(struct wire *wire, int which, const char *value);
 
+/* clang-format off */
 #define WIRE_OPTIONS                                                                               \
     {"transport", required_argument, NULL, 'T'}, {"device", required_argument, NULL, 'D'},         \
-        {"beside", required_argument, NULL, 'B'}, {"mtu", required_argument, NULL, 'M'},           \
-        {"packets", required_argument, NULL, 'P'}, {"sleep-us", required_argument, NULL, 'U'},     \
-    {                                                                                              \
-        "huge", no_argument, NULL, 'H'                                                             \
-    }
+    {"beside", required_argument, NULL, 'B'}, {"mtu", required_argument, NULL, 'M'},               \
+    {"packets", required_argument, NULL, 'P'}, {"sleep-us", required_argument, NULL, 'U'},         \
+    {"huge", no_argument, NULL, 'H'}, {"trusted", no_argument, NULL, 'R'}
+/* clang-format on */
 
 #define WIRE_USAGE                                                                                 \
     "--device names a DPDK device, such as net_af_packet0,iface=eth1, and --beside one that it "   \
     "needs;\n--packets is how many it gets for each direction, --huge puts them on huge pages. "   \
-    "Without\n--sleep-us it spins.\n"
+    "Without\n--sleep-us it spins. --trusted: no TCP checksums, at both ends.\n"
 
 /* 0 or -errno; says on stderr what is wrong. */
 int wire_open(struct wire *wire, const struct mr_net_events *events);

@@ -235,8 +235,8 @@ find_drive(const struct mr_machine *machine, const struct mr_machine_drive *driv
     add(list, what, fitness, change, "%llu GB, blocks %u, %s, %s, %s%s%s",
         (unsigned long long)(drive->size_bytes / 1000000000), drive->block_bytes,
         drive->write_cache ? "volatile cache" : "no volatile cache",
-        drive->fua ? "FUA" : "no FUA (flush)", polled,
-        drive->character ? ", NVMe commands" : "", atomic);
+        drive->fua ? "FUA" : "no FUA (flush)", polled, drive->character ? ", NVMe commands" : "",
+        atomic);
 }
 
 unsigned

@@ -44,7 +44,7 @@ mr_describe_cluster_start(struct mr_request *request)
     out->brokers_count = (int32_t)nodes->count;
     for (int32_t i = 0; i < out->brokers_count; i++) {
         brokers[i].broker_id = mr_node_of(nodes, (uint32_t)i);
-        brokers[i].host = mr_str_from_c(nodes->host);
+        brokers[i].host = mr_str_from_c(mr_node_host(nodes, (uint32_t)i));
         brokers[i].port = nodes->port + i;
         brokers[i].rack = nodes->rack[0] ? mr_str_from_c(nodes->rack) : mr_str_null();
     }

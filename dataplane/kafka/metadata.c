@@ -257,7 +257,7 @@ answer(struct mr_request *request)
     for (int32_t i = 0; i < out->brokers_count; i++) {
         out->brokers[i] = (struct mr_metadata_response_broker){
             .node_id = ids[i],
-            .host = mr_str_from_c(nodes->host),
+            .host = mr_str_from_c(mr_node_host(nodes, (uint32_t)i)),
             .port = nodes->port + i,
             .rack = nodes->rack[0] ? mr_str_from_c(nodes->rack) : mr_str_null(),
         };

@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct external) <= MR_DPDK_SEND_SIZE, "a sent packet's pr
 
 void
 mr_dpdk_out_init(struct mr_dpdk_out *out, const struct mr_dpdk_port *port, uint16_t queue,
-                 const struct mr_ether *ether)
+                 struct mr_ether *ether)
 {
     *out = (struct mr_dpdk_out){
         .port = port, .ether = ether, .pool = port->transmit_pools[queue], .queue = queue};
@@ -220,7 +220,7 @@ wait_for_address(struct mr_dpdk_out *out, struct rte_mbuf *mbuf, uint32_t addres
 
     rte_pktmbuf_free(slot->mbuf);
     *slot = (struct mr_dpdk_unresolved){mbuf, address};
-    mr_dpdk_out_arp(out, address, now_ns);
+    mr_dpdk_out_arp(out, mr_ether_next_hop(out->ether, address), now_ns);
 }
 
 bool

@@ -32,7 +32,7 @@ struct mr_dpdk_unresolved {
 
 struct mr_dpdk_out {
     const struct mr_dpdk_port *port; /* borrowed */
-    const struct mr_ether *ether;    /* borrowed */
+    struct mr_ether *ether;          /* borrowed */
     struct rte_mempool *pool;
     uint16_t queue;
     uint16_t count;
@@ -44,7 +44,7 @@ struct mr_dpdk_out {
 };
 
 void mr_dpdk_out_init(struct mr_dpdk_out *out, const struct mr_dpdk_port *port, uint16_t queue,
-                      const struct mr_ether *ether);
+                      struct mr_ether *ether);
 
 /* A frame of TCP. False: the device is full. */
 bool mr_dpdk_out_tcp(struct mr_dpdk_out *out, const struct mr_tcp_frame *frame, uint64_t now_ns);

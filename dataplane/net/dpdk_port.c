@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_bus.h>
@@ -15,25 +16,15 @@
 
 #include "dataplane/base/log.h"
 
-#define DESCRIPTORS   512u
-#define POOL_CACHE    64u
-#define MTU_DEFAULT   1500u
-#define FRAME_EXTRA   64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
-#define ROOM_DEFAULT  2048u /* of a packet, beyond DPDK's headroom */
-#define PACKET_BYTES  4096u /* with its headers: pools lay none across two pages */
-#define TSO_MAX       65000u
-#define QUEUE_BYTES   (2u * 1024 * 1024) /* descriptors, pools' own memory */
-#define RSS_KEY_BYTES 40u
-
-/* Repeating two bytes makes both directions of a connection hash alike (Woo and Park, 2012). */
-static void
-symmetric_key(uint8_t key[RSS_KEY_BYTES])
-{
-    for (unsigned i = 0; i < RSS_KEY_BYTES; i += 2) {
-        key[i] = 0x6d;
-        key[i + 1] = 0x5a;
-    }
-}
+#define DESCRIPTORS  512u
+#define POOL_CACHE   64u
+#define MTU_DEFAULT  1500u
+#define FRAME_EXTRA  64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
+#define ROOM_DEFAULT 2048u /* of a packet, beyond DPDK's headroom */
+#define PACKET_BYTES 4096u /* with its headers: pools lay none across two pages */
+#define TSO_MAX      65000u
+#define QUEUE_BYTES  (2u * 1024 * 1024) /* descriptors, pools' own memory */
+#define RSS_KEY_MIN  40u
 
 /* A segment fits one packet. */
 static uint16_t
@@ -42,16 +33,17 @@ data_room(uint16_t mtu)
     return (uint16_t)(mtu <= MTU_DEFAULT ? ROOM_DEFAULT : mtu + FRAME_EXTRA);
 }
 
+/* Of `queues` queues. */
 static struct rte_mempool *
-create_pool(const char *what, unsigned queue, const struct mr_dpdk_port *port,
+create_pool(const char *what, unsigned queue, unsigned queues, const struct mr_dpdk_port *port,
             uint16_t private_size)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
-    snprintf(name, sizeof(name), "%s%u", what, queue);
-    return rte_pktmbuf_pool_create(name, port->packets + DESCRIPTORS, POOL_CACHE, private_size,
-                                   (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
-                                   SOCKET_ID_ANY);
+    snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
+    return rte_pktmbuf_pool_create(
+        name, queues * (port->packets + DESCRIPTORS), POOL_CACHE, private_size,
+        (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
 }
 
 size_t
@@ -103,6 +95,7 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
     uint64_t has = info->tx_offload_capa;
     uint64_t wanted = 0;
 
+    port->checksums = port->trusted;
     if (has & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) {
         port->checksums = true;
         wanted |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
@@ -121,20 +114,20 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
 static int
 configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t mtu)
 {
-    uint8_t key[RSS_KEY_BYTES];
+    uint8_t key[MR_DPDK_KEY_BYTES];
     struct rte_eth_conf conf = {0};
-    uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+    uint64_t wanted = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
     int error;
 
     port->mtu = mtu;
-    symmetric_key(key);
-    if (port->queue_count > 1 && (info->flow_type_rss_offloads & wanted)) {
+    mr_dpdk_steer_key(key);
+    port->rss = port->queue_count > 1 && (info->flow_type_rss_offloads & wanted) == wanted &&
+                info->hash_key_size >= RSS_KEY_MIN && info->hash_key_size <= sizeof(key);
+    if (port->rss) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & wanted;
-        if (info->hash_key_size == RSS_KEY_BYTES) {
-            conf.rx_adv_conf.rss_conf.rss_key = key;
-            conf.rx_adv_conf.rss_conf.rss_key_len = RSS_KEY_BYTES;
-        }
+        conf.rx_adv_conf.rss_conf.rss_hf = wanted;
+        conf.rx_adv_conf.rss_conf.rss_key = key;
+        conf.rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
     }
     conf.intr_conf.rxq = port->interrupts;
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
@@ -157,8 +150,15 @@ set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
 {
     int error;
 
-    port->receive_pools[queue] = create_pool("receive", queue, port, MR_DPDK_PRIVATE_SIZE);
-    port->transmit_pools[queue] = create_pool("transmit", queue, port, MR_DPDK_SEND_SIZE);
+    if (queue > 0 && !port->rss) {
+        port->receive_pools[queue] = port->receive_pools[0];
+    } else {
+        /* Where packets are handed over, shards hold each other's: from one pool for all, so that
+         * what each may hold is never all that another has to receive with. */
+        port->receive_pools[queue] = create_pool(
+            "receive", queue, port->rss ? 1 : port->queue_count, port, MR_DPDK_PRIVATE_SIZE);
+    }
+    port->transmit_pools[queue] = create_pool("transmit", queue, 1, port, MR_DPDK_SEND_SIZE);
     if (!port->receive_pools[queue] || !port->transmit_pools[queue]) {
         return -ENOMEM;
     }
@@ -184,75 +184,17 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t m
         error = rte_eth_macaddr_get(port->id, &mac);
     }
     if (!error) {
+        error = mr_dpdk_steer_open(&port->steer, port->id, port->queue_count,
+                                   port->rss ? info->reta_size : 0);
+    }
+    if (!error) {
         memcpy(port->mac, mac.addr_bytes, sizeof(port->mac));
         rte_eth_promiscuous_disable(port->id); /* not every device can be told */
     }
     return error;
 }
 
-int
-mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
-                  size_t error_size)
-{
-    uint16_t queue_count = config->queue_count;
-    struct rte_eth_dev_info info;
-    struct in_addr parsed;
-    int result;
-
-    memset(port, 0, sizeof(*port));
-    port->queue_count = queue_count;
-    port->packets = config->packets;
-    port->interrupts = config->interrupts;
-    if (inet_pton(AF_INET, config->address, &parsed) != 1 || parsed.s_addr == 0) {
-        snprintf(error, error_size, "dpdk.address=%s: give the IPv4 address of the port",
-                 config->address);
-        return -EINVAL;
-    }
-    port->address = ntohl(parsed.s_addr);
-    if (rte_eth_dev_count_avail() == 0) {
-        snprintf(error, error_size,
-                 "no DPDK device; name one with dpdk.device, such as "
-                 "net_af_packet0,iface=eth1");
-        return -ENODEV;
-    }
-    port->id = (uint16_t)rte_eth_find_next(0);
-    result = rte_eth_dev_info_get(port->id, &info);
-    snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
-    if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
-        snprintf(error, error_size,
-                 "%u shards need as many queues, but the device has %u; set "
-                 "shards, or give the device more",
-                 queue_count, info.max_rx_queues);
-        return -ENOTSUP;
-    }
-    result = result ? result : start(port, &info, config->mtu);
-    if (result) {
-        snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
-        return result;
-    }
-    MR_LOG_INFO("net", "DPDK port %u (%s), %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x",
-                port->id, port->driver, queue_count, queue_count == 1 ? "" : "s", port->mtu,
-                port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
-    return 0;
-}
-
-int
-mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue)
-{
-    /* Devices without them say so when one is asked for. */
-    if (!port->interrupts || rte_eth_dev_rx_intr_enable(port->id, queue) != 0) {
-        return -1;
-    }
-    return rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue);
-}
-
-bool
-mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
-{
-    rte_eth_dev_rx_intr_enable(port->id, queue);
-    return rte_eth_rx_queue_count(port->id, queue) <= 0;
-}
-
+/* ADDRESS[/BITS], and the gateway. */
 /* ---- steering -------------------------------------------------------------------------------- */
 
 static struct rte_flow *
@@ -279,23 +221,131 @@ steer_one(const struct mr_dpdk_port *port, uint16_t tcp_port, uint16_t queue)
     return rte_flow_create(port->id, &attributes, pattern, actions, &error);
 }
 
-int
-mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first)
+/* Lets the card take each of our ports into its queue, where it can; else shards hand packets over,
+ * which costs a hop. */
+static void
+steer(struct mr_dpdk_port *port, uint16_t first)
 {
     struct rte_flow_error error;
 
-    for (uint16_t i = 0; i < port->queue_count; i++) {
+    port->steer.direct_port = first;
+    for (uint16_t i = 0; first > 0 && i < port->queue_count; i++) {
         if (!steer_one(port, (uint16_t)(first + i), i)) {
             rte_flow_flush(port->id, &error); /* there are no other rules */
-            return -ENOTSUP;
+            MR_LOG_INFO("net", "the device cannot steer by port: shards hand packets over");
+            return;
         }
     }
+}
+
+/* ---- open and close ----------------------------------------------------------------------------
+ */
+
+static int
+parse_addresses(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
+                size_t error_size)
+{
+    char text[INET_ADDRSTRLEN + sizeof("/32")];
+    struct in_addr parsed;
+    char *slash;
+    char *end = "";
+
+    snprintf(text, sizeof(text), "%s", config->address);
+    slash = strchr(text, '/');
+    if (slash) {
+        *slash = '\0';
+        port->bits = (unsigned)strtoul(slash + 1, &end, 10);
+    }
+    if (inet_pton(AF_INET, text, &parsed) != 1 || parsed.s_addr == 0 || *end != '\0' ||
+        port->bits > 32) {
+        snprintf(error, error_size,
+                 "dpdk.address=%s: give the IPv4 address of the port, such as 10.0.0.1/24",
+                 config->address);
+        return -EINVAL;
+    }
+    port->address = ntohl(parsed.s_addr);
+    if (!config->gateway || config->gateway[0] == '\0') {
+        return 0;
+    }
+    if (inet_pton(AF_INET, config->gateway, &parsed) != 1 || port->bits == 0) {
+        snprintf(error, error_size,
+                 "dpdk.gateway=%s: give an IPv4 address, and dpdk.address with its subnet",
+                 config->gateway);
+        return -EINVAL;
+    }
+    port->gateway = ntohl(parsed.s_addr);
     return 0;
 }
 
+int
+mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
+                  size_t error_size)
+{
+    uint16_t queue_count = config->queue_count;
+    struct rte_eth_dev_info info;
+    int result;
+
+    memset(port, 0, sizeof(*port));
+    port->queue_count = queue_count;
+    port->packets = config->packets;
+    port->interrupts = config->interrupts;
+    port->trusted = config->trusted;
+    result = parse_addresses(config, port, error, error_size);
+    if (result) {
+        return result;
+    }
+    if (rte_eth_dev_count_avail() <= config->index) {
+        snprintf(error, error_size,
+                 "no DPDK device; name one with dpdk.device, such as "
+                 "net_af_packet0,iface=eth1");
+        return -ENODEV;
+    }
+    port->id = (uint16_t)rte_eth_find_next(0);
+    for (uint16_t i = 0; i < config->index; i++) {
+        port->id = (uint16_t)rte_eth_find_next(port->id + 1u);
+    }
+    result = rte_eth_dev_info_get(port->id, &info);
+    snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
+    if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
+        snprintf(error, error_size,
+                 "%u shards need as many queues, but the device has %u; set "
+                 "shards, or give the device more",
+                 queue_count, info.max_rx_queues);
+        return -ENOTSUP;
+    }
+    result = result ? result : start(port, &info, config->mtu);
+    if (result) {
+        snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
+        return result;
+    }
+    MR_LOG_INFO("net", "DPDK port %u (%s), %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x",
+                port->id, port->driver, queue_count, queue_count == 1 ? "" : "s", port->mtu,
+                port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    steer(port, config->direct_port);
+    return 0;
+}
+
+int
+mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    /* Devices without them say so when one is asked for. */
+    if (!port->interrupts || rte_eth_dev_rx_intr_enable(port->id, queue) != 0) {
+        return -1;
+    }
+    return rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue);
+}
+
+bool
+mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    rte_eth_dev_rx_intr_enable(port->id, queue);
+    return rte_eth_rx_queue_count(port->id, queue) <= 0;
+}
+
 void
-mr_dpdk_port_close(const struct mr_dpdk_port *port)
+mr_dpdk_port_close(struct mr_dpdk_port *port)
 {
     rte_eth_dev_stop(port->id);
+    mr_dpdk_steer_close(&port->steer);
     rte_eth_dev_close(port->id);
 }

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MR_DPDK_QUEUES_MAX   128u
+#include "dataplane/net/dpdk_steer.h"
+
 #define MR_DPDK_MTU_MAX      9000u
 #define MR_DPDK_PRIVATE_SIZE 192u /* of a received packet, for the transport */
 #define MR_DPDK_SEND_SIZE    64u  /* of one that is sent */
@@ -18,11 +19,15 @@
 struct rte_mempool;
 
 struct mr_dpdk_port_config {
-    const char *address;  /* IPv4, as text */
+    uint16_t index;       /* of the device among those that the EAL has found */
+    const char *address;  /* IPv4, as text, and /BITS of its subnet; without: everybody is in it */
+    const char *gateway;  /* likewise, for what is outside; NULL or empty: none */
     uint16_t queue_count; /* pairs */
     uint16_t mtu;         /* 0: what the device has, at most 1,500 */
     uint32_t packets;     /* for each queue and direction */
+    uint16_t direct_port; /* TCP to this port + i belongs to queue i; 0: queues share all ports */
     bool interrupts;      /* the queues shall be able to wake their shards */
+    bool trusted; /* nothing is corrupted on the way: nobody computes or looks at TCP checksums */
 };
 
 /* Which memory a frame may point into instead of carrying a copy. */
@@ -38,12 +43,17 @@ struct mr_dpdk_port {
     uint16_t mtu;
     uint8_t mac[6];
     uint32_t address; /* IPv4, host byte order */
+    unsigned bits;    /* of its subnet */
+    uint32_t gateway; /* 0: none */
+    bool trusted;
     uint32_t packets; /* in each pool */
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
     bool interrupts;  /* mr_dpdk_port_interrupt() may work */
     char driver[32];  /* DPDK's name of it */
+    bool rss;         /* the device brings packets to their shards; else those hand them over */
+    struct mr_dpdk_steer steer;
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
     struct rte_mempool *transmit_pools[MR_DPDK_QUEUES_MAX];
 };
@@ -54,10 +64,6 @@ struct mr_dpdk_port {
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
 
-/* Lets the card take TCP to port `first` + i into queue i, where it can (rte_flow). -ENOTSUP: it
- * cannot, or not all of it; nothing has changed then. */
-int mr_dpdk_port_steer(const struct mr_dpdk_port *port, uint16_t first);
-
 /* A descriptor that becomes readable when a packet arrives in the queue after
  * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
 int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
@@ -66,7 +72,7 @@ int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
  * already. */
 bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
-void mr_dpdk_port_close(const struct mr_dpdk_port *port);
+void mr_dpdk_port_close(struct mr_dpdk_port *port);
 
 /* Bytes of EAL memory that mr_dpdk_port_open() takes. */
 size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu);

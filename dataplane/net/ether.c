@@ -36,29 +36,70 @@ checksum(const uint8_t *bytes, size_t size)
     return (uint16_t)~sum;
 }
 
-static unsigned
-slot_of(uint32_t address)
+/* ---- neighbours ------------------------------------------------------------------------------ */
+
+_Static_assert(MR_ETHER_SETS == 256, "set_of() gives as many");
+
+static struct mr_ether_neighbour *
+set_of(struct mr_ether *ether, uint32_t address)
 {
-    return (address * 2654435761u) >> 22; /* the high bits: 1,024 slots */
+    return ether->neighbours[(address * 2654435761u) >> 24]; /* the high bits are well mixed */
+}
+
+/* The neighbour at the front of its set, or NULL. */
+static struct mr_ether_neighbour *
+look_up(struct mr_ether *ether, uint32_t address)
+{
+    struct mr_ether_neighbour *set = set_of(ether, address);
+    struct mr_ether_neighbour found;
+    unsigned way = 0;
+
+    while (way < MR_ETHER_WAYS && set[way].address != address) {
+        way++;
+    }
+    if (way == MR_ETHER_WAYS) {
+        return NULL;
+    }
+    if (way > 0) {
+        found = set[way];
+        memmove(&set[1], &set[0], way * sizeof(set[0]));
+        set[0] = found;
+    }
+    return &set[0];
 }
 
 static void
 learn(struct mr_ether *ether, uint32_t address, const uint8_t mac[6])
 {
-    struct mr_ether_neighbour *neighbour = &ether->neighbours[slot_of(address)];
+    struct mr_ether_neighbour *set = set_of(ether, address);
 
-    if (address != 0 && address != ether->address) {
-        neighbour->address = address;
-        memcpy(neighbour->mac, mac, 6);
+    if (address == 0 || address == ether->address) {
+        return;
     }
+    if (!look_up(ether, address)) {
+        memmove(&set[1], &set[0], (MR_ETHER_WAYS - 1) * sizeof(set[0]));
+        set[0].address = address;
+    }
+    memcpy(set[0].mac, mac, 6);
 }
 
 void
-mr_ether_init(struct mr_ether *ether, const uint8_t mac[6], uint32_t address)
+mr_ether_init(struct mr_ether *ether, const uint8_t mac[6], uint32_t address, unsigned bits,
+              uint32_t gateway)
 {
     memset(ether, 0, sizeof(*ether));
     memcpy(ether->mac, mac, 6);
     ether->address = address;
+    ether->mask = bits ? UINT32_MAX << (32 - bits) : 0;
+    ether->gateway = gateway;
+}
+
+uint32_t
+mr_ether_next_hop(const struct mr_ether *ether, uint32_t address)
+{
+    bool outside = ((address ^ ether->address) & ether->mask) != 0;
+
+    return outside && ether->gateway ? ether->gateway : address;
 }
 
 /* ---- ARP ------------------------------------------------------------------------------------- */
@@ -196,7 +237,9 @@ ip_input(struct mr_ether *ether, uint8_t *frame, size_t size, struct mr_ether_pa
         ether->fragments++;
         return MR_ETHER_NOTHING;
     }
-    learn(ether, packet->source, frame + 6);
+    if (mr_ether_next_hop(ether, packet->source) == packet->source) {
+        learn(ether, packet->source, frame + 6);
+    }
     if (ip[9] == IP_ICMP) {
         return icmp_input(ether, frame, ip, ip + header_size, total - header_size, packet);
     }
@@ -229,11 +272,17 @@ mr_ether_input(struct mr_ether *ether, uint8_t *frame, size_t size, struct mr_et
 }
 
 bool
-mr_ether_header(const struct mr_ether *ether, uint32_t address, uint8_t *header)
+mr_ether_is_arp(const uint8_t *frame, size_t size)
 {
-    const struct mr_ether_neighbour *neighbour = &ether->neighbours[slot_of(address)];
+    return size >= MR_ETHER_HEADER_SIZE && mr_be16_get(frame + 12) == TYPE_ARP;
+}
 
-    if (neighbour->address != address) {
+bool
+mr_ether_header(struct mr_ether *ether, uint32_t address, uint8_t *header)
+{
+    const struct mr_ether_neighbour *neighbour = look_up(ether, mr_ether_next_hop(ether, address));
+
+    if (!neighbour) {
         return false;
     }
     memcpy(header, neighbour->mac, 6);

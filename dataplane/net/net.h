@@ -102,11 +102,10 @@ struct mr_net_conn {
 };
 
 /* Accepts connections on `host`:`port` (port 0: the system chooses; `port_out` tells). Several
- * shards may listen on the same port. net_dpdk can listen on up to 128 ports, the others on one.
- * 0 or -errno. */
+ * shards may listen on the same port. 0 or -errno. */
 int mr_net_listen(struct mr_net *net, const char *host, uint16_t port, uint16_t *port_out);
 
-/* No further connection is accepted, on no port. */
+/* No further connection is accepted. */
 void mr_net_listen_stop(struct mr_net *net);
 
 /* Opens a connection. `connected` follows, or `closed` with -ECONNREFUSED, -ETIMEDOUT,

@@ -11,6 +11,7 @@
 #include <rte_prefetch.h>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/base/endian.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/net/dpdk_out.h"
 #include "dataplane/net/ether.h"
@@ -22,7 +23,6 @@
 #define RESERVE_PART    8u /* of the receive packets, for segments without payload */
 #define TCP_HEADER_SIZE 20u
 #define HOST_SIZE       INET_ADDRSTRLEN
-#define LISTENERS_MAX   128u
 
 /* In a received packet's private area. */
 struct packet {
@@ -58,15 +58,15 @@ struct net_dpdk {
     struct mr_dpdk_out out;
     struct mr_ether ether;
     struct mr_tcp *tcp;
-    uint16_t listen_ports[LISTENERS_MAX];
-    unsigned listen_count;
+    uint16_t listen_port;
     uint64_t now_ns;
     struct dpdk_conn *conns;
     struct mr_list conns_free;
     struct mr_list connecting;
     struct dpdk_send *sends;
     struct mr_list sends_free;
-    uint64_t dropped; /* for want of packets */
+    bool several; /* the port has more queues */
+    struct mr_net_dpdk_counters counters;
 };
 
 static struct net_dpdk *
@@ -81,6 +81,17 @@ on_output(void *context, const struct mr_tcp_frame *frame)
     struct net_dpdk *net = context;
 
     return mr_dpdk_out_tcp(&net->out, frame, net->now_ns);
+}
+
+/* Only a local port that makes the connection this shard's. */
+static bool
+on_port_usable(void *context, uint32_t local, uint16_t local_port, uint32_t remote,
+               uint16_t remote_port)
+{
+    const struct net_dpdk *net = context;
+
+    return mr_dpdk_steer_owner(&net->config.port->steer, local, local_port, remote, remote_port) ==
+           net->config.queue;
 }
 
 /* ---- frames in ------------------------------------------------------------------------------- */
@@ -120,7 +131,7 @@ input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_pac
     struct packet *packet = rte_mbuf_to_priv(mbuf);
 
     if (!may_hold(net, from)) {
-        net->dropped++;
+        net->counters.dropped++;
         rte_pktmbuf_free(mbuf);
         return;
     }
@@ -130,41 +141,113 @@ input_tcp(struct net_dpdk *net, struct rte_mbuf *mbuf, const struct mr_ether_pac
                 .source = from->source,
                 .destination = from->destination,
                 .ecn = from->ecn,
-                .checksum_good = checksum_good(mbuf)},
+                .checksum_good = net->config.port->trusted || checksum_good(mbuf)},
         .mbuf = mbuf,
     };
     net->net.buffers_free--;
     mr_tcp_input(net->tcp, &packet->tcp, net->now_ns);
 }
 
+/* What the frame says is done; how it is told to the others was seen to before. */
 static void
-input(struct net_dpdk *net, struct rte_mbuf *mbuf)
+input_other(struct net_dpdk *net, const uint8_t *frame, enum mr_ether_kind kind,
+            const struct mr_ether_packet *packet, bool handed)
 {
-    struct mr_ether_packet packet;
-    uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+    if (kind == MR_ETHER_ANSWER && !handed) {
+        mr_dpdk_out_copy(&net->out, frame, packet->size);
+    } else if (kind == MR_ETHER_PATH_MTU) {
+        mr_tcp_path_mtu(net->tcp, packet->destination, packet->local_port, packet->source,
+                        packet->remote_port, packet->seq, packet->mtu, net->now_ns);
+    }
+}
 
-    uint64_t arp_before = net->ether.arp_in;
+/* The shard whose connection a packet is about. */
+static uint16_t
+owner_of(const struct net_dpdk *net, enum mr_ether_kind kind, const struct mr_ether_packet *packet)
+{
+    uint16_t local_port = packet->local_port;
+    uint16_t remote_port = packet->remote_port;
 
-    if (mbuf->nb_segs == 1) {
-        switch (mr_ether_input(&net->ether, frame, rte_pktmbuf_data_len(mbuf), &packet)) {
-        case MR_ETHER_TCP:
-            input_tcp(net, mbuf, &packet);
-            return;
-        case MR_ETHER_ANSWER:
-            mr_dpdk_out_copy(&net->out, frame, packet.size);
-            break;
-        case MR_ETHER_PATH_MTU:
-            mr_tcp_path_mtu(net->tcp, packet.destination, packet.local_port, packet.source,
-                            packet.remote_port, packet.seq, packet.mtu, net->now_ns);
-            break;
-        case MR_ETHER_NOTHING:
-            break;
+    if (kind == MR_ETHER_TCP && packet->size >= TCP_HEADER_SIZE) {
+        remote_port = mr_be16_get(packet->segment);
+        local_port = mr_be16_get(packet->segment + 2);
+    } else if (kind != MR_ETHER_PATH_MTU) {
+        return net->config.queue;
+    }
+    return mr_dpdk_steer_owner(&net->config.port->steer, packet->destination, local_port,
+                               packet->source, remote_port);
+}
+
+/* Every shard has neighbours of its own, and learns from what one of them receives. */
+static void
+tell_all(struct net_dpdk *net, struct rte_mbuf *mbuf)
+{
+    const struct mr_dpdk_steer *steer = &net->config.port->steer;
+
+    for (uint16_t i = 0; i < steer->queue_count; i++) {
+        struct rte_mbuf *copy;
+
+        if (i == net->config.queue) {
+            continue;
         }
-        if (net->ether.arp_in != arp_before) {
-            mr_dpdk_out_resolved(&net->out);
+        copy = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
+        if (copy && !mr_dpdk_steer_hand(steer, i, copy)) {
+            rte_pktmbuf_free(copy); /* it will be said again */
         }
     }
-    rte_pktmbuf_free(mbuf);
+}
+
+/* True: the packet has been passed on. */
+static bool
+input_frame(struct net_dpdk *net, struct rte_mbuf *mbuf, bool handed)
+{
+    uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
+    uint16_t size = rte_pktmbuf_data_len(mbuf);
+    bool arp = mr_ether_is_arp(frame, size);
+    struct mr_ether_packet packet;
+    enum mr_ether_kind kind;
+
+    if (arp && !handed) {
+        tell_all(net, mbuf);
+    }
+    kind = mr_ether_input(&net->ether, frame, size, &packet);
+    if (arp) {
+        mr_dpdk_out_resolved(&net->out);
+    }
+    if (net->several && !handed) {
+        uint16_t owner = owner_of(net, kind, &packet);
+
+        if (owner != net->config.queue) {
+            net->counters.handed_over++;
+            return mr_dpdk_steer_hand(&net->config.port->steer, owner, mbuf);
+        }
+    }
+    if (kind == MR_ETHER_TCP) {
+        input_tcp(net, mbuf, &packet);
+        return true;
+    }
+    input_other(net, frame, kind, &packet, handed);
+    return false;
+}
+
+static void
+input(struct net_dpdk *net, struct rte_mbuf *mbuf, bool handed)
+{
+    if (mbuf->nb_segs > 1 || !input_frame(net, mbuf, handed)) {
+        rte_pktmbuf_free(mbuf);
+    }
+}
+
+static void
+input_burst(struct net_dpdk *net, struct rte_mbuf **burst, uint16_t count, bool handed)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        if (i + PREFETCH < count) {
+            rte_prefetch0(rte_pktmbuf_mtod(burst[i + PREFETCH], void *));
+            rte_prefetch0(rte_mbuf_to_priv(burst[i + PREFETCH]));
+        }
+        input(net, burst[i], handed);
+    }
 }
 
 /* Few are opened at a time, so that all are looked at. */
@@ -191,12 +274,13 @@ mr_net_dpdk_poll(struct mr_net *base, uint64_t now_ns)
         rte_eth_rx_burst(net->config.port->id, net->config.queue, burst, MR_DPDK_BURST);
 
     net->now_ns = now_ns;
-    for (uint16_t i = 0; i < count; i++) {
-        if (i + PREFETCH < count) {
-            rte_prefetch0(rte_pktmbuf_mtod(burst[i + PREFETCH], void *));
-            rte_prefetch0(rte_mbuf_to_priv(burst[i + PREFETCH]));
-        }
-        input(net, burst[i]);
+    input_burst(net, burst, count, false);
+    if (net->several) {
+        uint16_t handed =
+            mr_dpdk_steer_take(&net->config.port->steer, net->config.queue, burst, MR_DPDK_BURST);
+
+        input_burst(net, burst, handed, true);
+        count = (uint16_t)(count + handed);
     }
     mr_tcp_tick(net->tcp, now_ns);
     give_up(net);
@@ -234,11 +318,9 @@ mr_net_dpdk_counters(const struct mr_net *base, struct mr_net_dpdk_counters *out
     const struct net_dpdk *net = net_dpdk(base);
     const struct mr_tcp_stats *stats = mr_tcp_stats(net->tcp);
 
-    *out = (struct mr_net_dpdk_counters){
-        .packets_in = stats->packets_in,
-        .packets_out = stats->packets_out,
-        .dropped = net->dropped,
-    };
+    *out = net->counters;
+    out->packets_in = stats->packets_in;
+    out->packets_out = stats->packets_out;
 }
 
 /* ---- events of TCP --------------------------------------------------------------------------- */
@@ -337,23 +419,16 @@ dpdk_listen(struct mr_net *base, const char *host, uint16_t port, uint16_t *port
 {
     struct net_dpdk *net = net_dpdk(base);
     struct in_addr address;
-    int error;
 
     if (inet_pton(AF_INET, host, &address) != 1 ||
         (address.s_addr != 0 && ntohl(address.s_addr) != net->config.port->address)) {
         return -EADDRNOTAVAIL;
     }
-    if (net->listen_count == LISTENERS_MAX) {
-        return -ENOBUFS;
-    }
+    net->listen_port = port;
     *port_out = port;
     mr_dpdk_out_arp(&net->out, net->config.port->address,
                     net->now_ns); /* gratuitous: others forget who had the address */
-    error = mr_tcp_listen(net->tcp, 0, port);
-    if (!error) {
-        net->listen_ports[net->listen_count++] = port;
-    }
-    return error;
+    return mr_tcp_listen(net->tcp, 0, port);
 }
 
 static void
@@ -361,9 +436,7 @@ dpdk_listen_stop(struct mr_net *base)
 {
     struct net_dpdk *net = net_dpdk(base);
 
-    while (net->listen_count > 0) {
-        mr_tcp_listen_stop(net->tcp, 0, net->listen_ports[--net->listen_count]);
-    }
+    mr_tcp_listen_stop(net->tcp, 0, net->listen_port);
 }
 
 static int
@@ -509,7 +582,11 @@ static int
 create_tcp(struct net_dpdk *net)
 {
     const struct mr_tcp_ops ops = {
-        .context = net, .output = on_output, .packet_free = on_packet_free};
+        .context = net,
+        .output = on_output,
+        .packet_free = on_packet_free,
+        .port_usable = on_port_usable,
+    };
     const struct mr_tcp_events events = {
         .context = net,
         .accepted = on_accepted,
@@ -527,7 +604,6 @@ create_tcp(struct net_dpdk *net)
     config.mtu = net->config.port->mtu;
     config.checksum_offload = net->config.port->checksums;
     config.tso_max = net->config.port->tso_max;
-    config.listeners_max = LISTENERS_MAX;
     config.conns_max = net->config.connections_max + net->config.connections_max / 4;
     if (config.half_open_max > config.conns_max) {
         config.half_open_max = config.conns_max;
@@ -570,11 +646,13 @@ mr_net_dpdk_create(const struct mr_net_dpdk_config *config, const struct mr_net_
     net->net.buffers_max = config->port->packets;
     net->net.buffers_free = config->port->packets;
     net->config = *config;
+    net->several = config->port->queue_count > 1;
     net->now_ns = mr_clock_now_ns(config->clock);
     mr_dpdk_out_init(&net->out, config->port, config->queue, &net->ether);
     net->conns = calloc(config->connections_max, sizeof(*net->conns));
     net->sends = calloc(config->sends_max, sizeof(*net->sends));
-    mr_ether_init(&net->ether, config->port->mac, config->port->address);
+    mr_ether_init(&net->ether, config->port->mac, config->port->address, config->port->bits,
+                  config->port->gateway);
     if (net->conns && net->sends) {
         fill_lists(net);
         error = create_tcp(net);

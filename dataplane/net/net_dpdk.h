@@ -43,7 +43,8 @@ uint64_t mr_net_dpdk_deadline(const struct mr_net *net);
 struct mr_net_dpdk_counters {
     uint64_t packets_in;
     uint64_t packets_out;
-    uint64_t dropped; /* received, for want of packets */
+    uint64_t dropped;     /* received, for want of packets */
+    uint64_t handed_over; /* received, and of another shard's connection */
 };
 
 void mr_net_dpdk_counters(const struct mr_net *net, struct mr_net_dpdk_counters *out);

@@ -44,6 +44,7 @@ mr_tcp_config_init(struct mr_tcp_config *config)
         .retries_max = 15,
         .syn_retries_max = 6,
         .synack_retries_max = 5,
+        .mtu_raise_ns = 600 * MR_NS_PER_S,
         .challenge_gap_ns = 500 * MR_NS_PER_MS,
     };
 }

@@ -174,6 +174,7 @@ struct mr_tcp_config {
     unsigned retries_max;        /* timeouts in a row that end a connection */
     unsigned syn_retries_max;    /* of an active open */
     unsigned synack_retries_max; /* of a passive one */
+    uint64_t mtu_raise_ns;       /* after which a path that took less is tried again */
     uint64_t challenge_gap_ns;   /* between two challenge ACKs of a connection */
 };
 
@@ -212,6 +213,8 @@ struct mr_tcp_stats {
     uint64_t keepalives;        /* probes */
     uint64_t mtu_reduced;       /* by ICMP */
     uint64_t black_holes;       /* path-MTU black holes assumed */
+    uint64_t mtu_probes;        /* larger segments tried */
+    uint64_t mtu_raised;        /* and found to arrive */
     uint64_t hystart_exits;     /* slow starts that HyStart++ ended */
     uint64_t ecn_reductions;    /* of the congestion window */
     uint64_t dsacks_in;

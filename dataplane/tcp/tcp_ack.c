@@ -52,6 +52,9 @@ note_delivered(struct mr_tcp_conn *conn, struct tcp_seg *seg, struct tcp_acked *
                uint64_t now_ns)
 {
     acked->delivered += seg->end_seq - seg->seq;
+    if ((seg->flags & (TCP_SEG_MTU | TCP_SEG_EVER)) == TCP_SEG_MTU) {
+        tcp_mtu_delivered(conn, seg);
+    }
     if (seg->flags & TCP_SEG_EVER) {
         acked->retran = true;
     } else {

@@ -372,8 +372,7 @@ mr_tcp_path_mtu(struct mr_tcp *tcp, uint32_t local, uint16_t local_port, uint32_
     if (most >= conn->mss_path) {
         return;
     }
-    conn->mss_path = most;
-    tcp_mss_update(conn);
+    tcp_mtu_reduce(conn, most, now_ns);
     tcp->stats.mtu_reduced++;
     /* RFC 1191 6.5: what was too big goes again, at once and without slowing down. */
     MR_LIST_FOR_EACH(node, &conn->segs)

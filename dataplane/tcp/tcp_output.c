@@ -272,7 +272,7 @@ transmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, const struct body *body,
         spec.slices = body->slices;
         spec.slice_count = body->slice_count;
         spec.payload_size = size;
-        spec.segment_size = tcp_min(size, conn->mss);
+        spec.segment_size = seg->flags & TCP_SEG_MTU ? size : tcp_min(size, conn->mss);
     }
     add_blocks(conn, &spec.options, size);
     if (fresh && size > 0 && (conn->flags & TCP_ECN_ON)) {
@@ -312,6 +312,10 @@ tcp_output_retransmit(struct mr_tcp_conn *conn, struct tcp_seg *seg, uint64_t no
     struct tcp_cursor cursor;
     struct body body;
 
+    if (seg->flags & TCP_SEG_MTU) {
+        seg->flags &= (uint8_t)~TCP_SEG_MTU;
+        tcp_mtu_failed(conn);
+    }
     if (size > most) {
         /* The path takes less than when it was sent. Without a record to spare only the head goes;
          * its ACK will leave the rest. */
@@ -397,9 +401,10 @@ fin_sent(struct mr_tcp_conn *conn)
     tcp_state_set(conn, conn->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1);
 }
 
-/* Sends `size` new bytes, and the FIN if it comes next. */
+/* Sends `size` new bytes, and the FIN if it comes next. `probe`: they are one segment, larger than
+ * the path is known to take. */
 static bool
-send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
+send_new(struct mr_tcp_conn *conn, uint32_t size, bool probe, uint64_t now_ns)
 {
     struct tcp_seg *seg = tcp_seg_new(conn->tcp);
     struct tcp_cursor cursor = conn->cursor;
@@ -419,6 +424,8 @@ send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
     seg->seq = conn->nxt;
     seg->size = size;
     seg->end_seq = seg->seq + size;
+    probe = probe && size > conn->mss; /* with many small slices it is not */
+    seg->flags |= probe ? TCP_SEG_MTU : 0;
     if (cursor.iov_at == 0 && cursor.iov_skip == 0) {
         seg->flags |= size > 0 ? TCP_SEG_PSH : 0; /* the end of a send */
     }
@@ -429,6 +436,9 @@ send_new(struct mr_tcp_conn *conn, uint32_t size, uint64_t now_ns)
     if (!transmit(conn, seg, &body, true, now_ns)) {
         tcp_seg_free(conn->tcp, seg);
         return false;
+    }
+    if (probe) {
+        tcp_mtu_probed(conn);
     }
     mr_list_push_back(&conn->segs, &seg->node);
     conn->cursor = cursor;
@@ -494,9 +504,10 @@ send_all_new(struct mr_tcp_conn *conn, uint64_t now_ns)
         tcp_cc_idle(conn, now_ns);
     }
     while (conn->unsent > 0) {
-        uint32_t size = may_send(conn);
+        uint32_t probe = tcp_mtu_probe(conn, now_ns);
+        uint32_t size = probe ? probe : may_send(conn);
 
-        if (size == 0 || !send_new(conn, size, now_ns)) {
+        if (size == 0 || !send_new(conn, size, probe > 0, now_ns)) {
             break;
         }
         sent = true;
@@ -505,7 +516,7 @@ send_all_new(struct mr_tcp_conn *conn, uint64_t now_ns)
         /* The application has no more: the window was enough. */
         conn->cc.limited = tcp_pipe(conn) + conn->mss > conn->cc.cwnd;
         if ((conn->flags & TCP_FIN_WANTED) && !(conn->flags & TCP_FIN_SENT)) {
-            sent = send_new(conn, 0, now_ns) || sent;
+            sent = send_new(conn, 0, false, now_ns) || sent;
         }
     }
     if (sent || conn->unsent > 0) {
@@ -521,7 +532,7 @@ tcp_output_probe(struct mr_tcp_conn *conn, uint64_t now_ns)
     if (conn->unsent < size) {
         size = (uint32_t)conn->unsent;
     }
-    return size > 0 && send_new(conn, size, now_ns);
+    return size > 0 && send_new(conn, size, false, now_ns);
 }
 
 /* ---- a connection's turn ----------------------------------------------------------------------

@@ -174,6 +174,7 @@ struct tcp_cursor {
 #define TCP_SEG_EVER   0x08 /* has been sent again, whenever */
 #define TCP_SEG_FIN    0x10 /* its last sequence number is the FIN */
 #define TCP_SEG_PSH    0x20
+#define TCP_SEG_MTU    0x40 /* larger than the path is known to take, to find out */
 
 /* One segment sent and not acknowledged. */
 struct tcp_seg {
@@ -380,8 +381,8 @@ struct mr_tcp_conn {
     uint32_t reo_round; /* DSACK counts once a round trip */
     uint32_t probe_end_seq;
 
-    /* Path MTU. */
-    uint32_t ecn_point; /* nxt at the last reduction */
+    uint64_t mtu_raise_ns; /* when a larger segment is tried; 0: the path takes all we have */
+    uint32_t ecn_point;    /* nxt at the last reduction */
     uint64_t challenge_ns;
     uint64_t oow_ns;
 
@@ -611,6 +612,17 @@ uint16_t tcp_checksum(uint32_t sum, const void *data, size_t size);
 uint32_t tcp_sum(uint32_t sum, const void *data, size_t size);
 uint16_t tcp_sum_fold(uint32_t sum);
 uint32_t tcp_sum_pseudo(uint32_t source, uint32_t destination, uint32_t size);
+
+/* ---- tcp_mtu.c: what the path takes ------------------------------------------------------------
+ */
+
+/* `most` is the payload without options, as conn->mss_path. */
+void tcp_mtu_reduce(struct mr_tcp_conn *conn, uint32_t most, uint64_t now_ns);
+/* The payload of a larger segment that is to be tried now; 0: none. */
+uint32_t tcp_mtu_probe(const struct mr_tcp_conn *conn, uint64_t now_ns);
+void tcp_mtu_probed(struct mr_tcp_conn *conn);
+void tcp_mtu_delivered(struct mr_tcp_conn *conn, const struct tcp_seg *seg);
+void tcp_mtu_failed(struct mr_tcp_conn *conn);
 
 /* ---- tcp_queue.c: the queue of sends -----------------------------------------------------------
  */

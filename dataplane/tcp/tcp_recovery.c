@@ -326,7 +326,7 @@ mark_after_timeout(struct mr_tcp_conn *conn, bool all, uint64_t now_ns)
 
 /* RFC 2923 2.1: big segments vanish and nobody says why. */
 static void
-suspect_path_mtu(struct mr_tcp_conn *conn, const struct tcp_seg *head)
+suspect_path_mtu(struct mr_tcp_conn *conn, const struct tcp_seg *head, uint64_t now_ns)
 {
     uint32_t floor = TCP_MSS_DEFAULT - (conn->flags & TCP_TS_ON ? TCP_TS_SIZE : 0);
 
@@ -335,8 +335,7 @@ suspect_path_mtu(struct mr_tcp_conn *conn, const struct tcp_seg *head)
         return;
     }
     conn->tcp->stats.black_holes++;
-    conn->mss_path = tcp_max(conn->mss_path / 2, TCP_MSS_DEFAULT);
-    tcp_mss_update(conn);
+    tcp_mtu_reduce(conn, tcp_max(conn->mss_path / 2, TCP_MSS_DEFAULT), now_ns);
 }
 
 void
@@ -347,7 +346,7 @@ tcp_recovery_timeout(struct mr_tcp_conn *conn, uint64_t now_ns)
     bool reneged = sack && (head->flags & TCP_SEG_SACKED);
 
     conn->tcp->stats.timeouts++;
-    suspect_path_mtu(conn, head);
+    suspect_path_mtu(conn, head, now_ns);
     if (reneged) {
         forget_sacks(conn);
     } else if (!sack) {

@@ -17,7 +17,7 @@ RECORDS=2000
 normalise() {
     plain_nodes | sed -E \
         -e 's/TopicId: [A-Za-z0-9_-]{22}/TopicId: ID/' \
-        -e 's/(127\.0\.0|10\.99\.0)\.1:[0-9]+/ADDRESS/g' \
+        -e 's/(127\.0\.0|10\.9[89]\.0)\.1:[0-9]+/ADDRESS/g' \
         -e 's/[0-9]+\.[0-9]+ records\/sec \([0-9.]+ MB\/sec\)/RATE/' \
         -e 's/[0-9.]+ ms (avg latency|max latency|50th|95th|99th|99\.9th)/T ms \1/g' |
         awk -F: '$1 ~ /^five-/ && NF == 3 { sum += $3; name = $1; next } { print }

@@ -96,7 +96,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mr_ether *ether = malloc(sizeof(*ether));
 
-    mr_ether_init(ether, mac, OURS);
+    mr_ether_init(ether, mac, OURS, 0, 0);
     while (size >= 3) {
         size_t frame_size = mr_be16_get(data + 1) % FRAME_MAX;
         unsigned kind = data[0] % KINDS;

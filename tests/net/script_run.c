@@ -32,6 +32,7 @@ apply_setting(struct mr_tcp_config *config, const char *name, uint64_t value)
         {"buffer_min", NULL, &config->receive_buffer_min, NULL, NULL},
         {"buffer_max", NULL, &config->receive_buffer_max, NULL, NULL},
         {"delayed_ack_ms", NULL, NULL, &config->delayed_ack_ns, NULL},
+        {"mtu_raise_ms", NULL, NULL, &config->mtu_raise_ns, NULL},
         {"time_wait_ms", NULL, NULL, &config->time_wait_ns, NULL},
         {"fin_wait_2_ms", NULL, NULL, &config->fin_wait_2_ns, NULL},
         {"linger_ms", NULL, NULL, &config->linger_ns, NULL},

@@ -157,12 +157,12 @@ ambush(struct sim_run *run)
         return false;
     }
     if (now->groups != was.groups && now->written_behind_bytes != was.written_behind_bytes &&
-        mr_rng_below(&run->rng, 12) == 0) {
+        mr_rng_below(&run->rng, 6) == 0) {
         mr_dev_sim_power_cut(run->sim);
         return true;
     }
-    if ((now->voids != was.voids || now->carried_blocks != was.carried_blocks) &&
-        mr_rng_below(&run->rng, 4) == 0) {
+    if ((now->voids != was.voids && mr_rng_below(&run->rng, 4) == 0) ||
+        (now->carried_blocks != was.carried_blocks && mr_rng_below(&run->rng, 16) == 0)) {
         mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 20),
                              mr_rng_below(&run->rng, 4) == 0);
     }

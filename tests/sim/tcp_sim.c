@@ -105,6 +105,7 @@ draw_config(struct app *app, struct mr_tcp_config *config)
     config->syn_retries_max = 20;
     config->rto_max_ns = 10 * MR_NS_PER_S;
     config->linger_ns = 3000 * MR_NS_PER_S;
+    config->mtu_raise_ns = MR_NS_PER_S / 2;
 }
 
 /* A long way with a deep queue before a slow hop: what slow start should notice in time. */
@@ -484,6 +485,8 @@ print_totals(bool judge)
     good &= reached("window probes", totals.window_probes, want);
     good &= reached("ICMP path MTU", totals.mtu_reduced, want);
     good &= reached("black holes", totals.black_holes, want);
+    good &= reached("larger segments tried", totals.mtu_probes, want);
+    good &= reached("larger segments found to arrive", totals.mtu_raised, want);
     good &= reached("cookies accepted", totals.cookies_good, want);
     good &= reached("challenge ACKs", totals.challenge_acks, want);
     good &= reached("ECN reductions", totals.ecn_reductions, want);

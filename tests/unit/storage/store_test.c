@@ -142,7 +142,7 @@ MR_TEST(the_journal_wraps_and_checkpoints_free_it)
     mr_store_stats(f.store, &stats);
     MR_CHECK(stats.group_bytes > 3 * MIB);
     MR_CHECK(stats.checkpoints >= 3);
-    MR_CHECK(stats.carried_blocks > 0);
+    MR_CHECK(stats.tail_images > 0 && stats.carried_blocks > 0);
     crash(&f);
     for (unsigned i = 0; i < 600; i++) {
         check_batch(&f, log_of(&f, (int32_t)(i % 3)), i / 3, 5000, (uint8_t)i);
@@ -506,6 +506,61 @@ MR_TEST(a_sequential_cold_reader_is_read_ahead_for)
     tear_down(&f);
 }
 
+/* The blocks of a large append are on their way before the group before it is durable; its set, and
+ * so its answer, are not. */
+MR_TEST(a_large_append_is_written_beside_the_group_before)
+{
+    struct mr_store_stats stats;
+    struct sent small, large;
+    struct fixture f;
+    unsigned in_flight;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    send_durable(&f, log_of(&f, 0), 100, 'a');
+    mr_dev_sim_stall(f.sim, true);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &small, 100, 'b', -1, -1, -1), 0);
+    turn(&f);
+    in_flight = mr_dev_sim_in_flight(f.sim);
+    MR_CHECK_EQ(submit(log_of(&f, 1), &large, 300000, 'c', -1, -1, -1), 0);
+    MR_CHECK(mr_dev_sim_in_flight(f.sim) > in_flight);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.early_runs_flying > 0);
+    mr_dev_sim_stall(f.sim, false);
+    settle(&f);
+    MR_CHECK(small.answered && large.answered);
+    crash(&f);
+    check_batch(&f, log_of(&f, 0), 1, 100, 'b');
+    check_batch(&f, log_of(&f, 1), 0, 300000, 'c');
+    tear_down(&f);
+}
+
+/* Where a group is small in all, nothing of it goes direct; in a larger one the same append does.
+ */
+MR_TEST(a_lone_append_of_moderate_size_stays_in_the_journal)
+{
+    struct mr_store_stats stats;
+    struct sent sent[2];
+    struct fixture f;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    f.config.direct_run_bytes = 12288;
+    crash(&f);
+    send_durable(&f, log_of(&f, 0), 32768, 'a');
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.direct_bytes, 0);
+    for (int32_t i = 0; i < 2; i++) {
+        MR_CHECK_EQ(submit(log_of(&f, i), &sent[i], 16385, 'b', -1, -1, -1), 0);
+    }
+    settle(&f);
+    MR_CHECK(sent[0].answered && sent[1].answered);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.direct_bytes > 0);
+    crash(&f);
+    check_batch(&f, log_of(&f, 0), 1, 16385, 'b');
+    check_batch(&f, log_of(&f, 1), 0, 16385, 'b');
+    tear_down(&f);
+}
+
 /* However many logs are read from the drive, little of it is under way at a time while there are
  * appends; who had to wait is told. */
 MR_TEST(cold_reads_beside_appends_are_few_at_a_time)
@@ -668,6 +723,8 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_read_only_open_writes_nothing),
              MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
              MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
+             MR_TEST_CASE(a_large_append_is_written_beside_the_group_before),
+             MR_TEST_CASE(a_lone_append_of_moderate_size_stays_in_the_journal),
              MR_TEST_CASE(cold_reads_beside_appends_are_few_at_a_time),
              MR_TEST_CASE(a_cold_read_finds_its_place_by_the_index_on_the_medium),
              MR_TEST_CASE(another_version_of_the_format_is_refused_with_a_reason),
