@@ -43,6 +43,9 @@ def main():
                 row('%s, MTU %s, %s' % (kind, mtu, way), cell(of(key)), cell(pmd),
                     ratio(of(key), pmd), ratio(of(key), of('loopback-' + way)),
                     cell(of(key + '-client')), cell(of(key + '-server')))
+    key = 'summed-1500-in'
+    row('memif, MTU 1500, in, checksums in software', cell(of(key)), '', '',
+        ratio(of(key), of('loopback-in')), cell(of(key + '-client')), cell(of(key + '-server')))
     for way in ('in', 'out'):
         row('Linux loopback, ' + way, cell(of('loopback-' + way)), '', '', '', '', '')
     print()
