@@ -261,5 +261,4 @@ drive_net_end(void)
     if (drive.stay) {
         pause();
     }
-    wire_close(&drive.wire);
 }
