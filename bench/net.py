@@ -15,7 +15,7 @@ def cell(values):
 
 
 def ratio(values, by):
-    if not values or not by:
+    if not values or not by or statistics.median(by) == 0:
         return ''
     return '%.2f' % (statistics.median(values) / statistics.median(by))
 
@@ -29,6 +29,10 @@ def main():
     for line in open(sys.argv[1], encoding='utf-8'):
         key, value = line.split()
         runs.setdefault(key, []).append(float(value))
+
+    nothing = sorted(key for key, values in runs.items() if 0 in values)
+    if nothing:
+        print('WARNING: other work had the cores: nothing was measured of ' + ', '.join(nothing))
 
     def of(key):
         return runs.get(key, [])

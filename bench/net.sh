@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../tests/net"
 results=$work/results
 bench=$build/../bench
 socket=$work/socket
+amount="--count 1000000000000 --seconds 1" # of a measurement
 : >"$results"
 
 # note KEY VALUE
@@ -41,11 +42,6 @@ listening() {
     fail "nothing listens: $(cat "$1")"
 }
 
-# amount MODE: of a measurement, about a second.
-amount() {
-    if [ "$1" = echo ]; then echo "--count 300000"; else echo "--count 1000000000000 --seconds 1"; fi
-}
-
 # per_packet KEY CYCLES PACKETS
 per_packet() {
     note "$1" "$(awk -v c="$2" -v p="$3" 'BEGIN { printf "%.0f", c / p }')"
@@ -66,7 +62,7 @@ pair() {
     : >"$work/drive"
     timeout 60 taskset -c 1 "$build/mr_net_drive" --transport dpdk --connect 10.0.0.1:7000 --stay \
         --address 10.0.0.2 --device "$(device "$kind" client "$mtu")" --mtu "$mtu" --unchecked \
-        $sums --connections "$connections" --mode "$mode" $(amount "$mode") \
+        $sums --connections "$connections" --mode "$mode" $amount \
         >"$work/drive" 2>"$work/drive.log" &
     driver=$!
     while ! grep -q mode "$work/drive"; do
@@ -126,7 +122,8 @@ loopback() {
     pid=$!
     listening "$work/loop"
     result=$(timeout 60 taskset -c 1 "$build/mr_net_drive" --connect 127.0.0.1:7001 --mode "$mode" \
-        $(amount "$mode") --unchecked $([ "$mode" = echo ] && echo --spin))
+        $amount --unchecked $([ "$mode" = echo ] && echo --spin)) ||
+        fail "$key"
     kill $pid 2>/dev/null || true
     wait $pid || true
     if [ "$mode" = echo ]; then

@@ -20,7 +20,7 @@ struct drive {
     uint16_t port;
     char mode;
     uint64_t count;       /* bytes, round trips, or seconds of churn */
-    unsigned seconds;     /* after which a transfer stops; 0: at its end */
+    unsigned seconds;     /* after which it stops; 0: when all is done */
     unsigned hold;        /* connections that are open beside and say nothing */
     unsigned connections; /* that round trips take at random */
     uint32_t size;        /* of a round trip */
@@ -33,7 +33,7 @@ struct drive {
 
 extern struct drive drive;
 
-/* Whether the transfer has had its seconds. */
+/* Whether it has had its seconds. */
 bool drive_over(void);
 
 __attribute__((noreturn)) void drive_die(const char *what);

@@ -166,7 +166,7 @@ round_trips(void)
     struct mr_rng rng;
 
     mr_rng_init(&rng, 1);
-    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP; i++) {
+    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP && !drive_over(); i++) {
         struct conn *conn = &conns[mr_rng_below(&rng, drive.connections)];
         uint64_t begin = mr_clock_now_ns(&mr_clock_system);
 

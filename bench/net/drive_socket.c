@@ -137,7 +137,7 @@ bulk_out(int fd)
 static void
 round_trips(int fd)
 {
-    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP; i++) {
+    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP && !drive_over(); i++) {
         uint64_t begin = mr_clock_now_ns(&mr_clock_system);
         size_t got = 0;
 
