@@ -5,7 +5,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config python3 libdpdk-dev
     libjansson-dev libmicrohttpd-dev)
 # Go, Java, Maven, Node and Python are used as they are where they are there and new enough.
 TEST_PACKAGES=(clang clang-format libclang-rt-14-dev kcat curl golang-go default-jdk-headless maven
-    python3-venv npm iproute2 ethtool iputils-ping procps)
+    python3-venv npm iproute2 ethtool iputils-ping procps e2fsprogs xz-utils)
 
 # The Sarama test needs a Go that can fetch the newer one which its go.mod names: 1.21 or later.
 go_is_new_enough() {

@@ -2,7 +2,8 @@
  *
  * One group after the other: one batch to each partition, then the wait until all are durable, as
  * the drive's own figures by fio with one write and one flush at a time. With a depth of 2 the next
- * group is appended while one is on its way, as happens under load; still only one is on its way.
+ * group is appended while one is on its way, as happens under load; its runs are written meanwhile,
+ * its set is not.
  * Prints one line of JSON.
  *
  * Amplification is what was written per byte of batches, over whole laps of the journal where there
@@ -26,7 +27,7 @@
 
 #define PARTITIONS_MAX 4096u
 #define ARENA_BYTES    (512ull << 20)
-#define JOURNAL_BYTES  (64ull << 20)
+#define JOURNAL_MIB    64u /* as the broker makes it by default */
 #define RING_ENTRIES   512u
 #define REAP_MAX       256u
 #define FILL_PERCENT   60u /* of the store: growth and retention are not measured here */
@@ -34,9 +35,8 @@
 #define WARM_UP_BYTES  (256ull << 20) /* or fewer groups */
 #define DEPTH_MAX      2u
 #define CRC_FROM       21u
-#define BATCHES        512u /* different ones, where sizes are random */
-#define LAPS_MIN       3u   /* of the journal, unless that takes longer than OVERTIME runs */
-#define OVERTIME       4u
+#define BATCHES        512u              /* different ones, where sizes are random */
+#define OVERTIME_NS    (3 * MR_NS_PER_S) /* at most, for laps of the journal */
 #define SECTOR         512u
 
 struct bench {
@@ -44,6 +44,8 @@ struct bench {
     unsigned partitions;
     uint32_t bytes_min, bytes_max; /* of a batch, log-uniform between them */
     uint64_t run_ns;
+    uint64_t journal_bytes;
+    unsigned laps; /* of the journal that are awaited */
     struct mr_uring uring;
     struct mr_dev *dev;
     struct mr_store *store;
@@ -162,7 +164,7 @@ make_arena(void)
 static void
 open_store(void)
 {
-    struct mr_store_format format = {.store_id = {{1}}, .journal_bytes = JOURNAL_BYTES};
+    struct mr_store_format format = {.store_id = {{1}}, .journal_bytes = bench.journal_bytes};
     struct mr_store_config config = {
         .clock = &mr_clock_system,
         .arena = make_arena(),
@@ -315,7 +317,7 @@ report(uint64_t groups, uint64_t bytes, uint64_t elapsed_ns, uint64_t laps,
            (double)(to->device - from->device) / appended);
 }
 
-/* Latency and rate count for the time asked for; the laps may take longer. */
+/* Latency and rate count for the time asked for; laps of the journal may take longer. */
 static void
 run(void)
 {
@@ -340,11 +342,11 @@ run(void)
             bytes = bench.bytes - from.bytes;
         }
         measure(&now);
-        if (now.laps_bytes - from.laps_bytes >= (laps + 1) * JOURNAL_BYTES) {
+        if (now.laps_bytes - from.laps_bytes >= (laps + 1) * bench.journal_bytes) {
             laps++;
             to = now;
         }
-    } while ((elapsed < bench.run_ns || (laps < LAPS_MIN && elapsed < OVERTIME * bench.run_ns)) &&
+    } while ((elapsed < bench.run_ns || (laps < bench.laps && elapsed < OVERTIME_NS)) &&
              !is_full());
     for (unsigned i = 0; i < bench.depth; i++) {
         settle(&bench.groups[i]);
@@ -367,8 +369,9 @@ parse_bytes(const char *text)
 int
 main(int argc, char **argv)
 {
-    if (argc != 5 && argc != 6) {
-        fprintf(stderr, "usage: mr_append FILE PARTITIONS BYTES|MIN-MAX SECONDS [DEPTH]\n"
+    if (argc < 5 || argc > 8) {
+        fprintf(stderr, "usage: mr_append FILE PARTITIONS BYTES|MIN-MAX SECONDS [DEPTH [LAPS "
+                        "[JOURNAL_MIB]]]\n"
                         "FILE is written over. It is as large as the store shall be.\n");
         return 2;
     }
@@ -376,6 +379,8 @@ main(int argc, char **argv)
     bench.partitions = (unsigned)strtoul(argv[2], NULL, 10);
     bench.run_ns = (uint64_t)(strtod(argv[4], NULL) * 1e9);
     bench.depth = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 1;
+    bench.laps = argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 0;
+    bench.journal_bytes = argc > 7 ? strtoull(argv[7], NULL, 10) << 20 : JOURNAL_MIB << 20;
     if (bench.partitions < 1 || bench.partitions > PARTITIONS_MAX || !parse_bytes(argv[3]) ||
         bench.depth < 1 || bench.depth > DEPTH_MAX) {
         fprintf(stderr, "mr_append: 1 to %u partitions, batches of %u to %u bytes, depth 1 to %u\n",

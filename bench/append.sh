@@ -4,13 +4,16 @@
 # same payload for each flush, on the same file, taking turns.
 # Usage: bench/append.sh [ROUNDS [PARTITIONS... x BYTES|MIN-MAX...]]   (after a build; needs fio)
 # Examples: bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576; bench/append.sh 5 64 x 70-1048576
+# The whole table, in less than ten minutes:
+#   MR_APPEND_SECONDS=0.4 bench/append.sh 5 1 8 64 1000 x 1024 16384 65536 1048576 70-1048576
 # MR_APPEND_MB: size of the file that it makes (4096). MR_APPEND_SECONDS: of each run (2).
+# MR_APPEND_JOURNAL: MiB of the store's journal (64, the broker's default).
 # MIN-MAX: sizes are random, log-uniform; fio then writes the mean at a time in one stream, and
 # blocks of each power of two with the same share beside it.
 # Prints medians and ranges, and the ratio to the better of the two: with one group after the other, and
-# with the next one filling while one is on its way. Amplification: what was written
-# per byte of batches over whole laps of the journal (their number behind it; 0: less than one), by
-# the store's count and by the kernel's for the whole drive.
+# with the next one filling while one is on its way. Amplification: what was written per byte of batches
+# over whole laps of the journal (their number behind it; 0: less than one, within three seconds), in the
+# first round, by the store's count and by the kernel's for the whole drive.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
@@ -26,6 +29,8 @@ sizes=("$@")
 [ ${#sizes[@]} -gt 0 ] || sizes=(1024 16384 65536)
 seconds=${MR_APPEND_SECONDS:-2}
 file_mb=${MR_APPEND_MB:-4096}
+journal=${MR_APPEND_JOURNAL:-64}
+milliseconds=$(python3 -c 'import sys; print(round(float(sys.argv[1]) * 1000))' "$seconds")
 work=$(mktemp -d "$PWD/build/append.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 file=$work/store
@@ -35,7 +40,7 @@ dd if=/dev/zero of="$file" bs=1M count=$file_mb conv=fsync status=none
 fio_line() {
     fio --name=f --filename="$file" --rw=write "$2" --size=$((file_mb / 2))M --direct=1 \
         --ioengine=io_uring --iodepth="$(($3 < 64 ? $3 : 64))" --fdatasync="$3" --time_based \
-        --runtime=$seconds --overwrite=1 --output-format=json 2>/dev/null |
+        --runtime=${milliseconds}ms --overwrite=1 --output-format=json 2>/dev/null |
         python3 -c '
 import json, sys
 name, per_flush, payload, partitions, size = sys.argv[1:]
@@ -71,15 +76,16 @@ print("--bs=%d" % max(blocks) if len(blocks) == 1 else
       "--bssplit=" + ":".join("%d/%d" % pair for pair in shares.items()))' "$1"
 }
 
-for _ in $(seq "$rounds"); do
+for round in $(seq "$rounds"); do
+    laps=$((round == 1 ? 3 : 0))
     for p in "${partitions[@]}"; do
         for b in "${sizes[@]}"; do
             case $b in *-*) sizes_of=$b ;; *) sizes_of=$b-$b ;; esac
             payload=$((p * $(mean_of "$sizes_of")))
             group=$(((payload + 4095) / 4096 * 4096))
-            build/mr_append "$file" "$p" "$b" $seconds |
+            build/mr_append "$file" "$p" "$b" $seconds 1 $laps $journal |
                 sed 's/^{/{"system": "millrace", /' >>"$work/results"
-            build/mr_append "$file" "$p" "$b" $seconds 2 |
+            build/mr_append "$file" "$p" "$b" $seconds 2 0 $journal |
                 sed 's/^{/{"system": "filling", /' >>"$work/results"
             if [ $group -le $((64 << 20)) ]; then
                 fio_line fio-stream "--bs=$group" 1 "$payload" "$p" "$sizes_of"
@@ -119,10 +125,9 @@ for (partitions, size), cell in sorted(cells.items(), key=order):
     rates = [statistics.median(run['mb_s'] for run in cell[name]) for name in ('millrace', 'filling')]
     low, high = size.split('-')
     name = low if low == high else size
-    laps = min(run['laps'] for run in ours)
     print(f'| {partitions} x {name} | {show(ours, "mb_s")} | {show(ours, "p50_us")} |'
-          f' {show(ours, "p99_us")} | {show(ours, "p999_us")} | {show(ours, "amplification", 2)} ({laps}) |'
-          f' {show(ours, "device_amplification", 2)} | {show(cell["filling"], "mb_s")} |'
+          f' {show(ours, "p99_us")} | {show(ours, "p999_us")} | {ours[0]["amplification"]:.2f} ({ours[0]["laps"]}) |'
+          f' {ours[0]["device_amplification"]:.2f} | {show(cell["filling"], "mb_s")} |'
           f' {show(cell["fio-stream"], "mb_s") if "fio-stream" in cell else "-"} |'
           f' {show(cell["fio-writes"], "mb_s")} | {rates[0] / best:.2f}, {rates[1] / best:.2f} |')
 PYTHON

@@ -172,7 +172,8 @@ class Bench:
         leader = reader.text()
         member.name = reader.text()
         names = []
-        if leader == member.name:
+        member.leads = leader == member.name
+        if member.leads:
             for _ in range(reader.take('i')):
                 names.append(reader.text())
                 reader.at += 4 + struct.unpack_from('>i', reader.payload, reader.at)[0]

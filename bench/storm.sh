@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Produce latency while the control plane is busy, of Millrace and of Apache Kafka 4.3.1: an open loop
 # of one-record requests alone, beside 1,000 groups that rebalance without a pause, beside topics of
-# 10 partitions that are created and deleted. Rounds take turns.
+# 10 partitions that are created and deleted. Rounds take turns. Then Millrace with 80,000 partitions:
+# alone, and beside topics of 1,000 partitions.
 # Usage: bench/storm.sh [ROUNDS]   (after a build; needs java and mvn)
 # Prints medians and ranges, and the ratio of the disturbed p99 to the one alone.
 set -euo pipefail
@@ -43,6 +44,14 @@ for _ in $(seq "$rounds"); do
         beside $system topics topics 10 6
     done
 done
+for number in $(seq 8); do
+    build/millrace topic create "wide-$number" --partitions 10000 \
+        --bootstrap-server "127.0.0.1:$millrace_port" >/dev/null
+done
+for _ in $(seq "$rounds"); do
+    produce millrace many
+    beside millrace wide topics 1000 6
+done
 python3 - "$work/results" "$work/storms" <<'PYTHON'
 import json
 import statistics
@@ -61,18 +70,24 @@ produced, storms = map(rows, sys.argv[1:])
 print('| | Millrace | Kafka |')
 print('|---|---|---|')
 ratios = {}
-for load in ('alone', 'groups', 'topics'):
+for load, base in (('alone', 'alone'), ('groups', 'alone'), ('topics', 'alone'), ('many', 'many'),
+                   ('wide', 'many')):
     cells = []
     for system in ('millrace', 'kafka'):
         p99 = [row['latency_us']['p99'] / 1e3 for row in produced
                if (row['system'], row['load']) == (system, load)]
+        if not p99:
+            cells.append('')
+            continue
         ratios[system, load] = statistics.median(p99)
         text = cell([round(value, 2) for value in p99])
-        cells.append(f"{text}, {ratios[system, load] / ratios[system, 'alone']:.2f}x alone")
+        cells.append(f"{text}, {ratios[system, load] / ratios[system, base]:.2f}x alone")
     print(f'| produce p99 ms, {load} | {cells[0]} | {cells[1]} |')
 for load, field in (('groups', 'rebalances_s'), ('topics', 'topics_s'),
-                    ('topics', 'create_p50_ms'), ('topics', 'create_p99_ms')):
-    cells = [cell([row[field] for row in storms if (row['system'], row['load']) == (system, load)])
+                    ('topics', 'create_p50_ms'), ('topics', 'create_p99_ms'),
+                    ('wide', 'topics_s'), ('wide', 'create_p50_ms'), ('wide', 'create_p99_ms')):
+    found = [[row[field] for row in storms if (row['system'], row['load']) == (system, load)]
              for system in ('millrace', 'kafka')]
+    cells = [cell(values) if values else '' for values in found]
     print(f'| {field}, {load} | {cells[0]} | {cells[1]} |')
 PYTHON

@@ -69,6 +69,7 @@ struct mr_config_synonym {
 #define MR_CONFIG_SYNONYMS_MAX 12
 
 /* Where a broker's key has a value, the one that counts first; the number of places. */
+bool mr_config_of_this_broker(const struct mr_control *control, struct mr_str name);
 unsigned mr_config_synonyms(const struct mr_control *control, const char *name,
                             struct mr_config_synonym out[MR_CONFIG_SYNONYMS_MAX]);
 

@@ -262,7 +262,7 @@ alter_broker(struct alter *alter)
     snprintf(own, sizeof(own), "%d", alter->op->control->config.node_id);
     if (alter->name.size == 0) {
         own[0] = 0;
-    } else if (!mr_str_equal_c(alter->name, own)) {
+    } else if (!mr_config_of_this_broker(alter->op->control, alter->name)) {
         refuse(alter, MR_KAFKA_INVALID_REQUEST, "this is broker %s", own);
         return;
     }

@@ -112,14 +112,14 @@ describe_quorum_partition(struct mr_control *control, struct mr_ctl_request *req
         mr_metadata_snapshot_release(snapshot);
         return true;
     }
-    out->leader_id = control->config.node_id;
+    out->leader_id = control->config.nodes.id;
     out->leader_epoch = snapshot->generation + 1;
     out->high_watermark = (int64_t)control->applied_index;
     out->current_voters = mr_ctl_array(request, 1, sizeof(*out->current_voters));
     if (out->current_voters) {
         out->current_voters_count = 1;
         out->current_voters[0] = (struct mr_describe_quorum_response_replica_state){
-            .replica_id = control->config.node_id,
+            .replica_id = control->config.nodes.id,
             .replica_directory_id = snapshot->cluster_id,
             .log_end_offset = (int64_t)control->applied_index,
             .last_fetch_timestamp = now_ms,
@@ -165,10 +165,10 @@ describe_quorum_node(struct mr_control *control, struct mr_ctl_request *request)
     }
     *listener = (struct mr_describe_quorum_response_listener){
         .name = mr_str_from_c("CONTROLLER"),
-        .host = mr_str_from_c(control->config.advertised_host),
-        .port = (uint16_t)control->config.advertised_port,
+        .host = mr_str_from_c(mr_node_host(&control->config.nodes, 0)),
+        .port = (uint16_t)control->config.nodes.port,
     };
-    node->node_id = control->config.node_id;
+    node->node_id = control->config.nodes.id;
     node->listeners = listener;
     node->listeners_count = 1;
     response->nodes = node;
@@ -223,7 +223,7 @@ mr_api_unregister_broker(struct mr_control *control, struct mr_ctl_request *requ
     const struct mr_unregister_broker_request *body = request->request;
     struct mr_unregister_broker_response *response = request->response;
 
-    if (body->broker_id == control->config.node_id) {
+    if (mr_node_slot(&control->config.nodes, body->broker_id) >= 0) {
         response->error_code = MR_KAFKA_INVALID_REQUEST;
         response->error_message =
             mr_str_from_c("the last broker of a cluster cannot be unregistered");

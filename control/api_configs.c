@@ -394,13 +394,20 @@ describe_broker_keys(struct describe *describe, const char *own)
     mr_metadata_settings(describe->control->metadata, MR_METADATA_BROKER, describe_setting, &walk);
 }
 
-static bool
-is_own_id(const struct mr_control *control, struct mr_str name)
+/* With direct routing all the machine's brokers have one configuration. */
+bool
+mr_config_of_this_broker(const struct mr_control *control, struct mr_str name)
 {
-    char own[16];
+    const struct mr_nodes *nodes = &control->config.nodes;
+    char id[16];
 
-    snprintf(own, sizeof(own), "%d", control->config.node_id);
-    return mr_str_equal_c(name, own);
+    for (uint32_t i = 0; i < nodes->count; i++) {
+        snprintf(id, sizeof(id), "%d", mr_node_of(nodes, i));
+        if (mr_str_equal_c(name, id)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void
@@ -411,7 +418,7 @@ describe_broker(struct describe *describe)
     snprintf(own, sizeof(own), "%d", describe->control->config.node_id);
     if (describe->resource->resource_name.size == 0) {
         describe_cluster_settings(describe);
-    } else if (is_own_id(describe->control, describe->resource->resource_name)) {
+    } else if (mr_config_of_this_broker(describe->control, describe->resource->resource_name)) {
         describe_broker_keys(describe, own);
     } else {
         refuse(describe, MR_KAFKA_INVALID_REQUEST,
@@ -448,7 +455,7 @@ describe_resource(struct describe *describe, bool all_known)
         describe_broker(describe);
         break;
     case MR_RESOURCE_LOGGER:
-        if (!is_own_id(describe->control, resource->resource_name)) {
+        if (!mr_config_of_this_broker(describe->control, resource->resource_name)) {
             refuse(describe, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("another broker's loggers"));
         }
         break; /* there are no loggers with levels of their own */
@@ -512,6 +519,22 @@ list_resource(struct mr_list_config_resources_response *response, struct mr_str 
                                                             .resource_type = type};
 }
 
+/* False: no memory. */
+static bool
+list_brokers(const struct mr_control *control, struct mr_ctl_request *request, int8_t type)
+{
+    const struct mr_nodes *nodes = &control->config.nodes;
+    bool good = true;
+
+    for (uint32_t i = 0; good && i < nodes->count && type_wanted(request, type); i++) {
+        struct mr_str name = mr_ctl_text(request, "%d", mr_node_of(nodes, i));
+
+        good = name.size >= 0;
+        list_resource(request->response, name, type);
+    }
+    return good;
+}
+
 void
 mr_api_list_config_resources(struct mr_control *control, struct mr_ctl_request *request,
                              unsigned from)
@@ -519,8 +542,8 @@ mr_api_list_config_resources(struct mr_control *control, struct mr_ctl_request *
     const struct mr_list_config_resources_request *body = request->request;
     struct mr_list_config_resources_response *response = request->response;
     const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
-    struct mr_str own = mr_ctl_text(request, "%d", control->config.node_id);
-    bool good = snapshot && own.size >= 0;
+    const struct mr_nodes *nodes = &control->config.nodes;
+    bool good = snapshot != NULL;
 
     for (int32_t i = 0; i < body->resource_types_count; i++) {
         if (!type_known(body->resource_types[i])) {
@@ -528,16 +551,13 @@ mr_api_list_config_resources(struct mr_control *control, struct mr_ctl_request *
         }
     }
     if (good && !response->error_code) {
-        response->config_resources = mr_ctl_array(request, (int64_t)snapshot->topic_count + 2,
-                                                  sizeof(*response->config_resources));
+        response->config_resources =
+            mr_ctl_array(request, (int64_t)snapshot->topic_count + 2 * (int64_t)nodes->count,
+                         sizeof(*response->config_resources));
         good = response->config_resources != NULL;
     }
-    if (good && !response->error_code && type_wanted(request, MR_RESOURCE_LOGGER)) {
-        list_resource(response, own, MR_RESOURCE_LOGGER);
-    }
-    if (good && !response->error_code && type_wanted(request, MR_RESOURCE_BROKER)) {
-        list_resource(response, own, MR_RESOURCE_BROKER);
-    }
+    good = good && (response->error_code || (list_brokers(control, request, MR_RESOURCE_LOGGER) &&
+                                             list_brokers(control, request, MR_RESOURCE_BROKER)));
     for (uint32_t i = 0; good && !response->error_code && i < snapshot->topic_count &&
                          type_wanted(request, MR_RESOURCE_TOPIC);
          i++) {

@@ -1,5 +1,6 @@
-/* control/api_coordinator.c: FindCoordinator (key 10): who serves a group. One broker: this one.
- * The first question for a group makes __consumer_offsets, and is answered when it is there. */
+/* control/api_coordinator.c: FindCoordinator (key 10): who serves a group. Every shard can;
+ * with direct routing each is told as the coordinator of some. The first question for a group makes
+ * __consumer_offsets, and is answered when it is there. */
 #include "control/coordinator.h"
 
 #define KEY_TYPE_GROUP            0
@@ -9,28 +10,45 @@
 static const char no_transactions[] = "transactions are not served yet";
 static const char no_such_type[] = "only the coordinators of groups are served";
 
+uint32_t
+mr_group_place(const struct mr_control *control, struct mr_str group)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (int32_t i = 0; i < group.size; i++) {
+        hash = (hash ^ (uint8_t)group.data[i]) * 16777619u;
+    }
+    return hash % control->config.nodes.count;
+}
+
+static struct mr_str
+host_of(const struct mr_nodes *nodes, int32_t place, enum mr_kafka_err error)
+{
+    return mr_str_from_c(error ? "" : mr_node_host(nodes, (uint32_t)place));
+}
+
 /* What every key of the request is answered. */
 static void
 fill(struct mr_control *control, struct mr_ctl_request *request, enum mr_kafka_err error,
      struct mr_str message)
 {
+    const struct mr_find_coordinator_request *body = request->request;
     struct mr_find_coordinator_response *response = request->response;
-    const struct mr_control_config *config = &control->config;
-    int32_t node_id = error ? -1 : config->node_id;
-    int32_t port = error ? -1 : config->advertised_port;
-    struct mr_str host = error ? mr_str_from_c("") : mr_str_from_c(config->advertised_host);
+    const struct mr_nodes *nodes = &control->config.nodes;
+    int32_t place = (int32_t)mr_group_place(control, body->key);
 
     response->error_code = (int16_t)error;
     response->error_message = message;
-    response->node_id = node_id;
-    response->host = host;
-    response->port = port;
+    response->node_id = error ? -1 : nodes->id + place;
+    response->host = host_of(nodes, place, error);
+    response->port = error ? -1 : nodes->port + place;
     for (int32_t i = 0; i < response->coordinators_count; i++) {
         struct mr_find_coordinator_response_coordinator *one = &response->coordinators[i];
 
-        one->node_id = node_id;
-        one->host = host;
-        one->port = port;
+        place = (int32_t)mr_group_place(control, one->key);
+        one->node_id = error ? -1 : nodes->id + place;
+        one->host = host_of(nodes, place, error);
+        one->port = error ? -1 : nodes->port + place;
         one->error_code = (int16_t)error;
         one->error_message = message;
     }

@@ -394,9 +394,12 @@ describe_groups(struct mr_control *control, struct mr_ctl_request *request, unsi
 
 /* ---- ListGroups ------------------------------------------------------------------------------ */
 
+/* With direct routing every broker lists the groups whose coordinator it is. */
 struct list {
+    struct mr_control *control;
     struct mr_ctl_request *request;
     struct mr_list_groups_response *response;
+    uint32_t place;
     int32_t capacity;
 };
 
@@ -405,8 +408,7 @@ count_group(void *context, const struct mr_group_listing *listing)
 {
     struct list *list = context;
 
-    (void)listing;
-    list->capacity++;
+    list->capacity += mr_group_place(list->control, listing->group_id) == list->place;
 }
 
 static void
@@ -414,6 +416,9 @@ list_group(void *context, const struct mr_group_listing *listing)
 {
     struct list *list = context;
 
+    if (mr_group_place(list->control, listing->group_id) != list->place) {
+        return;
+    }
     list->response->groups[list->response->groups_count++] = (struct mr_list_groups_response_group){
         .group_id = mr_group_text(list->request, listing->group_id),
         .protocol_type = mr_group_text(list->request, listing->protocol_type),
@@ -427,7 +432,10 @@ list_groups(struct mr_control *control, struct mr_ctl_request *request, unsigned
 {
     const struct mr_list_groups_request *body = request->request;
     struct mr_groups *groups = mr_coordinator_groups(control->coordinator);
-    struct list list = {.request = request, .response = request->response};
+    struct list list = {.control = control,
+                        .request = request,
+                        .response = request->response,
+                        .place = from % control->config.nodes.count};
     enum mr_kafka_err error;
 
     if (!mr_coordinator_has_topic(control->coordinator)) {

@@ -16,12 +16,14 @@ refuse(struct mr_create_partitions_response_topic *answer, enum mr_kafka_err err
     answer->error_message = message;
 }
 
-/* Each new partition goes to this broker alone. */
+/* Each new partition goes to one broker of this machine; which, goes to `places`. */
 static bool
 judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
                   const struct mr_create_partitions_request_topic *topic, int32_t added,
-                  struct mr_create_partitions_response_topic *answer)
+                  uint16_t **places, struct mr_create_partitions_response_topic *answer)
 {
+    const struct mr_nodes *nodes = &control->config.nodes;
+
     if (topic->assignments_count < 0) {
         return true; /* null: placed by the broker */
     }
@@ -31,15 +33,17 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
                            topic->assignments_count));
         return false;
     }
+    *places = mr_ctl_array(request, added, sizeof(**places));
     for (int32_t i = 0; i < added; i++) {
         const struct mr_create_partitions_request_assignment *one = &topic->assignments[i];
 
-        if (one->broker_ids_count != 1 || one->broker_ids[0] != control->config.node_id) {
+        if (!*places || one->broker_ids_count != 1 || mr_node_slot(nodes, one->broker_ids[0]) < 0) {
             refuse(answer, MR_KAFKA_INVALID_REPLICA_ASSIGNMENT,
                    mr_ctl_text(request, "every partition must be assigned to broker %d alone",
-                               control->config.node_id));
+                               nodes->id));
             return false;
         }
+        (*places)[i] = (uint16_t)mr_node_slot(nodes, one->broker_ids[0]);
     }
     return true;
 }
@@ -47,7 +51,7 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
 static bool
 judge(struct mr_control *control, struct mr_ctl_request *request,
       const struct mr_create_partitions_request_topic *in, const struct mr_snapshot_topic *topic,
-      struct mr_create_partitions_response_topic *answer)
+      uint16_t **places, struct mr_create_partitions_response_topic *answer)
 {
     if (!topic) {
         refuse(answer, MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION, mr_str_null());
@@ -81,7 +85,8 @@ judge(struct mr_control *control, struct mr_ctl_request *request,
         refuse(answer, MR_KAFKA_POLICY_VIOLATION, mr_str_from_c(MR_PARTITIONS_FULL));
         return false;
     }
-    return judge_assignments(control, request, in, in->count - topic->partition_count, answer);
+    return judge_assignments(control, request, in, in->count - topic->partition_count, places,
+                             answer);
 }
 
 static void
@@ -94,21 +99,16 @@ on_grown(struct mr_proposal *proposal, const struct mr_metadata_outcome *outcome
 
 static enum mr_kafka_err
 propose_growth(struct mr_op *op, const struct mr_snapshot_topic *topic, uint32_t count,
-               struct mr_create_partitions_response_topic *answer)
+               const uint16_t *places, struct mr_create_partitions_response_topic *answer)
 {
     struct mr_control *control = op->control;
     uint32_t before = (uint32_t)topic->partition_count;
     size_t capacity = 64 + (size_t)2 * (count - before);
-    uint16_t *stores = calloc(count - before, sizeof(*stores));
-    uint32_t *load = calloc(control->store_count, sizeof(*load));
+    uint16_t *stores = mr_partitions_place(control, places, count - before);
     uint8_t *bytes = malloc(capacity);
     enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
 
-    if (stores && load && bytes) {
-        for (uint16_t s = 0; s < control->store_count; s++) {
-            load[s] = mr_metadata_store_load(control->metadata, s);
-        }
-        mr_placement(load, control->store_count, stores, count - before);
+    if (stores && bytes) {
         error = mr_propose(
             control, op, bytes,
             mr_metadata_encode_grow_topic(bytes, capacity, &topic->id, before, count, stores),
@@ -118,7 +118,6 @@ propose_growth(struct mr_op *op, const struct mr_snapshot_topic *topic, uint32_t
         mr_partitions_proposed(control, count - before);
     }
     free(stores);
-    free(load);
     free(bytes);
     return error;
 }
@@ -130,6 +129,7 @@ create_partitions(struct mr_op *op, const struct mr_snapshot *snapshot,
 {
     const struct mr_create_partitions_request *body = op->request->request;
     const struct mr_snapshot_topic *topic = mr_topic_find(snapshot, in->name);
+    uint16_t *places = NULL;
     enum mr_kafka_err error;
 
     answer->name = in->name;
@@ -138,10 +138,10 @@ create_partitions(struct mr_op *op, const struct mr_snapshot *snapshot,
         refuse(answer, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("the topic is named twice"));
         return;
     }
-    if (!judge(op->control, op->request, in, topic, answer) || body->validate_only) {
+    if (!judge(op->control, op->request, in, topic, &places, answer) || body->validate_only) {
         return;
     }
-    error = propose_growth(op, topic, (uint32_t)in->count, answer);
+    error = propose_growth(op, topic, (uint32_t)in->count, places, answer);
     if (error) {
         refuse(answer, error, mr_str_from_c(mr_kafka_err_text(error)));
     }
@@ -284,7 +284,10 @@ reassign(const struct mr_control *control, const struct mr_snapshot_topic *topic
     if (partition->replicas_count < 0) {
         return MR_KAFKA_NO_REASSIGNMENT_IN_PROGRESS; /* null: to be cancelled */
     }
-    return partition->replicas_count == 1 && partition->replicas[0] == control->config.node_id
+    return partition->replicas_count == 1 &&
+                   partition->replicas[0] ==
+                       mr_node_of(&control->config.nodes,
+                                  topic->partitions[partition->partition_index].store)
                ? MR_KAFKA_NONE
                : MR_KAFKA_INVALID_REPLICA_ASSIGNMENT;
 }

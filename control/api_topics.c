@@ -82,7 +82,8 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
         const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[i];
 
         if (one->partition_index >= 0 && one->partition_index < topic->assignments_count &&
-            one->broker_ids_count == 1 && one->broker_ids[0] == control->config.node_id) {
+            one->broker_ids_count == 1 &&
+            mr_node_slot(&control->config.nodes, one->broker_ids[0]) >= 0) {
             found[one->partition_index] = true;
         }
     }
@@ -90,7 +91,7 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
         if (!found || !found[i]) {
             refuse(answer, MR_KAFKA_INVALID_REPLICA_ASSIGNMENT,
                    mr_ctl_text(request, "partition %d must be assigned to broker %d alone", i,
-                               control->config.node_id));
+                               control->config.nodes.id));
             return -1;
         }
     }
@@ -214,14 +215,34 @@ on_created(struct mr_proposal *proposal, const struct mr_metadata_outcome *outco
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
 
+uint16_t *
+mr_partitions_place(const struct mr_control *control, const uint16_t *places, uint32_t count)
+{
+    uint16_t *stores = calloc(count, sizeof(*stores));
+    uint32_t *load = calloc(control->store_count, sizeof(*load));
+
+    if (stores && load) {
+        for (uint16_t s = 0; s < control->store_count; s++) {
+            load[s] = mr_metadata_store_load(control->metadata, s);
+        }
+        mr_placement(load, control->store_count, places, control->config.nodes.count, stores,
+                     count);
+    } else {
+        free(stores);
+        stores = NULL;
+    }
+    free(load);
+    return stores;
+}
+
 enum mr_kafka_err
 mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadata_new_topic *topic,
+                 const uint16_t *places,
                  void (*decided)(struct mr_proposal *proposal,
                                  const struct mr_metadata_outcome *outcome),
                  void *slot)
 {
-    uint16_t *stores = calloc(topic->partition_count, sizeof(*stores));
-    uint32_t *load = calloc(control->store_count, sizeof(*load));
+    uint16_t *stores = mr_partitions_place(control, places, topic->partition_count);
     uint8_t *bytes = malloc(MR_METADATA_COMMAND_MAX);
     enum mr_kafka_err error = MR_KAFKA_UNKNOWN_SERVER_ERROR;
 
@@ -230,11 +251,7 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
         error = MR_KAFKA_REQUEST_TIMED_OUT; /* a request of many topics must not hold others up */
     } else if (!mr_partitions_fit(control, topic->partition_count)) {
         error = MR_KAFKA_POLICY_VIOLATION;
-    } else if (stores && load && bytes) {
-        for (uint16_t s = 0; s < control->store_count; s++) {
-            load[s] = mr_metadata_store_load(control->metadata, s);
-        }
-        mr_placement(load, control->store_count, stores, topic->partition_count);
+    } else if (stores && bytes) {
         topic->stores = stores;
         error = mr_propose(control, op, bytes,
                            mr_metadata_encode_create_topic(bytes, MR_METADATA_COMMAND_MAX, topic),
@@ -244,9 +261,25 @@ mr_topic_propose(struct mr_control *control, struct mr_op *op, struct mr_metadat
         mr_partitions_proposed(control, topic->partition_count);
     }
     free(stores);
-    free(load);
     free(bytes);
     return error;
+}
+
+/* Where the request assigns the partitions, which has been judged; NULL: nowhere. */
+static uint16_t *
+places_of(struct mr_op *op, const struct mr_create_topics_request_topic *topic)
+{
+    uint16_t *places = topic->assignments_count > 0
+                           ? mr_ctl_array(op->request, topic->assignments_count, sizeof(*places))
+                           : NULL;
+
+    for (int32_t i = 0; places && i < topic->assignments_count; i++) {
+        const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[i];
+
+        places[one->partition_index] =
+            (uint16_t)mr_node_slot(&op->control->config.nodes, one->broker_ids[0]);
+    }
+    return places;
 }
 
 static enum mr_kafka_err
@@ -263,7 +296,7 @@ propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *top
     enum mr_kafka_err error;
 
     memcpy(command.overrides, overrides, sizeof(command.overrides));
-    error = mr_topic_propose(op->control, op, &command, on_created, answer);
+    error = mr_topic_propose(op->control, op, &command, places_of(op, topic), on_created, answer);
     answer->topic_id = error ? (struct mr_uuid){{0}} : command.id;
     return error;
 }

@@ -3,7 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,9 +126,8 @@ type_name(enum mr_config_type type)
     return names[type];
 }
 
-/* Levenshtein's distance, capped by the fixed row. */
-static unsigned
-distance(const char *a, const char *b)
+unsigned
+mr_config_distance(const char *a, const char *b)
 {
     unsigned row[NAME_SIZE_MAX + 1];
     size_t b_size = strnlen(b, NAME_SIZE_MAX);
@@ -160,7 +159,7 @@ unknown_key(const char *name, const char *origin, char *error, size_t error_size
     unsigned best_distance = UINT32_MAX;
 
     for (unsigned i = 0; i < mr_config_key_count; i++) {
-        unsigned d = distance(name, mr_config_keys[i].name);
+        unsigned d = mr_config_distance(name, mr_config_keys[i].name);
 
         if (d < best_distance) {
             best_distance = d;
@@ -270,6 +269,24 @@ mr_config_long(const struct mr_config *config, const char *name)
     return value ? strtoll(value, NULL, 10) : 0;
 }
 
+int
+mr_config_refuse(const struct mr_config *config, const char *name, char *error, size_t error_size,
+                 const char *format, ...)
+{
+    const char *origin = mr_config_origin(config, name);
+    const char *value = mr_config_get(config, name);
+    va_list args;
+    int used = snprintf(error, error_size, "%s%s%s=%s: ", origin ? origin : "", origin ? ": " : "",
+                        name, value ? value : "");
+
+    va_start(args, format);
+    if (used > 0 && (size_t)used < error_size) {
+        vsnprintf(error + used, error_size - (size_t)used, format, args);
+    }
+    va_end(args);
+    return -EINVAL;
+}
+
 void
 mr_config_warn(const struct mr_config *config)
 {
@@ -366,101 +383,27 @@ mr_config_load(struct mr_config *config, const char *path, char *error, size_t e
     return result;
 }
 
-/* ---- profiles -------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
-/* What a profile may say, and the key it stands for. */
-static const struct {
-    const char *section;
-    const char *name;
-    const char *key;
-} profile_rows[] = {
-    {"cores", "shards", "shards"},
-    {"idle", "spin_us", "cores.spin.us"},
-    {"memory", "bytes", "memory.bytes"},
-    {"nic", "address", "dpdk.address"},
-    {"nic", "device", "dpdk.device"},
-    {"nic", "gateway", "dpdk.gateway"},
-    {"nic", "mtu", "dpdk.mtu"},
-    {"nic", "packets", "dpdk.packets"},
-    {"nic", "poll_us", "dpdk.poll.us"},
-    {"nic", "transport", "transport"},
-    {"pools", "connections", "max.connections"},
-    {"pools", "partitions", "partitions.max"},
-    {"pools", "producers", "producer.entries.max"},
-    {"stores", "bytes", "store.bytes"},
-    {"stores", "direct_run_bytes", "store.direct.run.bytes"},
-    {"stores", "growth_bytes", "store.growth.bytes"},
-    {"stores", "journal_bytes", "journal.bytes"},
-    {"stores", "per_dir", "stores.per.dir"},
-};
-
-#define PROFILE_ROWS (sizeof(profile_rows) / sizeof(profile_rows[0]))
-
-struct profile {
-    struct mr_config *config;
-    const char *path;
-    char *error;
-    size_t error_size;
-};
-
-static int
-unknown_row(const struct profile *profile, const char *section, const char *name)
+bool
+mr_config_item(const char *list, char separator, unsigned index, char *out, size_t size)
 {
-    char whole[NAME_SIZE_MAX];
-    char row[NAME_SIZE_MAX];
-    unsigned best = 0;
-    unsigned best_distance = UINT32_MAX;
+    const char *end;
+    size_t length;
 
-    snprintf(whole, sizeof(whole), "[%s] %s", section, name);
-    for (unsigned i = 0; i < PROFILE_ROWS; i++) {
-        unsigned d;
-
-        snprintf(row, sizeof(row), "[%s] %s", profile_rows[i].section, profile_rows[i].name);
-        d = distance(whole, row);
-        if (d < best_distance) {
-            best_distance = d;
-            best = i;
+    for (; index > 0; index--) {
+        list = strchr(list, separator);
+        if (!list) {
+            return false;
         }
+        list++;
     }
-    snprintf(profile->error, profile->error_size, "unknown setting '%s'; did you mean '[%s] %s'?",
-             whole, profile_rows[best].section, profile_rows[best].name);
-    return 0;
-}
-
-/* inih's convention: nonzero is success. */
-static int
-on_profile_row(void *context, const char *section, const char *name, const char *value)
-{
-    struct profile *profile = context;
-
-    if (profile->error[0]) {
-        return 0; /* the first fault is the one to report */
+    end = strchr(list, separator);
+    length = end ? (size_t)(end - list) : strlen(list);
+    if (length >= size) {
+        return false;
     }
-    for (unsigned i = 0; i < PROFILE_ROWS; i++) {
-        if (strcmp(profile_rows[i].section, section) == 0 &&
-            strcmp(profile_rows[i].name, name) == 0) {
-            return mr_config_set(profile->config, profile_rows[i].key, value, profile->path,
-                                 profile->error, profile->error_size) == 0;
-        }
-    }
-    return unknown_row(profile, section, name);
-}
-
-int
-mr_profile_load(struct mr_config *config, const char *path, char *error, size_t error_size)
-{
-    char detail[400] = "";
-    struct profile profile = {config, path, detail, sizeof(detail)};
-    int line = ini_parse(path, on_profile_row, &profile);
-
-    if (line == 0) {
-        return 0;
-    }
-    if (line < 0) {
-        snprintf(error, error_size, "%s: cannot be read: %s", path, strerror(errno));
-    } else {
-        snprintf(error, error_size, "%s:%d: %s", path, line,
-                 detail[0] ? detail : "neither [section] nor name = value");
-    }
-    return -EINVAL;
+    memcpy(out, list, length);
+    out[length] = '\0';
+    return true;
 }

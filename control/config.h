@@ -52,9 +52,6 @@ int mr_config_set_pair(struct mr_config *config, const char *pair, const char *o
  * end of a line continues it). */
 int mr_config_load(struct mr_config *config, const char *path, char *error, size_t error_size);
 
-/* Reads a hardware profile (INI; hw-profiles/README.md): each section and name stands for a key. */
-int mr_profile_load(struct mr_config *config, const char *path, char *error, size_t error_size);
-
 /* The value, or NULL where there is none. The key must exist. */
 const char *mr_config_get(const struct mr_config *config, const char *name);
 bool mr_config_bool(const struct mr_config *config, const char *name);
@@ -62,6 +59,13 @@ int64_t mr_config_long(const struct mr_config *config, const char *name);
 
 /* Where the value comes from; NULL: built in. */
 const char *mr_config_origin(const struct mr_config *config, const char *name);
+
+/* Refuses a value that was taken: says where it comes from, the key, the value and the rest, which
+ * tells what is wrong and how to mend it. Returns -EINVAL. */
+__attribute__((format(printf, 5, 6))) int mr_config_refuse(const struct mr_config *config,
+                                                           const char *name, char *error,
+                                                           size_t error_size, const char *format,
+                                                           ...);
 
 /* One warning line for all keys that were set and are not acted on. */
 void mr_config_warn(const struct mr_config *config);
@@ -85,5 +89,8 @@ enum mr_config_mode mr_config_mode(const char *name);
 /* Whether a text is a value of the type. Sizes such as "256m" are not: Kafka takes plain numbers.
  */
 bool mr_config_value_valid(enum mr_config_type type, const char *value);
+
+/* Copies item `index` of a list to `out`; false: it has no such item, or no room. */
+bool mr_config_item(const char *list, char separator, unsigned index, char *out, size_t size);
 
 #endif

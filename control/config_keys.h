@@ -10,6 +10,9 @@
 extern const struct mr_config_key mr_config_keys[];
 extern const unsigned mr_config_key_count;
 
+/* Levenshtein's distance of two names, of which the second is looked at up to 128 bytes. */
+unsigned mr_config_distance(const char *a, const char *b);
+
 /* The smallest and the largest value of a key; false: its type alone bounds it. */
 bool mr_config_bounds(const char *name, int64_t *min, int64_t *max);
 

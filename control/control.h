@@ -34,9 +34,8 @@ struct mr_control_config {
     const struct mr_clock *clock;
     char metadata_path[MR_CONTROL_PATH_SIZE];
     bool dev_volatile;
-    int32_t node_id;
-    const char *advertised_host; /* borrowed; what clients are told of coordinators */
-    int32_t advertised_port;
+    int32_t node_id; /* node.id */
+    struct mr_nodes nodes;
     unsigned shard_count;
     uint64_t growth_bytes; /* 0: stores do not grow */
     /* Opens another engine for the metadata log, whose callbacks run where `uring` is reaped; it

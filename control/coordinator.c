@@ -219,7 +219,7 @@ mr_coordinator_make_topic(struct mr_coordinator *coordinator, struct mr_op *op,
     override(&topic, "cleanup.policy", "compact");
     override(&topic, "compression.type", "producer");
     override(&topic, "segment.bytes", mr_config_get(config, "offsets.topic.segment.bytes"));
-    return mr_topic_propose(coordinator->control, op, &topic, decided, slot);
+    return mr_topic_propose(coordinator->control, op, &topic, NULL, decided, slot);
 }
 
 void

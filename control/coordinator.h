@@ -63,6 +63,9 @@ void mr_group_ask_end(struct mr_group_ask *ask);
 /* A copy in the request's memory, which marks the request as failed where there is none. */
 struct mr_str mr_group_text(struct mr_ctl_request *request, struct mr_str text);
 
+/* Which of this machine's brokers is told as the group's coordinator: its place among them. */
+uint32_t mr_group_place(const struct mr_control *control, struct mr_str group);
+
 void mr_api_find_coordinator(struct mr_control *control, struct mr_ctl_request *request,
                              unsigned from);
 void mr_api_offset_commit(struct mr_control *control, struct mr_ctl_request *request,

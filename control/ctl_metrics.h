@@ -47,6 +47,9 @@ struct mr_ctl_metrics {
     uint64_t frames_bad;
     uint64_t connections; /* open now */
     uint64_t connections_reaped;
+    uint64_t connections_refused; /* by the transport */
+    uint64_t bytes_received, bytes_sent;
+    uint64_t buffers_free, buffers_max; /* for what is received */
     uint64_t parts_local;
     uint64_t parts_remote;
     uint64_t requests_used, requests_max;

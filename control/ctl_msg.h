@@ -18,6 +18,43 @@
 
 #define MR_TOPIC_NAME_MAX 249u
 
+/* ---- brokers: what clients are told of ------------------------------------------------------- */
+
+#define MR_NODE_HOST_SIZE 256
+#define MR_NODE_ID_FACTOR 256 /* ids that a machine has with direct routing */
+
+/* The one broker of this machine; or, with direct routing, one for each shard, so that a client's
+ * connection ends at the shard that owns what it asks for. These differ in id and port alone, which
+ * both count up by shard. Immutable. */
+struct mr_nodes {
+    int32_t id;                   /* of the first: node.id, or node.id x MR_NODE_ID_FACTOR */
+    uint32_t count;               /* 1, or the shards */
+    char host[MR_NODE_HOST_SIZE]; /* advertised */
+    const char (*hosts)[16];      /* each broker's own, where they differ; else NULL */
+    int32_t port;                 /* of the first */
+    char rack[64];                /* empty: none */
+};
+
+/* The broker that stands for a shard; or for the shard of a store, given its index. */
+static inline int32_t
+mr_node_of(const struct mr_nodes *nodes, uint32_t shard_or_store)
+{
+    return nodes->id + (int32_t)(shard_or_store % nodes->count);
+}
+
+static inline const char *
+mr_node_host(const struct mr_nodes *nodes, uint32_t place)
+{
+    return nodes->hosts ? nodes->hosts[place] : nodes->host;
+}
+
+/* The place of a broker among them, or -1: there is no such broker. */
+static inline int32_t
+mr_node_slot(const struct mr_nodes *nodes, int32_t id)
+{
+    return id >= nodes->id && id - nodes->id < (int32_t)nodes->count ? id - nodes->id : -1;
+}
+
 /* ---- requests: shard -> control -------------------------------------------------------------- */
 
 /* A Kafka request that the control thread answers: CreateTopics, DeleteTopics, DescribeConfigs,

@@ -145,9 +145,15 @@ void mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log);
 
 #define MR_OFFSETS_TOPIC "__consumer_offsets"
 
-/* Gives the topic an id and stores, and proposes it; the other fields are the caller's. */
+/* Stores for new partitions, by placement.h; partition i on those of broker `places[i]` of this
+ * machine, NULL: anywhere. The caller's to free; NULL without memory. */
+uint16_t *mr_partitions_place(const struct mr_control *control, const uint16_t *places,
+                              uint32_t count);
+
+/* Gives the topic an id and stores (`places` as above), and proposes it; the other fields are the
+ * caller's. */
 enum mr_kafka_err mr_topic_propose(struct mr_control *control, struct mr_op *op,
-                                   struct mr_metadata_new_topic *topic,
+                                   struct mr_metadata_new_topic *topic, const uint16_t *places,
                                    void (*decided)(struct mr_proposal *proposal,
                                                    const struct mr_metadata_outcome *outcome),
                                    void *slot);

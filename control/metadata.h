@@ -31,6 +31,8 @@ struct mr_metadata_image;
 
 /* `defaults` and what it points to outlive the state. NULL without memory. */
 struct mr_metadata *mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults);
+
+/* All snapshots have been released. NULL is fine. */
 void mr_metadata_destroy(struct mr_metadata *metadata);
 
 /* ---- commands -------------------------------------------------------------------------------- */
@@ -144,6 +146,9 @@ int mr_metadata_load(struct mr_metadata *metadata, const uint8_t *bytes, size_t 
  * until mr_metadata_snapshot_release(). */
 const struct mr_snapshot *mr_metadata_snapshot(struct mr_metadata *metadata);
 void mr_metadata_snapshot_release(const struct mr_snapshot *snapshot);
+
+/* Snapshots in memory: the current one, and older ones that somebody holds. */
+uint32_t mr_metadata_snapshots(const struct mr_metadata *metadata);
 
 /* The epoch that the current snapshot has, or will have. */
 uint64_t mr_metadata_epoch(const struct mr_metadata *metadata);

@@ -71,6 +71,7 @@ struct metadata_quotas {
 
 struct metadata_snapshot {
     struct mr_snapshot view;
+    struct mr_metadata *metadata;
     uint32_t references;
     struct metadata_quotas *quotas;
     struct metadata_topic **by_name;
@@ -100,6 +101,7 @@ struct mr_metadata {
     struct metadata_quotas *quotas; /* made of the settings; NULL: to be made */
     uint64_t epoch;
     struct metadata_snapshot *snapshot; /* of `epoch`; NULL: to be built */
+    uint32_t snapshot_count;            /* with those that somebody holds */
 };
 
 /* ---- bytes ----------------------------------------------------------------------------------- */

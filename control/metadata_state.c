@@ -5,6 +5,7 @@
 
 #include "control/metadata_internal.h"
 #include "control/metalog.h"
+#include "dataplane/base/assert.h"
 
 /* ---- saved state ----------------------------------------------------------------------------- */
 
@@ -254,6 +255,7 @@ mr_metadata_destroy(struct mr_metadata *metadata)
     if (metadata->snapshot) {
         mr_metadata_snapshot_release(&metadata->snapshot->view);
     }
+    MR_ASSERT(metadata->snapshot_count == 0);
     free(metadata->topics);
     free(metadata->by_id);
     free(metadata->store_load);
@@ -270,6 +272,8 @@ build_snapshot(struct mr_metadata *metadata)
         return NULL;
     }
     snapshot->references = 1;
+    snapshot->metadata = metadata;
+    metadata->snapshot_count++;
     snapshot->by_name = calloc(slots, sizeof(*snapshot->by_name));
     snapshot->by_id = calloc(slots, sizeof(*snapshot->by_id));
     snapshot->quotas = metadata_quotas_take(metadata);
@@ -324,9 +328,16 @@ mr_metadata_snapshot_release(const struct mr_snapshot *view)
         metadata_topic_release(snapshot->by_name[i]);
     }
     metadata_quotas_release(snapshot->quotas);
+    snapshot->metadata->snapshot_count--;
     free(snapshot->by_name);
     free(snapshot->by_id);
     free(snapshot);
+}
+
+uint32_t
+mr_metadata_snapshots(const struct mr_metadata *metadata)
+{
+    return metadata->snapshot_count;
 }
 
 uint64_t

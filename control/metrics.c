@@ -40,6 +40,12 @@ static const struct shard_figure shard_figures[] = {
     {"connections", "gauge", "Open client connections.", AT(connections)},
     {"connections_reaped_total", "counter", "Connections closed for being idle or stalled.",
      AT(connections_reaped)},
+    {"connections_refused_total", "counter", "Connections closed at once for want of room.",
+     AT(connections_refused)},
+    {"network_received_bytes_total", "counter", "Bytes from clients.", AT(bytes_received)},
+    {"network_sent_bytes_total", "counter", "Bytes to clients.", AT(bytes_sent)},
+    {"receive_buffers_free", "gauge", "Free buffers for what clients send.", AT(buffers_free)},
+    {"receive_buffers_max", "gauge", "All of them.", AT(buffers_max)},
     {"frames_bad_total", "counter", "Malformed requests, each of which closed a connection.",
      AT(frames_bad)},
     {"parts_local_total", "counter", "Shares of requests for partitions of the same core.",
@@ -362,6 +368,9 @@ write_metadata(const struct page *page, const struct mr_snapshot *snapshot)
     write_one(page, "partitions", "gauge", "Partitions of all topics.",
               mr_metadata_partitions(page->control->metadata));
     write_one(page, "metadata_epoch", "gauge", "Changes of the metadata.", snapshot->epoch);
+    write_one(page, "metadata_snapshots", "gauge",
+              "States of the metadata in memory: the current one, and what shards still use.",
+              mr_metadata_snapshots(page->control->metadata));
     write_one(page, "metadata_log_used_bytes", "gauge", "Metadata log behind its snapshot.", used);
     write_one(page, "metadata_log_size_bytes", "gauge", "Room of the metadata log.", size);
 }

@@ -2,12 +2,15 @@
 #include "control/placement.h"
 
 void
-mr_placement(uint32_t *load, uint32_t store_count, uint16_t *stores, uint32_t count)
+mr_placement(uint32_t *load, uint32_t store_count, const uint16_t *places, uint32_t modulus,
+             uint16_t *stores, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t best = 0;
+    uint32_t step = places ? modulus : 1;
 
-        for (uint32_t s = 1; s < store_count; s++) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t best = places ? places[i] : 0;
+
+        for (uint32_t s = best + step; s < store_count; s += step) {
             if (load[s] < load[best]) {
                 best = s;
             }

@@ -2,6 +2,7 @@
 #include "dataplane/launch.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,9 @@ struct running {
     struct mr_shard_steps server_steps;
     struct unit *units;
     unsigned unit_count;
+    struct mr_uring_op interrupt;
+    int interrupt_fd; /* of the card's queue; -1: it is looked at every dpdk_poll_ns */
+    uint64_t interrupts;
     bool stopping;
     bool quiet; /* the control thread knows that no request of this shard is under way */
     bool end;   /* and has said that this holds for every shard */
@@ -127,18 +131,37 @@ check_identity(const struct unit *unit)
     return 0;
 }
 
+/* What cannot be registered works as well, for a little more of the CPU. */
+static void
+lend(const struct unit *unit)
+{
+    int error = mr_dev_lend(unit->dev, unit->plan->arena, unit->plan->arena_bytes);
+
+    if (error && error != -ENOTSUP) {
+        MR_LOG_WARN("storage", "%s: the memory of the store is not registered (%s%s)",
+                    unit->plan->path, strerror(-error),
+                    error == -ENOMEM   ? "; raise the limit of locked memory, ulimit -l"
+                    : error == -EMFILE ? "; it lies in too many huge pages, take those of 1 GiB"
+                                       : "");
+    }
+}
+
 static int
 open_unit(struct unit *unit)
 {
     struct running *running = unit->running;
     struct mr_store_config config = running->plan->store;
     char reason[256] = "";
-    int error = mr_dev_uring_open(unit->plan->path, &running->shard.uring, &unit->dev);
+    int error =
+        mr_dev_open(unit->plan->path, &running->shard.uring, &running->plan->drive, &unit->dev);
 
     if (error) {
         MR_LOG_ERROR("storage", "%s: %s", unit->plan->path,
                      error == -EWOULDBLOCK ? "in use by another broker" : strerror(-error));
         return error;
+    }
+    if (running->plan->drive.registered) {
+        lend(unit);
     }
     if (running->plan->dev_volatile) {
         error = mr_dev_volatile_open(unit->dev, &unit->dev);
@@ -214,12 +237,29 @@ growing(const struct running *running)
     return false;
 }
 
+/* A drive that takes no interrupts is asked as long as it has something to do, which also keeps the
+ * shard from sleeping. */
+static bool
+poll_drives(struct running *running)
+{
+    bool busy = false;
+
+    for (unsigned i = 0; i < running->unit_count; i++) {
+        if (mr_dev_busy(running->units[i].dev)) {
+            mr_dev_poll(running->units[i].dev);
+            busy = true;
+        }
+    }
+    return busy;
+}
+
 static bool
 on_commit(void *context)
 {
     struct running *running = context;
     bool worked = running->plan->dpdk_port && mr_net_dpdk_poll(running->net, running->shard.now_ns);
 
+    worked |= poll_drives(running);
     worked |= running->server_steps.commit(running->server_steps.context);
 
     if (running->stopping && !running->quiet && mr_server_idle(running->server)) {
@@ -256,6 +296,18 @@ on_message(void *context, const struct mr_msg *message)
     running->server_steps.message(running->server_steps.context, message);
 }
 
+/* When the card's queue has to be looked at again: its interrupt says so, or it is time. */
+static uint64_t
+next_look_ns(const struct running *running)
+{
+    const struct mr_launch *plan = running->plan;
+
+    if (running->interrupt_fd < 0) {
+        return running->shard.now_ns + plan->dpdk_poll_ns;
+    }
+    return mr_dpdk_port_arm(plan->dpdk_port, plan->dpdk_queue) ? UINT64_MAX : running->shard.now_ns;
+}
+
 static uint64_t
 deadline_ns(void *context)
 {
@@ -264,7 +316,7 @@ deadline_ns(void *context)
 
     if (running->plan->dpdk_port) { /* nothing wakes it when a packet arrives */
         uint64_t of_net = mr_net_dpdk_deadline(running->net);
-        uint64_t poll = running->shard.now_ns + running->plan->dpdk_poll_ns;
+        uint64_t poll = next_look_ns(running);
 
         of_net = poll < of_net ? poll : of_net;
         deadline = of_net < deadline ? of_net : deadline;
@@ -275,23 +327,62 @@ deadline_ns(void *context)
     return deadline;
 }
 
-/* Clients may come. */
+/* Clients may come, with direct routing to a port of this shard's own. */
 static int
 on_serve(void *context)
 {
     struct running *running = context;
     const struct mr_launch *plan = running->plan;
+    uint16_t place = (uint16_t)(plan->shard % plan->server.nodes.count);
+    uint16_t wanted = (uint16_t)(plan->listen_port + place);
     uint16_t port;
-    int error = mr_net_listen(running->net, plan->listen_host, plan->listen_port, &port);
+    int error = mr_net_listen(running->net, plan->listen_host, wanted, &port);
 
     if (error) {
-        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, plan->listen_port,
+        MR_LOG_ERROR("net", "cannot listen on %s:%u: %s", plan->listen_host, wanted,
                      strerror(-error));
     }
     return error;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+await_interrupt(struct running *running)
+{
+    io_uring_prep_poll_add(mr_uring_prepare(&running->shard.uring, &running->interrupt),
+                           running->interrupt_fd, POLLIN);
+}
+
+/* The shard is awake, which is all that was wanted; the next sleep arms the queue again. */
+static void
+on_interrupt(struct mr_uring_op *op, int32_t result, uint32_t flags)
+{
+    struct running *running = MR_CONTAINER_OF(op, struct running, interrupt);
+
+    (void)result;
+    (void)flags;
+    io_uring_prep_read(mr_uring_prepare_quiet(&running->shard.uring), running->interrupt_fd,
+                       &running->interrupts, sizeof(running->interrupts), 0);
+    await_interrupt(running);
+}
+
+static void
+use_interrupts(struct running *running)
+{
+    const struct mr_launch *plan = running->plan;
+
+    running->interrupt_fd = mr_dpdk_port_interrupt(plan->dpdk_port, plan->dpdk_queue);
+    if (running->interrupt_fd < 0) {
+        MR_LOG_WARN("net",
+                    "shard %u: the device has no interrupts for its queues; it is looked at "
+                    "every dpdk.poll.us",
+                    plan->shard);
+        return;
+    }
+    running->interrupt.done = on_interrupt;
+    await_interrupt(running);
+}
 
 static int
 create_net(struct running *running)
@@ -307,7 +398,7 @@ create_net(struct running *running)
     };
     struct mr_net_dpdk_config dpdk = {
         .port = plan->dpdk_port,
-        .queue = (uint16_t)plan->shard,
+        .queue = plan->dpdk_queue,
         .clock = plan->clock,
         .connections_max = plan->server.connections_max,
         .sends_max = plan->server.requests_max,
@@ -368,6 +459,9 @@ build(struct running *running)
         MR_LOG_ERROR("net", "shard %u has no transport: %s", plan->shard, strerror(-error));
         return error;
     }
+    if (plan->dpdk_port && plan->nic_interrupts) {
+        use_interrupts(running);
+    }
     mr_server_on_serve(running->server, on_serve, running);
     running->server_steps = mr_server_steps(running->server, on_control, running);
     return 0;
@@ -405,7 +499,7 @@ drain(struct running *running)
 int
 mr_launch_shard(void *context)
 {
-    struct running running = {.plan = context};
+    struct running running = {.plan = context, .interrupt_fd = -1};
     struct mr_shard_steps steps = {
         .context = &running,
         .message = on_message,

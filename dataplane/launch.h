@@ -33,9 +33,12 @@ struct mr_launch {
     uint32_t receive_buffers;
     uint32_t receive_buffer_size;
     const struct mr_dpdk_port *dpdk_port; /* NULL: kernel sockets */
+    uint16_t dpdk_queue;                  /* of the port */
     uint64_t dpdk_poll_ns;
-    char listen_host[MR_SERVER_HOST_SIZE];
+    bool nic_interrupts; /* a packet ends the sleep, else the shard looks every dpdk_poll_ns */
+    char listen_host[MR_NODE_HOST_SIZE];
     uint16_t listen_port;
+    struct mr_dev_options drive;
     bool dev_volatile;
     struct mr_uuid cluster_id; /* what the stores must belong to */
 };

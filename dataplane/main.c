@@ -23,6 +23,8 @@
 #include <rte_malloc.h>
 
 #include "control/control.h"
+#include "control/machine_check.h"
+#include "control/profile.h"
 #include "dataplane/base/log.h"
 #include "dataplane/launch.h"
 #include "dataplane/plan.h"
@@ -32,6 +34,7 @@
 #define PORT_PAUSE_NS   (50L * 1000 * 1000)
 #define PORT_PAUSES     60u
 #define MESSAGE_SIZE    4096
+#define DEVICE_SIZE     512
 #define HUGE_PAGE_BYTES (2ull << 20)
 
 /* The broken build of the power-cut test loses the stores' writes; with its metadata it would not
@@ -45,12 +48,13 @@
 struct broker {
     struct mr_config *config;
     struct mr_plan plan;
-    struct mr_dpdk_port dpdk_port;
+    struct mr_dpdk_port dpdk_ports[MR_PLAN_NICS_MAX];
     struct mr_control *control;
     struct mr_mesh *mesh;
     struct mr_launch *launches;
     struct mr_launch_store *launch_stores;
-    bool huge_pages; /* the EAL's memory is reserved huge pages */
+    uint64_t free_page_bytes; /* in reserved huge pages */
+    bool huge_pages;          /* the EAL's memory is reserved huge pages */
     int locks[MR_PLAN_DIRS_MAX];
 };
 
@@ -65,6 +69,8 @@ static const char usage[] =
     "  --advertise HOST:PORT  what clients are told (advertised.listeners; as --listen)\n"
     "  --shards N             (shards; CPUs minus one)\n"
     "  --set KEY=VALUE        any key; may be given several times\n"
+    "  --check-profile FILE   says whether a profile is in order, and ends; it may be another\n"
+    "                         machine's\n"
     "  --help\n\n"
     "Later ones win: built-in, --profile, --config, --set, the other flags.\n";
 
@@ -79,6 +85,7 @@ struct arguments {
     const char *listen;
     const char *advertise;
     const char *shards;
+    bool check; /* the profile, and nothing else */
 };
 
 static int
@@ -110,6 +117,7 @@ parse_arguments(int argc, char **argv, struct arguments *out)
         {"advertise", required_argument, NULL, 'a'},
         {"shards", required_argument, NULL, 'n'},
         {"set", required_argument, NULL, 's'},
+        {"check-profile", required_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -144,6 +152,10 @@ parse_arguments(int argc, char **argv, struct arguments *out)
                 return -EINVAL;
             }
             out->sets[out->set_count++] = optarg;
+            break;
+        case 'k':
+            out->profile = optarg;
+            out->check = true;
             break;
         case 'h':
             return 1;
@@ -262,7 +274,7 @@ try_port(const struct addrinfo *address)
  * broker that was killed a moment ago keeps its port until the kernel has taken its io_uring down,
  * which happens behind its end: that is waited for. */
 static int
-check_port(const struct mr_plan *plan, char *error, size_t error_size)
+check_port(const struct mr_plan *plan, unsigned number, char *error, size_t error_size)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     const struct timespec pause = {.tv_nsec = PORT_PAUSE_NS};
@@ -270,7 +282,7 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     char port[8];
     int result;
 
-    snprintf(port, sizeof(port), "%u", plan->listen_port);
+    snprintf(port, sizeof(port), "%u", number);
     if (getaddrinfo(plan->listen_host, port, &hints, &found) != 0) {
         snprintf(error, error_size, "cannot resolve '%s'; give an address with --listen",
                  plan->listen_host);
@@ -283,9 +295,20 @@ check_port(const struct mr_plan *plan, char *error, size_t error_size)
     }
     if (result) {
         snprintf(error, error_size, "cannot listen on %s:%u: %s; choose another with --listen",
-                 plan->listen_host, plan->listen_port, strerror(-result));
+                 plan->listen_host, number, strerror(-result));
     }
     freeaddrinfo(found);
+    return result;
+}
+
+static int
+check_ports(const struct mr_plan *plan, char *error, size_t error_size)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < plan->server.nodes.count && !result; i++) {
+        result = check_port(plan, plan->listen_port + i, error, error_size);
+    }
     return result;
 }
 
@@ -314,35 +337,19 @@ map_gauge(const struct broker *broker)
 
 /* ---- the EAL and memory ---------------------------------------------------------------------- */
 
-static uint64_t
-free_hugepage_bytes(void)
-{
-    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r");
-    unsigned long long pages = 0;
-
-    if (file) {
-        if (fscanf(file, "%llu", &pages) != 1) {
-            pages = 0;
-        }
-        fclose(file);
-    }
-    return pages * HUGE_PAGE_BYTES;
-}
-
-/* Lcore 0 is the control thread, which may run anywhere; lcore 1 + i is shard i on a CPU of its own
- * as long as there are enough. */
+/* Lcore 0 is the control thread; lcore 1 + i is shard i. */
 static void
 lcore_map(const struct mr_plan *plan, char *out, size_t out_size)
 {
     size_t used = (size_t)snprintf(out, out_size, "0@(");
 
-    for (unsigned i = 0; i < plan->cpu_count; i++) {
-        used += (size_t)snprintf(out + used, out_size - used, "%s%d", i ? "," : "", plan->cpus[i]);
+    for (unsigned i = 0; i < plan->control_cpu_count; i++) {
+        used += (size_t)snprintf(out + used, out_size - used, "%s%d", i ? "," : "",
+                                 plan->control_cpus[i]);
     }
     used += (size_t)snprintf(out + used, out_size - used, ")");
     for (unsigned i = 0; i < plan->shard_count; i++) {
-        used += (size_t)snprintf(out + used, out_size - used, ",%u@%d", i + 1,
-                                 plan->cpus[(i + 1) % plan->cpu_count]);
+        used += (size_t)snprintf(out + used, out_size - used, ",%u@%d", i + 1, plan->shard_cpus[i]);
     }
 }
 
@@ -375,9 +382,10 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     const struct mr_plan *plan = &broker->plan;
     char lcores[4096];
     char megabytes[16];
-    bool huge = free_hugepage_bytes() >= plan->eal_bytes;
+    bool huge = broker->free_page_bytes >= plan->eal_bytes;
     uint64_t bytes = plan->eal_bytes - (huge ? 0 : plan->store_count * plan->store.arena_bytes);
-    const char *arguments[24];
+    char devices[MR_PLAN_NICS_MAX][DEVICE_SIZE];
+    const char *arguments[24 + 2 * MR_PLAN_NICS_MAX];
     int count = 0;
 
     lcore_map(plan, lcores, sizeof(lcores));
@@ -389,9 +397,10 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
         arguments[count++] = device;
     } else {
         arguments[count++] = "--no-pci";
-        if (plan->dpdk) {
+        for (unsigned i = 0; i < plan->nic_count; i++) {
+            mr_config_item(device, ';', i, devices[i], sizeof(devices[i]));
             arguments[count++] = "--vdev";
-            arguments[count++] = device;
+            arguments[count++] = devices[i];
         }
     }
     arguments[count++] = "--no-telemetry";
@@ -420,31 +429,67 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
     return 0;
 }
 
+/* One device with a pair of queues for each shard, or a device for each. */
+static int
+open_port(struct broker *broker, unsigned index, char *error, size_t error_size)
+{
+    const struct mr_plan *plan = &broker->plan;
+    struct mr_dpdk_port *port = &broker->dpdk_ports[index];
+    const char *driver = mr_config_get(broker->config, "dpdk.driver");
+    char address[DEVICE_SIZE] = "";
+    const struct mr_dpdk_port_config config = {
+        .index = (uint16_t)index,
+        .address = address,
+        .gateway = mr_config_get(broker->config, "dpdk.gateway"),
+        .queue_count = (uint16_t)(plan->nic_count > 1 ? 1 : plan->shard_count),
+        .direct_port = plan->server.nodes.count > 1 ? plan->listen_port : 0,
+        .mtu = plan->dpdk_mtu,
+        .packets = plan->dpdk_packets,
+        .interrupts = plan->nic_interrupts,
+    };
+    int result;
+
+    mr_config_item(mr_config_get(broker->config, "dpdk.address"), ',', index, address,
+                   sizeof(address));
+    result = mr_dpdk_port_open(&config, port, error, error_size);
+    if (!result && driver[0] && strcmp(driver, port->driver) != 0) {
+        result =
+            mr_config_refuse(broker->config, "dpdk.driver", error, error_size,
+                             "%s has taken the device; name that, or another device", port->driver);
+    }
+    return result;
+}
+
 /* What one shard needs, from the plan. */
 static int
 plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *stores)
 {
     const struct mr_plan *plan = &broker->plan;
     struct mr_launch *launch = &broker->launches[shard];
+    bool several = plan->nic_count > 1;
 
     *launch = (struct mr_launch){
         .shard = shard,
         .shard_count = plan->shard_count,
         .clock = &mr_clock_system,
         .port = mr_mesh_port(broker->mesh, shard),
-        .spin_ns = (uint64_t)mr_config_long(broker->config, "cores.spin.us") * MR_NS_PER_US,
+        .spin_ns = plan->spin_ns,
         .server = plan->server,
         .store = plan->store,
         .stores = stores,
         .receive_buffers = plan->receive_buffers,
         .receive_buffer_size = plan->receive_buffer_size,
-        .dpdk_port = plan->dpdk ? &broker->dpdk_port : NULL,
+        .dpdk_port = plan->dpdk ? &broker->dpdk_ports[several ? shard : 0] : NULL,
+        .dpdk_queue = (uint16_t)(several ? 0 : shard),
         .dpdk_poll_ns = plan->dpdk_poll_ns,
+        .nic_interrupts = plan->nic_interrupts,
         .listen_port = plan->listen_port,
+        .drive = plan->drive,
         .dev_volatile = mr_config_bool(broker->config, "dev.volatile"),
         .cluster_id = mr_control_cluster_id(broker->control),
     };
-    snprintf(launch->listen_host, sizeof(launch->listen_host), "%s", plan->listen_host);
+    snprintf(launch->listen_host, sizeof(launch->listen_host), "%s",
+             several ? plan->nic_hosts[shard] : plan->listen_host);
     launch->receive_arena = rte_malloc(
         "receive", (size_t)plan->receive_buffers * plan->receive_buffer_size, MR_DEV_BLOCK);
     for (unsigned i = shard; i < plan->store_count; i += plan->shard_count) {
@@ -495,6 +540,41 @@ on_ready(void *context)
     fflush(stdout);
 }
 
+/* The configuration against the machine, before anything is made, and after the plan. */
+static int
+check_machine(struct broker *broker, bool planned, char *error, size_t error_size)
+{
+    struct mr_machine *machine = calloc(1, sizeof(*machine));
+    int result = machine ? mr_machine_read("", machine) : -ENOMEM;
+
+    if (result) {
+        MR_LOG_WARN("main", "the machine is not looked at: %s", strerror(-result));
+        result = 0; /* a container may hide it */
+    } else if (planned) {
+        broker->free_page_bytes =
+            machine->pages_2m.free * HUGE_PAGE_BYTES + machine->pages_1g.free * (1ull << 30);
+        result = mr_machine_check_memory(broker->config, machine, broker->plan.eal_bytes, error,
+                                         error_size);
+    } else {
+        result = mr_machine_check(broker->config, machine, error, error_size);
+    }
+    free(machine);
+    return result;
+}
+
+/* --check-profile: what can be said of a profile on any machine. */
+static int
+check_profile(struct broker *broker, const struct arguments *arguments, char *error,
+              size_t error_size)
+{
+    int result = load(broker->config, arguments, error, error_size);
+
+    result = result ? result : mr_profile_check(broker->config, error, error_size);
+    return result ? result
+                  : mr_machine_check_pages(broker->config, mr_plan_pinned_bytes(broker->config),
+                                           error, error_size);
+}
+
 static int
 prepare(struct broker *broker, char *error, size_t error_size)
 {
@@ -504,10 +584,13 @@ prepare(struct broker *broker, char *error, size_t error_size)
         .clock = &mr_clock_system,
         .dev_volatile = METADATA_MAY_BE_VOLATILE && mr_config_bool(broker->config, "dev.volatile"),
     };
-    int result = mr_plan_make(broker->config, plan, error, error_size);
+    int result = mr_profile_check(broker->config, error, error_size);
 
+    result = result ? result : check_machine(broker, false, error, error_size);
+    result = result ? result : mr_plan_make(broker->config, plan, error, error_size);
+    result = result ? result : check_machine(broker, true, error, error_size);
     result = result ? result : lock_dirs(broker, error, error_size);
-    result = result || plan->dpdk ? result : check_port(plan, error, error_size);
+    result = result || plan->dpdk ? result : check_ports(plan, error, error_size);
     if (result) {
         return result;
     }
@@ -515,9 +598,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     mr_plan_print(plan);
     map_gauge(broker);
     snprintf(control.metadata_path, sizeof(control.metadata_path), "%s", plan->metadata_path);
-    control.node_id = plan->server.node.node_id;
-    control.advertised_host = plan->server.node.host;
-    control.advertised_port = plan->server.node.port;
+    control.node_id = plan->node_id;
+    control.nodes = plan->server.nodes;
     control.shard_count = plan->shard_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
@@ -525,16 +607,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     result =
         result ? result
                : start_eal(broker, mr_config_get(broker->config, "dpdk.device"), error, error_size);
-    if (!result && plan->dpdk) {
-        const struct mr_dpdk_port_config port = {
-            .address = mr_config_get(broker->config, "dpdk.address"),
-            .gateway = mr_config_get(broker->config, "dpdk.gateway"),
-            .queue_count = (uint16_t)plan->shard_count,
-            .mtu = plan->dpdk_mtu,
-            .packets = plan->dpdk_packets,
-        };
-
-        result = mr_dpdk_port_open(&port, &broker->dpdk_port, error, error_size);
+    for (unsigned i = 0; i < plan->nic_count && !result; i++) {
+        result = open_port(broker, i, error, error_size);
     }
     return result ? result : plan_launches(broker, error, error_size);
 }
@@ -552,8 +626,8 @@ run(struct broker *broker)
     }
     status = mr_control_run(broker->control, on_ready, broker);
     rte_eal_mp_wait_lcore();
-    if (plan->dpdk) {
-        mr_dpdk_port_close(&broker->dpdk_port);
+    for (unsigned i = 0; i < plan->nic_count; i++) {
+        mr_dpdk_port_close(&broker->dpdk_ports[i]);
     }
     return status;
 }
@@ -574,6 +648,12 @@ main(int argc, char **argv)
     if (result) {
         fputs(result > 0 ? usage : "", stdout);
         return result > 0 ? 0 : 2;
+    }
+    if (arguments->check) {
+        result = check_profile(broker, arguments, error, sizeof(error));
+        fprintf(result ? stderr : stdout, "millraced: %s\n",
+                result ? error : "the profile is in order");
+        return result ? 1 : 0;
     }
     signal(SIGPIPE, SIG_IGN);
     result = load(broker->config, arguments, error, sizeof(error));

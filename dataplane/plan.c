@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/profile.h"
 #include "dataplane/base/log.h"
 #include "dataplane/kafka/fetch_session.h"
 #include "dataplane/net/dpdk_port.h"
@@ -30,7 +31,6 @@
 #define INDEX_PERCENT       6u
 #define FRAME_PERCENT       20u
 #define FRAME_BYTES_MIN     (4 * MIB)
-#define DPDK_MTU_MIN        576u
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
@@ -50,16 +50,30 @@ find_cpus(struct mr_plan *plan)
     }
 }
 
-static int
-plan_shards(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+/* Those of the configuration; else a CPU for each shard as long as there are enough, the first
+ * being the last to be taken, and any for the control thread. */
+static void
+plan_cpus(const struct mr_config *config, struct mr_plan *plan)
 {
+    int count = mr_profile_cpus(mr_config_get(config, "cores.control"), plan->control_cpus, 256);
+
+    plan->control_cpu_count = count > 0 ? (unsigned)count : 0;
+    if (plan->control_cpu_count == 0) {
+        plan->control_cpu_count = plan->cpu_count;
+        memcpy(plan->control_cpus, plan->cpus, sizeof(plan->cpus));
+    }
+    for (unsigned i = 0; i < plan->shard_count; i++) {
+        plan->shard_cpus[i] = plan->cpus[(i + 1) % plan->cpu_count];
+    }
+    mr_profile_cpus(mr_config_get(config, "cores.cpus"), plan->shard_cpus, plan->shard_count);
+}
+
+static void
+plan_shards(const struct mr_config *config, struct mr_plan *plan)
+{
+    const char *idle = mr_config_get(config, "cores.idle");
     int64_t wanted = mr_config_long(config, "shards");
 
-    if (wanted < 0 || wanted >= (int64_t)MR_MESH_ENDPOINTS_MAX) {
-        snprintf(error, error_size, "shards=%lld: between 1 and %u, or 0 to let the broker choose",
-                 (long long)wanted, MR_MESH_ENDPOINTS_MAX - 1);
-        return -EINVAL;
-    }
     plan->shard_count = (unsigned)wanted;
     if (wanted == 0) {
         plan->shard_count = plan->cpu_count > 1 ? plan->cpu_count - 1 : 1;
@@ -67,7 +81,12 @@ plan_shards(const struct mr_config *config, struct mr_plan *plan, char *error, s
                                 ? plan->shard_count
                                 : MR_MESH_ENDPOINTS_MAX - 1;
     }
-    return 0;
+    plan_cpus(config, plan);
+    plan->nic_interrupts = strcmp(idle, "interrupts") == 0;
+    plan->spin_ns = (uint64_t)mr_config_long(config, "cores.spin.us") * MR_NS_PER_US;
+    if (strcmp(idle, "spin") == 0) {
+        plan->spin_ns = UINT64_MAX;
+    }
 }
 
 /* ---- data directories and stores ------------------------------------------------------------- */
@@ -111,7 +130,8 @@ make_dir(const char *path, char *error, size_t error_size)
 
 /* Sees whether log.dirs names block devices. */
 static int
-plan_devices(const char *metadata, struct mr_plan *plan, char *error, size_t error_size)
+plan_devices(const struct mr_config *config, const char *metadata, struct mr_plan *plan,
+             char *error, size_t error_size)
 {
     unsigned count = 0;
     struct stat status;
@@ -120,15 +140,14 @@ plan_devices(const char *metadata, struct mr_plan *plan, char *error, size_t err
         count += stat(plan->dirs[i], &status) == 0 && S_ISBLK(status.st_mode);
     }
     if (count > 0 && count < plan->dir_count) {
-        snprintf(error, error_size,
-                 "log.dirs names directories and devices: either may be, not both");
-        return -EINVAL;
+        return mr_config_refuse(config, "log.dirs", error, error_size,
+                                "names directories and devices: either may be, not both");
     }
     plan->devices = count > 0;
     if (plan->devices && (!metadata || strlen(metadata) >= sizeof(plan->lock_dirs[0]))) {
-        snprintf(error, error_size,
-                 "log.dirs names devices: set metadata.log.dir to a directory for the metadata");
-        return -EINVAL;
+        return mr_config_refuse(config, "log.dirs", error, error_size,
+                                "names devices: set metadata.log.dir to a directory for the "
+                                "metadata");
     }
     if (plan->devices) {
         snprintf(plan->lock_dirs[plan->lock_count++], sizeof(plan->lock_dirs[0]), "%s", metadata);
@@ -168,7 +187,7 @@ plan_dirs(const struct mr_config *config, struct mr_plan *plan, char *error, siz
     if (metadata && make_dir(metadata, error, error_size) != 0) {
         return -EINVAL;
     }
-    if (plan_devices(metadata, plan, error, error_size) != 0) {
+    if (plan_devices(config, metadata, plan, error, error_size) != 0) {
         return -EINVAL;
     }
     for (unsigned i = 0; i < plan->dir_count && !plan->devices; i++) {
@@ -210,7 +229,8 @@ count_stores(const struct mr_plan *plan, unsigned dir)
 }
 
 static int
-plan_device_sizes(struct mr_plan *plan, char *error, size_t error_size)
+plan_device_sizes(const struct mr_config *config, struct mr_plan *plan, char *error,
+                  size_t error_size)
 {
     for (unsigned i = 0; i < plan->store_count; i++) {
         struct mr_control_store *store = &plan->stores[i];
@@ -222,9 +242,8 @@ plan_device_sizes(struct mr_plan *plan, char *error, size_t error_size)
         }
         close(fd);
         if (plan->journal_bytes > store->size_bytes / 2) {
-            snprintf(error, error_size, "journal.bytes=%llu is more than half of %s",
-                     (unsigned long long)plan->journal_bytes, store->path);
-            return -EINVAL;
+            return mr_config_refuse(config, "journal.bytes", error, error_size,
+                                    "more than half of %s", store->path);
         }
     }
     return 0;
@@ -261,10 +280,9 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
         (uint64_t)mr_config_long(config, "store.growth.bytes") / MR_DEV_BLOCK * MR_DEV_BLOCK;
     if (plan->journal_bytes < MIB ||
         (!plan->devices && plan->journal_bytes > plan->store_bytes / 2)) {
-        snprintf(error, error_size,
-                 "journal.bytes=%llu must lie between 1 MiB and half of store.bytes=%llu",
-                 (unsigned long long)plan->journal_bytes, (unsigned long long)plan->store_bytes);
-        return -EINVAL;
+        return mr_config_refuse(config, "journal.bytes", error, error_size,
+                                "between 1 MiB and half of store.bytes=%llu",
+                                (unsigned long long)plan->store_bytes);
     }
     for (unsigned i = 0; i < plan->store_count; i++) {
         struct mr_control_store *store = &plan->stores[i];
@@ -279,7 +297,20 @@ plan_stores(const struct mr_config *config, struct mr_plan *plan, char *error, s
             store->size_bytes = (uint64_t)status.st_size;
         }
     }
-    return plan->devices ? plan_device_sizes(plan, error, error_size) : 0;
+    return plan->devices ? plan_device_sizes(config, plan, error, error_size) : 0;
+}
+
+/* How the stores' drives are driven. */
+static void
+plan_drives(const struct mr_config *config, struct mr_plan *plan)
+{
+    plan->drive = (struct mr_dev_options){
+        .flush_writes = strcmp(mr_config_get(config, "drives.flush"), "flush") == 0,
+        .polled = mr_config_bool(config, "drives.polled"),
+        .passthrough = mr_config_bool(config, "drives.passthrough"),
+        .registered = mr_config_bool(config, "drives.registered"),
+        .depth = (unsigned)mr_config_long(config, "drives.depth"),
+    };
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */
@@ -317,12 +348,42 @@ parse_endpoint(const char *text, const char *key, char *host, size_t host_size, 
     return 0;
 }
 
+/* With direct routing every shard is a broker, with an id and a port of its own. */
+static int
+plan_nodes(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+{
+    struct mr_nodes *nodes = &plan->server.nodes;
+    int32_t last = (int32_t)plan->shard_count - 1;
+    int32_t port = nodes->port > plan->listen_port ? nodes->port : plan->listen_port;
+
+    nodes->id = plan->node_id;
+    nodes->count = 1;
+    nodes->hosts = plan->nic_count > 1 ? (const char(*)[16])plan->nic_hosts : NULL;
+    if (!mr_config_bool(config, "direct.routing")) {
+        return 0;
+    }
+    if (plan->node_id > INT32_MAX / MR_NODE_ID_FACTOR) {
+        snprintf(error, error_size, "node.id=%d: at most %d with direct.routing", plan->node_id,
+                 INT32_MAX / MR_NODE_ID_FACTOR);
+        return -EINVAL;
+    }
+    if (port + last > UINT16_MAX) {
+        snprintf(error, error_size,
+                 "direct.routing takes %u ports from %d on; name one of at most %d",
+                 plan->shard_count, port, UINT16_MAX - last);
+        return -EINVAL;
+    }
+    nodes->id *= MR_NODE_ID_FACTOR;
+    nodes->count = plan->shard_count;
+    return 0;
+}
+
 static int
 plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
 {
     const char *advertised = mr_config_get(config, "advertised.listeners");
     const char *rack = mr_config_get(config, "broker.rack");
-    struct mr_server_node *node = &plan->server.node;
+    struct mr_nodes *nodes = &plan->server.nodes;
     int32_t port;
     int result = parse_endpoint(mr_config_get(config, "listeners"), "listeners", plan->listen_host,
                                 sizeof(plan->listen_host), &port, error, error_size);
@@ -331,55 +392,39 @@ plan_addresses(const struct mr_config *config, struct mr_plan *plan, char *error
         return result;
     }
     plan->listen_port = (uint16_t)port;
-    node->node_id = (int32_t)mr_config_long(config, "node.id");
+    plan->node_id = (int32_t)mr_config_long(config, "node.id");
     if (mr_config_origin(config, "broker.id") && !mr_config_origin(config, "node.id")) {
-        node->node_id = (int32_t)mr_config_long(config, "broker.id");
+        plan->node_id = (int32_t)mr_config_long(config, "broker.id");
     }
-    snprintf(node->host, sizeof(node->host), "%s", plan->listen_host);
-    node->port = port;
-    snprintf(node->rack, sizeof(node->rack), "%s", rack ? rack : "");
+    snprintf(nodes->host, sizeof(nodes->host), "%s", plan->listen_host);
+    nodes->port = port;
+    snprintf(nodes->rack, sizeof(nodes->rack), "%s", rack ? rack : "");
     if (advertised) {
-        return parse_endpoint(advertised, "advertised.listeners", node->host, sizeof(node->host),
-                              &node->port, error, error_size);
+        result = parse_endpoint(advertised, "advertised.listeners", nodes->host,
+                                sizeof(nodes->host), &nodes->port, error, error_size);
+    } else if (strcmp(nodes->host, "0.0.0.0") == 0 || strcmp(nodes->host, "::") == 0) {
+        gethostname(nodes->host, sizeof(nodes->host)); /* as Kafka does */
     }
-    if (strcmp(node->host, "0.0.0.0") == 0 || strcmp(node->host, "::") == 0) {
-        gethostname(node->host, sizeof(node->host)); /* as Kafka does */
-    }
-    return 0;
+    return result ? result : plan_nodes(config, plan, error, error_size);
 }
 
 /* Which transport carries the connections. */
-static int
-plan_transport(const struct mr_config *config, struct mr_plan *plan, char *error, size_t error_size)
+static void
+plan_transport(const struct mr_config *config, struct mr_plan *plan)
 {
-    const char *transport = mr_config_get(config, "transport");
-    int64_t packets = mr_config_long(config, "dpdk.packets");
-    int64_t mtu = mr_config_long(config, "dpdk.mtu");
+    char address[32];
 
-    plan->dpdk = strcmp(transport, "dpdk") == 0;
-    if (!plan->dpdk && strcmp(transport, "kernel") != 0) {
-        snprintf(error, error_size, "transport=%s: kernel or dpdk", transport);
-        return -EINVAL;
+    plan->dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
+    plan->dpdk_packets = (uint32_t)mr_config_long(config, "dpdk.packets");
+    while (plan->dpdk && plan->nic_count < MR_PLAN_NICS_MAX &&
+           mr_config_item(mr_config_get(config, "dpdk.address"), ',', plan->nic_count, address,
+                          sizeof(address))) {
+        char *host = plan->nic_hosts[plan->nic_count++];
+
+        snprintf(host, sizeof(plan->nic_hosts[0]), "%.*s", (int)strcspn(address, "/"), address);
     }
-    if (packets < 1024 || packets > 1000000) {
-        snprintf(error, error_size, "dpdk.packets=%lld: between 1024 and 1000000",
-                 (long long)packets);
-        return -EINVAL;
-    }
-    if (mtu != 0 && (mtu < DPDK_MTU_MIN || mtu > MR_DPDK_MTU_MAX)) {
-        snprintf(error, error_size, "dpdk.mtu=%lld: 0 for the device's, or %u to %u",
-                 (long long)mtu, DPDK_MTU_MIN, MR_DPDK_MTU_MAX);
-        return -EINVAL;
-    }
-    if (plan->dpdk && mr_config_get(config, "dpdk.device")[0] == '\0') {
-        snprintf(error, error_size,
-                 "transport=dpdk needs dpdk.device, such as net_af_packet0,iface=eth1");
-        return -EINVAL;
-    }
-    plan->dpdk_packets = (uint32_t)packets;
-    plan->dpdk_mtu = (uint16_t)mtu;
+    plan->dpdk_mtu = (uint16_t)mr_config_long(config, "dpdk.mtu");
     plan->dpdk_poll_ns = (uint64_t)mr_config_long(config, "dpdk.poll.us") * MR_NS_PER_US;
-    return 0;
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -447,14 +492,13 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
     arena = arena > overhead ? (arena - overhead) / (2 * MIB) * (2 * MIB) : 0;
     plan->store.index_bytes_max = arena * INDEX_PERCENT / 100;
     if (arena < MR_STORE_ARENA_MIN) {
-        snprintf(
-            error, error_size,
-            "memory.bytes=%llu is too small for %u shards and %u stores: %llu MiB are needed",
-            (unsigned long long)plan->memory_bytes, plan->shard_count, plan->store_count,
+        return mr_config_refuse(
+            config, "memory.bytes", error, error_size,
+            "too small for %u shards and %u stores: %llu MiB are needed", plan->shard_count,
+            plan->store_count,
             (unsigned long long)((fixed + plan->store_count * (MR_STORE_ARENA_MIN + overhead)) /
                                      MIB +
                                  1));
-        return -EINVAL;
     }
     plan->store.arena_bytes = arena;
     plan->eal_bytes =
@@ -465,6 +509,19 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
              : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
+}
+
+uint64_t
+mr_plan_pinned_bytes(const struct mr_config *config)
+{
+    int64_t shards = mr_config_long(config, "shards");
+    bool dpdk = strcmp(mr_config_get(config, "transport"), "dpdk") == 0;
+    uint64_t packets = (uint64_t)mr_config_long(config, "dpdk.packets");
+    int64_t mtu = mr_config_long(config, "dpdk.mtu");
+
+    shards = shards > 0 ? shards : 1;
+    return (uint64_t)mr_config_long(config, "memory.bytes") + EAL_SLACK_BYTES +
+           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, (uint32_t)packets, (uint16_t)mtu) : 0);
 }
 
 /* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in
@@ -554,12 +611,14 @@ mr_plan_make(const struct mr_config *config, struct mr_plan *plan, char *error, 
     int result;
 
     memset(plan, 0, sizeof(*plan));
+    plan->config = config;
     find_cpus(plan);
-    result = plan_shards(config, plan, error, error_size);
-    result = result ? result : plan_dirs(config, plan, error, error_size);
+    plan_shards(config, plan);
+    plan_drives(config, plan);
+    plan_transport(config, plan);
+    result = plan_dirs(config, plan, error, error_size);
     result = result ? result : plan_stores(config, plan, error, error_size);
     result = result ? result : plan_addresses(config, plan, error, error_size);
-    result = result ? result : plan_transport(config, plan, error, error_size);
     if (result) {
         return result;
     }

@@ -30,10 +30,11 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
     struct mr_store_format format = {
         .store_id = mr_uuid_random(),
         .cluster_id = mr_control_cluster_id(control),
-        .node_id = plan->server.node.node_id,
+        .node_id = plan->node_id,
         .store_index = index,
         .journal_bytes = plan->journal_bytes,
     };
+    const struct mr_dev_options durable = {.flush_writes = plan->drive.flush_writes};
     char path[MAKING_PATH_SIZE];
     struct mr_dev *dev;
     int error = 0;
@@ -45,7 +46,7 @@ format(const struct mr_plan *plan, const struct mr_control *control, unsigned in
         error = mr_dev_file_prepare(path, store->size_bytes, 0);
     }
     if (!error) {
-        error = mr_dev_uring_open(path, uring, &dev);
+        error = mr_dev_open(path, uring, &durable, &dev);
     }
     if (!error) {
         error = mr_store_format(dev, &format);
@@ -123,15 +124,14 @@ look_at_devices(struct mr_plan *plan, struct mr_uring *uring, char *error, size_
         int result = look_at(path, uring);
 
         if (result == -EEXIST) {
-            snprintf(error, error_size,
-                     "%s is not blank and no store: if what it holds may be lost, overwrite its "
-                     "first and last MiB with zeros",
-                     path);
-            return result;
+            return mr_config_refuse(plan->config, "log.dirs", error, error_size,
+                                    "%s holds something that is not ours; if that may be lost: "
+                                    "millrace log format --force %s",
+                                    path, path);
         }
         if (result && result != -ENODATA) {
-            snprintf(error, error_size, "%s: %s", path, strerror(-result));
-            return result;
+            return mr_config_refuse(plan->config, "log.dirs", error, error_size, "%s: %s", path,
+                                    strerror(-result));
         }
         stores += result == 0;
     }

@@ -191,12 +191,16 @@ chunk_alloc(struct mr_store *store, uint32_t bytes, bool wide)
     return chunk;
 }
 
-/* The index of the first chunk of the log that ends behind `block`. */
+/* The index of the first chunk of the log that ends behind `block`. Most often that is the last
+ * one, and the others' headers are not in the processor's cache. */
 uint32_t
 cache_index_after(const struct mr_log *log, uint64_t block)
 {
     uint32_t low = 0, high = log->chunk_count;
 
+    if (high > 0 && log->chunks[high - 1]->block <= block) {
+        low = high - 1;
+    }
     while (low < high) {
         uint32_t middle = (low + high) / 2;
 
@@ -646,14 +650,17 @@ cache_put(struct mr_log *log, uint64_t position, const void *bytes, uint32_t siz
 bool
 cache_get(const struct mr_log *log, uint64_t position, void *out, uint32_t size)
 {
+    struct chunk *chunk = NULL;
     uint8_t *to = out;
 
     while (size > 0) {
         uint64_t block = position / BLOCK;
         uint32_t o = position % BLOCK;
         uint32_t n = BLOCK - o < size ? BLOCK - o : size;
-        struct chunk *chunk = cache_find(log, block);
 
+        if (!chunk || block >= chunk->block + chunk->blocks) {
+            chunk = cache_find(log, block);
+        }
         if (!chunk || chunk->loading || chunk_state(chunk, block)->fill < o + n) {
             return false;
         }

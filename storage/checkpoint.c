@@ -15,8 +15,11 @@
 
 #define SEGMENT_BYTES  262144u
 #define SEGMENTS_AHEAD 4u  /* segments that wait or are in flight before cutting pauses */
-#define CUTS_PER_STEP  64u /* logs cut between two groups */
+#define CUTS_MIN       64u /* logs cut between two groups, */
+#define CUTS_MAX       512u
+#define CUTS_PART      16u /* so that all are while a part of the journal is filled */
 #define RETRY_NS       (100 * MR_NS_PER_MS)
+#define TAILS_MAX      (4u << 20) /* of a chain: what it carries only to spare small writes */
 
 static void chain_pump(struct mr_store *store);
 
@@ -293,6 +296,16 @@ durable_fill(const struct mr_log *log, const struct cache_block *state, uint64_t
     return durable < state->fill ? (uint16_t)durable : state->fill;
 }
 
+/* A block that the log still appends to is carried rather than placed: a write of it would be
+ * small, and is needed once more when the block is full. One that was not appended to since the cut
+ * before is placed: else an idle log's tail would be carried for ever. */
+static bool
+tail_stays(const struct mr_log *log, const struct cache_block *state, uint64_t block)
+{
+    return block == log->durable_position / BLOCK && state->image > log->cut_last &&
+           log->store->ck.root.chain_bytes < TAILS_MAX;
+}
+
 /* Decides for every dirty block whether the checkpoint waits until it is in its place or carries
  * it. Returns how many it carries, and their size in the chain. */
 static uint32_t
@@ -309,7 +322,7 @@ cut_blocks(struct mr_log *log, size_t *size)
         for (unsigned i = 0; i < chunk->blocks && chunk->dirty_blocks > 0; i++) {
             struct cache_block *state = &chunk->state[i];
             uint16_t fill = durable_fill(log, state, chunk->block + i);
-            bool carry = log->failed;
+            bool carry = log->failed || tail_stays(log, state, chunk->block + i);
 
             if (!block_is_dirty(state) || fill == 0 || chunk->block + i < log->first_block) {
                 continue;
@@ -494,16 +507,26 @@ lowest_cut_skips(struct mr_store *store, const struct mr_log *log)
 }
 #endif
 
+/* What waits to be placed is known when all logs are cut: where groups are large, few of them fit
+ * into the journal until then. */
+static unsigned
+cuts_per_step(const struct mr_store *store)
+{
+    uint64_t n = (uint64_t)store->log_count * store->flying.blocks * CUTS_PART / store->ring_soft;
+
+    return n < CUTS_MIN ? CUTS_MIN : n > CUTS_MAX ? CUTS_MAX : (unsigned)n;
+}
+
 static bool
 cut_step(struct mr_store *store)
 {
     struct checkpoint *ck = &store->ck;
-    unsigned n = 0;
+    unsigned n = 0, max = cuts_per_step(store);
 
     if (store->state != GROUP_NONE) {
         return false;
     }
-    for (; n < CUTS_PER_STEP && !ck->broken && ck->segments_count < SEGMENTS_AHEAD; n++) {
+    for (; n < max && !ck->broken && ck->segments_count < SEGMENTS_AHEAD; n++) {
         if (ck->next) {
             struct mr_log *log = ck->next;
 

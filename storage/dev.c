@@ -69,6 +69,14 @@ mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
     dev->ops->flush(dev, io);
 }
 
+void
+mr_dev_kick(struct mr_dev *dev)
+{
+    if (dev->ops->kick) {
+        dev->ops->kick(dev);
+    }
+}
+
 int
 mr_dev_poll(struct mr_dev *dev)
 {
@@ -85,6 +93,18 @@ int
 mr_dev_resize(struct mr_dev *dev)
 {
     return dev->ops->resize(dev);
+}
+
+bool
+mr_dev_busy(const struct mr_dev *dev)
+{
+    return dev->ops->busy && dev->ops->busy(dev);
+}
+
+int
+mr_dev_lend(struct mr_dev *dev, void *base, size_t size)
+{
+    return dev->ops->lend ? dev->ops->lend(dev, base, size) : -ENOTSUP;
 }
 
 struct blank_read {
@@ -134,6 +154,38 @@ mr_dev_check_blank(struct mr_dev *dev)
     }
     free(buffer);
     return error;
+}
+
+/* ---- for the implementations ----------------------------------------------------------------- */
+
+bool
+dev_io_advance(struct mr_dev_io *io, uint64_t moved)
+{
+    if (moved == 0 || moved > io->size || moved % MR_DEV_SECTOR) {
+        return false;
+    }
+    io->offset += moved;
+    io->size -= moved;
+    if (io->iov_left.iov_len) {
+        if (moved > io->iov_left.iov_len) {
+            return false;
+        }
+        io->iov_left.iov_base = (uint8_t *)io->iov_left.iov_base + moved;
+        io->iov_left.iov_len -= moved;
+        return true;
+    }
+    while (moved > 0 && moved >= io->iov->iov_len) {
+        moved -= io->iov->iov_len;
+        io->iov++;
+        io->iov_count--;
+    }
+    if (moved > 0) {
+        io->iov_left.iov_base = (uint8_t *)io->iov->iov_base + moved;
+        io->iov_left.iov_len = io->iov->iov_len - moved;
+        io->iov++;
+        io->iov_count--;
+    }
+    return true;
 }
 
 void

@@ -1,6 +1,7 @@
 /* storage/dev.h: the disk contract: a flat space of blocks, asynchronous.
  *
- * Implementations: dev_uring.c (a file or a block device, O_DIRECT), dev_sim.c (tests: loses, tears
+ * Implementations: dev_uring.c (a file or a block device, O_DIRECT; with dev_nvme.c an NVMe drive's
+ * own commands), dev_sim.c (tests: loses, tears
  * and reorders what was not flushed), dev_volatile.c (over another device: holds every write in
  * process memory until a flush, so that kill -9 is a power cut).
  *
@@ -42,6 +43,7 @@ struct mr_dev_io {
     const struct iovec *iov;
     uint64_t offset;
     uint64_t size;
+    uint64_t moving; /* bytes of the command under way (dev_nvme) */
     unsigned iov_count;
     uint8_t kind;
     bool fua;
@@ -53,9 +55,12 @@ struct mr_dev_ops {
     void (*read)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*write)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*flush)(struct mr_dev *dev, struct mr_dev_io *io);
+    void (*kick)(struct mr_dev *dev); /* NULL: there is nothing to do */
     int (*poll)(struct mr_dev *dev);
     int (*wait)(struct mr_dev *dev);
     int (*resize)(struct mr_dev *dev);
+    bool (*busy)(const struct mr_dev *dev);
+    int (*lend)(struct mr_dev *dev, void *base, size_t size);
     void (*close)(struct mr_dev *dev);
 };
 
@@ -76,6 +81,10 @@ void mr_dev_write(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *
 /* Makes durable exactly the writes whose `done` ran before this call. */
 void mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io);
 
+/* Lets the device begin with what was submitted, while the caller still works on what comes next;
+ * otherwise it may begin with the next poll. Runs no callback. */
+void mr_dev_kick(struct mr_dev *dev);
+
 /* Runs the callbacks that are due, without sleeping; returns how many, or -ECANCELED. */
 int mr_dev_poll(struct mr_dev *dev);
 
@@ -87,6 +96,16 @@ int mr_dev_wait(struct mr_dev *dev);
 /* Takes over the medium's new, larger size after a worker has extended and written it. 0 or
  * -errno. */
 int mr_dev_resize(struct mr_dev *dev);
+
+/* Whether operations are in flight whose callbacks only mr_dev_poll() or mr_dev_wait() will run:
+ * the thread must not sleep, but poll. */
+bool mr_dev_busy(const struct mr_dev *dev);
+
+/* Tells which memory operations will mostly use, until the device is closed: the kernel may pin it
+ * once instead of for each of them. 0; -ENOTSUP: makes no difference here; -ENOMEM: more than may
+ * be locked (RLIMIT_MEMLOCK); -EMFILE: more huge pages than the kernel takes; or another -errno.
+ * All works without. */
+int mr_dev_lend(struct mr_dev *dev, void *base, size_t size);
 
 /* Whether nothing but zeros lies in the first and the last MiB, where file systems, partition
  * tables and the like begin or end. Blocking. 0; -EEXIST: something does; or another -errno. */
@@ -101,6 +120,22 @@ void mr_dev_close(struct mr_dev *dev);
  * (flock(2)) on it. `uring` outlives the device. -EWOULDBLOCK, or -EBUSY for a block device:
  * another process has it, for some seconds; else -errno. */
 int mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out);
+
+/* How a drive is driven. All zeros: as mr_dev_uring_open() does. */
+struct mr_dev_options {
+    bool flush_writes; /* a FUA write becomes a write and a flush: where the drive's FUA is slow, or
+                        * is no promise */
+    bool polled;       /* reads and writes through a ring of the device's own, which looks for their
+                        * completions in the drive's polled queues instead of taking interrupts */
+    bool passthrough;  /* NVMe commands to the namespace's character device, past the block layer */
+    bool registered;   /* file and lent memory are registered with the kernel */
+    unsigned depth;    /* operations at once, more of them wait; 0: no limit */
+};
+
+/* As mr_dev_uring_open(). What the kernel or the drive cannot do is left out with a warning, which
+ * names the path. */
+int mr_dev_open(const char *path, struct mr_uring *uring, const struct mr_dev_options *options,
+                struct mr_dev **out);
 
 /* Creates (or extends) a regular file to `size_bytes`, writes zeros through to the medium and
  * flushes it, so that later writes change no file-system metadata. Blocking: main before launch,

@@ -496,12 +496,20 @@ volatile_close(struct mr_dev *dev)
     volatile_free(vol);
 }
 
+static bool
+volatile_busy(const struct mr_dev *dev)
+{
+    return mr_dev_busy(
+        MR_CONTAINER_OF((struct mr_dev *)(uintptr_t)dev, struct dev_volatile, dev)->inner);
+}
+
 static const struct mr_dev_ops volatile_ops = {
     .read = volatile_read,
     .write = volatile_write,
     .flush = volatile_flush,
     .poll = volatile_poll,
     .wait = volatile_wait,
+    .busy = volatile_busy,
     .resize = volatile_resize,
     .close = volatile_close,
 };

@@ -10,6 +10,9 @@ extent_find(const struct mr_log *log, uint64_t block)
 {
     uint32_t low = 0, high = log->extent_count;
 
+    if (high > 0 && log->extents[high - 1]->first_block <= block) {
+        low = high - 1; /* most often */
+    }
     while (low < high) {
         uint32_t middle = (low + high) / 2;
 
@@ -67,7 +70,9 @@ extent_add(struct mr_log *log, uint64_t first_block, const struct mr_extent_ref 
 static void
 extent_dispose(struct mr_store *store, struct extent *extent)
 {
-    mr_buddy_free(&store->buddy, extent->lba, extent->order);
+    if (!MUTANT(UNDO_BESIDE_EARLY) || extent->lba != 0) {
+        mr_buddy_free(&store->buddy, extent->lba, extent->order);
+    }
     mr_list_remove(&extent->node);
     index_drop(store, extent);
     free(extent);
@@ -184,12 +189,19 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
     return 0;
 }
 
-/* Extents that are in no set yet go back: their appends were dropped. */
+/* Extents that are in no set yet go back, those that a run is being written to when that has ended:
+ * their appends were dropped. */
 void
 extent_undo(struct mr_log *log)
 {
     while (log->extent_count > 0 && log->extents[log->extent_count - 1]->sequence == 0) {
-        extent_dispose(log->store, log->extents[--log->extent_count]);
+        struct extent *extent = log->extents[--log->extent_count];
+
+        if (MUTANT(UNDO_BESIDE_EARLY)) {
+            mr_buddy_free(&log->store->buddy, extent->lba, extent->order);
+            extent->lba = 0; /* marks it as free already */
+        }
+        extent_leave(log->store, extent);
     }
 }
 

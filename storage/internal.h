@@ -1,9 +1,9 @@
 /* storage/internal.h: what the files of the store share, and nobody else includes.
  *
  * Who does what: store.c life, answers, ticks; open.c recovery; journal.c groups and sets;
- * checkpoint.c; writeback.c; cache.c memory of recent bytes; log.c append, trim, watches; extents.c
- * a log's map; segment.c what retention and compaction count in, and where a log's bytes jump;
- * producer.c idempotence; read.c, find.c reads. Thread: the store's. */
+ * runs.c direct runs; checkpoint.c; writeback.c; cache.c memory of recent bytes; log.c append,
+ * trim, watches; extents.c a log's map; segment.c what retention and compaction count in, and where
+ * a log's bytes jump; producer.c idempotence; read.c, find.c reads. Thread: the store's. */
 #ifndef MR_STORAGE_INTERNAL_H
 #define MR_STORAGE_INTERNAL_H
 
@@ -38,6 +38,9 @@ enum mr_mutant {
     MUTANT_TRUNCATE_REUSES_BLOCK,
     MUTANT_SWAP_AFTER_TRIM,
     MUTANT_STALE_INDEX,
+    MUTANT_EARLY_NOT_AWAITED,
+    MUTANT_EARLY_FAILURE_FORGOTTEN,
+    MUTANT_UNDO_BESIDE_EARLY,
     MUTANTS,
 };
 
@@ -53,9 +56,10 @@ extern int mr_mutant;
 #define CHUNK_BYTES   65536u
 #define CHUNK_BLOCKS  16u
 #define SET_BYTES_MAX (8u * 1024 * 1024)
-#define WRITES_MAX    32u /* write-behind operations in flight */
-#define WRITE_SLICES  16u /* chunks of one write or load */
-#define RUN_SLICES    64u /* slices of one direct write */
+#define WRITES_MAX    128u               /* write-behind operations in flight */
+#define WRITES_BYTES  (2u * 1024 * 1024) /* and their bytes */
+#define WRITE_SLICES  16u                /* chunks of one write or load */
+#define RUN_SLICES    64u                /* slices of one direct write */
 #define READS_MAX     3072u
 #define READ_SLICES   24u
 #define HINTS         2u
@@ -204,9 +208,12 @@ struct mr_log {
     uint32_t fill_batches;
     uint32_t busy; /* loads, writes, reads that name this log */
     uint32_t need_blocks;
-    bool created; /* its create record is in a set */
-    bool deleted; /* gone for the caller */
-    bool buried;  /* its delete is durable; freed when nothing is busy */
+    uint64_t early;    /* it goes direct in the filling group: the run is written up to this block;
+                          0: it does not, so far */
+    bool early_failed; /* a write of that run failed */
+    bool created;      /* its create record is in a set */
+    bool deleted;      /* gone for the caller */
+    bool buried;       /* its delete is durable; freed when nothing is busy */
     bool failed;
     bool run_failed; /* in the group in flight */
     bool tail_loading;
@@ -229,7 +236,10 @@ struct log_move {
 /* ---- group ----------------------------------------------------------------------------------- */
 
 struct group {
+    uint64_t number; /* groups are counted, voids not */
     uint64_t sequence;
+    uint64_t bytes; /* that the logs have in it, where it fills */
+    bool early;     /* and so many that runs are written while it fills */
     uint32_t blocks;
     uint32_t estimate; /* bytes of the set, at most */
     unsigned in_flight;
@@ -259,6 +269,9 @@ struct run_io {
     struct mr_store *store;
     struct mr_log *log;
     struct extent *extent;
+    uint64_t group; /* its number */
+    unsigned count;
+    struct chunk *chunks[RUN_SLICES]; /* pinned */
     struct iovec iov[RUN_SLICES];
 };
 
@@ -286,6 +299,7 @@ struct load_io {
     struct chunk *chunks[WRITE_SLICES];
     struct iovec iov[WRITE_SLICES];
     unsigned count;
+    uint32_t bytes;
     uint32_t ahead; /* bytes, where nobody has asked for them yet */
 };
 
@@ -425,6 +439,8 @@ struct mr_store {
     struct iovec set_iov[2];
     uint64_t void_sequence;
     struct mr_list run_free, run_busy;
+    uint32_t lone_bytes;   /* a group of no more is a set alone */
+    uint64_t run_unkicked; /* bytes of runs since the device was last told to begin */
 
     /* checkpoints */
     struct checkpoint ck;
@@ -436,8 +452,10 @@ struct mr_store {
     struct write_io *writes;
     uint8_t *bounces;
     struct mr_list write_free;
-    struct mr_list loads; /* in flight */
-    uint64_t ahead_bytes; /* of them, for reads that are expected */
+    uint32_t behind_bytes; /* in flight */
+    struct mr_list loads;  /* in flight */
+    uint64_t load_bytes;   /* of them */
+    uint64_t ahead_bytes;  /* of them, for reads that are expected */
     struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
     uint32_t read_count;
     struct mr_batch_scratch *scratch;
@@ -620,13 +638,20 @@ size_t producer_bytes(uint32_t producers_max);
 /* journal.c */
 int journal_init(struct mr_store *store);
 bool journal_admits(struct mr_log *log, uint32_t batches, uint32_t size);
-void journal_join(struct mr_log *log);
+void journal_join(struct mr_log *log, uint32_t size);
 void journal_leave(struct mr_log *log);
 bool journal_submit(struct mr_store *store);
 bool move_queue(struct log_move *move);
 void moves_drop(struct mr_store *store, struct mr_list *moves, const struct mr_log *log, int error);
 int journal_open_set(struct mr_store *store);
+void journal_written(struct mr_store *store);
 uint64_t journal_used(const struct mr_store *store);
+
+/* runs.c */
+uint64_t run_first(const struct mr_log *log);
+bool run_is_due(const struct mr_log *log);
+void runs_early(struct mr_log *log);
+void runs_fly(struct mr_log *log, uint64_t early, bool failed);
 
 /* writeback.c */
 int writeback_init(struct mr_store *store);

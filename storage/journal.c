@@ -18,8 +18,7 @@
 #define LOG_FIXED    (MR_REC_CREATE_SIZE + MR_REC_IMAGE_SIZE + MR_REC_APPEND_SIZE + 32u)
 #define IDLE_NS      MR_NS_PER_S
 #define DIRECT_FLOOR (2 * BLOCK)
-
-static void group_written(struct mr_store *store);
+#define LONE_BYTES   32768u
 
 #ifdef MR_MUTANTS
 #define LATE_VOIDS 64u
@@ -51,11 +50,14 @@ journal_init(struct mr_store *store)
     if (store->config.direct_run_bytes > store->set_bytes_max / 8) {
         store->config.direct_run_bytes = store->set_bytes_max / 8;
     }
+    store->lone_bytes =
+        store->set_bytes_max / 8 < LONE_BYTES ? store->set_bytes_max / 8 : LONE_BYTES;
 #ifdef MR_MUTANTS
     late_void_count = 0;
 #endif
     group_init(&store->filling);
     group_init(&store->flying);
+    store->filling.number = 1;
     store->set_capacity = store->set_bytes_max + SET_SLACK + BLOCK;
     if (posix_memalign((void **)&store->set, BLOCK, store->set_capacity)) {
         store->set = NULL;
@@ -105,22 +107,32 @@ journal_admits(struct mr_log *log, uint32_t batches, uint32_t size)
     uint64_t total = (uint64_t)store->filling.estimate - log->fill_estimate + estimate;
     uint32_t max = store->set_bytes_max;
 
+    if (mr_list_empty(&store->filling.logs)) {
+        total += store->lone_bytes;
+    }
     if (journal_used(store) >= store->ring_soft / 4 * 3) {
         max /= 4;
     }
     return total <= max && journal_room(store, mr_set_blocks(total), store->ring_soft / 8 * 7);
 }
 
-/* The log has more for the filling set. */
+/* The log has `size` bytes more for the filling set. The estimate takes a log that could go direct
+ * for one that does, hence holds room once for what is inline in a group that is small all the
+ * same.
+ */
 void
-journal_join(struct mr_log *log)
+journal_join(struct mr_log *log, uint32_t size)
 {
     struct group *group = &log->store->filling;
     uint32_t estimate = log_estimate(log, log->fill_batches, log->end_position - log->set_position);
 
+    if (mr_list_empty(&group->logs)) {
+        group->estimate += log->store->lone_bytes;
+    }
     if (mr_list_empty(&log->fill_node)) {
         mr_list_push_back(&group->logs, &log->fill_node);
     }
+    group->bytes += size;
     group->estimate += estimate - log->fill_estimate;
     log->fill_estimate = estimate;
 }
@@ -128,10 +140,21 @@ journal_join(struct mr_log *log)
 void
 journal_leave(struct mr_log *log)
 {
+    struct group *group = &log->store->filling;
+
+    if (mr_list_empty(&log->fill_node)) {
+        return;
+    }
     mr_list_remove(&log->fill_node);
-    log->store->filling.estimate -= log->fill_estimate;
+    group->bytes -= log->end_position - log->set_position;
+    group->estimate -= log->fill_estimate;
+    if (mr_list_empty(&group->logs)) {
+        group->estimate -= log->store->lone_bytes;
+    }
     log->fill_estimate = 0;
     log->fill_batches = 0;
+    log->early = 0;
+    log->early_failed = false;
 }
 
 /* ---- encoding -------------------------------------------------------------------------------- */
@@ -223,20 +246,6 @@ note_inline(struct mr_log *log, uint64_t position, uint32_t size, uint64_t seque
     }
 }
 
-/* The blocks of a run go to their place now; nothing of them is in the journal. */
-static void
-note_run(struct mr_log *log, uint64_t block, uint64_t end)
-{
-    for (; block < end; block++) {
-        struct chunk *chunk = cache_find(log, block);
-        struct cache_block *state = chunk_state(chunk, block);
-        bool was = block_is_dirty(state);
-
-        state->placed = BLOCK;
-        cache_update(chunk, (unsigned)(block - chunk->block), was);
-    }
-}
-
 /* A block is overwritten only while the journal holds every acknowledged byte in it: where it does
  * not, after the latest cut, the append brings the tail along. */
 static void
@@ -272,7 +281,7 @@ put_append(struct encoder *encoder, struct mr_log *log)
     append->position = position;
     append->meta_count = log->fill_batches;
     append->head_size = (uint32_t)size;
-    if (size >= encoder->store->config.direct_run_bytes && first < end) {
+    if (run_is_due(log)) {
         append->head_size = (uint32_t)(first * BLOCK - position);
         append->run_blocks = (uint32_t)(end - first);
         append->tail_size = log->end_position % BLOCK;
@@ -295,7 +304,7 @@ put_append(struct encoder *encoder, struct mr_log *log)
     note_inline(log, log->end_position - append->tail_size, append->tail_size, encoder->sequence);
     encoder->store->stats.inline_bytes += append->head_size + append->tail_size;
     if (append->run_blocks) {
-        note_run(log, first, end);
+        log->early = log->early ? log->early : run_first(log);
         encoder->store->flying.has_runs = true;
     }
 }
@@ -478,7 +487,7 @@ set_done(struct mr_store *store, int result)
     if (result) {
         store->flying.journal_failed = true;
     }
-    group_written(store);
+    journal_written(store);
 }
 
 static void
@@ -547,80 +556,6 @@ set_write(struct mr_store *store, const uint8_t *end)
 }
 
 static void
-run_done(struct mr_dev_io *io, int result)
-{
-    struct run_io *run = MR_CONTAINER_OF(io, struct run_io, io);
-    struct mr_store *store = run->store;
-    struct mr_log *log = run->log;
-
-    store->in_flight--;
-    store->flying.in_flight--;
-    if (result && !MUTANT(ACK_BESIDE_FAILED_WRITE)) {
-        log->run_failed = true;
-        store->flying.any_failed = true;
-    }
-    log->busy--;
-    extent_unbusy(store, run->extent);
-    mr_list_remove(&run->node);
-    mr_list_push_front(&store->run_free, &run->node);
-    group_written(store);
-}
-
-static struct run_io *
-run_take(struct mr_store *store)
-{
-    struct mr_list *node = mr_list_pop_front(&store->run_free);
-    struct run_io *run = node ? MR_CONTAINER_OF(node, struct run_io, node) : malloc(sizeof(*run));
-
-    if (run) {
-        memset(&run->io, 0, sizeof(run->io));
-        mr_list_push_back(&store->run_busy, &run->node);
-        run->io.done = run_done;
-        run->store = store;
-    }
-    return run;
-}
-
-/* Writes whole blocks [block, end) of the log from where they lie in memory. */
-static void
-runs_submit(struct mr_log *log, uint64_t block, uint64_t end)
-{
-    struct mr_store *store = log->store;
-
-    while (block < end) {
-        struct extent *extent = extent_find(log, block);
-        uint64_t stop = extent_end(extent) < end ? extent_end(extent) : end;
-        struct run_io *run = run_take(store);
-        uint64_t from = block;
-        unsigned n = 0;
-
-        if (!run) { /* no memory for the request: as if the device had refused it */
-            log->run_failed = true;
-            store->flying.any_failed = true;
-            return;
-        }
-        for (; block < stop && n < RUN_SLICES; n++) {
-            struct chunk *chunk = cache_find(log, block);
-            uint64_t chunk_stop = chunk->block + chunk->blocks;
-
-            chunk_stop = chunk_stop < stop ? chunk_stop : stop;
-            run->iov[n].iov_base = chunk->data + (block - chunk->block) * BLOCK;
-            run->iov[n].iov_len = (chunk_stop - block) * BLOCK;
-            block = chunk_stop;
-        }
-        run->log = log;
-        run->extent = extent;
-        extent->busy++;
-        log->busy++;
-        store->in_flight++;
-        store->flying.in_flight++;
-        store->stats.direct_bytes += (block - from) * BLOCK;
-        mr_dev_write(store->dev, &run->io, run->iov, n,
-                     (extent->lba + (from - extent->first_block)) * BLOCK, false);
-    }
-}
-
-static void
 list_move(struct mr_list *to, struct mr_list *from)
 {
     struct mr_list *node;
@@ -634,21 +569,16 @@ list_move(struct mr_list *to, struct mr_list *from)
 static void
 log_flies(struct mr_log *log)
 {
-    struct mr_store *store = log->store;
-    uint64_t position = log->set_position;
-    uint64_t first = (position + BLOCK - 1) / BLOCK, end = log->end_position / BLOCK;
-    bool direct = log->end_position - position >= store->config.direct_run_bytes && first < end;
+    uint64_t early = log->early;
+    bool failed = log->early_failed;
 
-    if (MUTANT(RUN_STARTS_IN_TAIL)) {
-        first = position / BLOCK;
-    }
     list_move(&log->fly_appends, &log->fill_appends);
     journal_leave(log);
-    mr_list_push_back(&store->flying.logs, &log->fly_node);
+    mr_list_push_back(&log->store->flying.logs, &log->fly_node);
     log->set_end = log->end;
     log->set_position = log->end_position;
-    if (direct) {
-        runs_submit(log, first, end);
+    if (early) {
+        runs_fly(log, early, failed);
     }
 }
 
@@ -680,6 +610,7 @@ journal_submit(struct mr_store *store)
         return false;
     }
     group_init(&store->flying);
+    store->flying.number = filling->number++;
     store->flying.sequence = encoder.sequence;
     store->flying.began_ns = mr_clock_now_ns(store->config.clock);
     store->record_count = 0;
@@ -697,6 +628,9 @@ journal_submit(struct mr_store *store)
     store->state = GROUP_WRITING;
     store->confirmed = !frees && !produce;
     store->stats.groups++;
+    store->flying.in_flight = filling->in_flight; /* of the runs that are on their way already */
+    filling->in_flight = 0;
+    filling->early = false;
     store->flying.in_flight++; /* so that no completion finds the group half submitted */
     set_write(store, encoder.at);
     while (!mr_list_empty(&filling->logs)) {
@@ -855,8 +789,8 @@ flush_done(struct mr_dev_io *io, int result)
 }
 
 /* Called after every write of the group. */
-static void
-group_written(struct mr_store *store)
+void
+journal_written(struct mr_store *store)
 {
     if (store->flying.in_flight > 0 || store->failed) {
         return;

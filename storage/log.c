@@ -371,7 +371,8 @@ log_taken(struct mr_log *log, struct mr_append *append, uint32_t batches, uint32
 {
     mr_list_push_back(&log->fill_appends, &append->node);
     log->fill_batches += batches;
-    journal_join(log);
+    journal_join(log, size);
+    runs_early(log);
     log->store->stats.appends += batches;
     log->store->stats.append_bytes += size;
 }
@@ -538,6 +539,7 @@ log_rollback(struct mr_log *log)
 
         store_answer(MR_CONTAINER_OF(node, struct mr_append, node), MR_KAFKA_KAFKA_STORAGE_ERROR);
     }
+    log->store->stats.early_undone += log->early != 0;
     journal_leave(log);
     log->end = log->set_end = log->durable;
     log->end_position = log->set_position = log->durable_position;

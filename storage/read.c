@@ -11,7 +11,9 @@
 #define TRIES_MAX      256u
 #define AHEAD_MIN      (512u * 1024)
 #define AHEAD_MAX      (2u * 1024 * 1024)
-#define AHEAD_BESIDE   (1024u * 1024) /* in flight beside a group: a reader must not delay it */
+#define LOADS_MAX      (8u * 1024 * 1024) /* in flight before another read's are begun, */
+#define LOADS_BESIDE   (1024u * 1024)     /* and while there are appends */
+#define AHEAD_BESIDE   (1024u * 1024)     /* in flight beside a group: a reader must not delay it */
 
 static int read_step(struct read_state *state);
 
@@ -67,6 +69,7 @@ load_done(struct mr_dev_io *io, int result)
     if (result) {
         store->stats.read_errors++;
     }
+    store->load_bytes -= load->bytes;
     store->ahead_bytes -= load->ahead;
     extent_unbusy(store, load->extent);
     mr_list_remove(&load->node);
@@ -115,11 +118,13 @@ load_submit(struct mr_log *log, struct extent *extent, uint64_t block, uint64_t 
     load->io.done = load_done;
     load->log = log;
     load->extent = extent;
+    load->bytes = (uint32_t)((block - from) * BLOCK);
+    store->load_bytes += load->bytes;
     log->busy++;
     extent->busy++;
     store->in_flight++;
     if (ahead) {
-        load->ahead = (uint32_t)((block - from) * BLOCK);
+        load->ahead = load->bytes;
         store->ahead_bytes += load->ahead;
         store->stats.reads_ahead++;
     } else {
@@ -377,7 +382,16 @@ index_wait(struct read_state *state, struct extent *extent)
     return true;
 }
 
-/* Waits until the bytes are loaded. 0, or -EAGAIN where no memory is free. */
+/* Sets and runs wait in the drive behind what is read there: while there are appends (one within
+ * the last second) little is, however many read. */
+static bool
+loads_are_enough(const struct mr_store *store)
+{
+    return store->load_bytes >= (store->confirmed ? LOADS_MAX : LOADS_BESIDE);
+}
+
+/* Waits until the bytes are loaded. 0, or -EAGAIN where no memory is free or enough is being read.
+ */
 static int
 read_wait(struct read_state *state, uint64_t position, uint64_t size)
 {
@@ -385,6 +399,9 @@ read_wait(struct read_state *state, uint64_t position, uint64_t size)
     struct chunk *chunk = cache_find(log, position / BLOCK);
     int error;
 
+    if ((!chunk || !chunk->loading) && loads_are_enough(log->store)) {
+        return -EAGAIN;
+    }
     /* Each time it is loaded it may be evicted before the rest has come; not without end. */
     state->tries += !chunk || !chunk->loading;
     if (state->tries > TRIES_MAX) {

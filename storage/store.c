@@ -573,6 +573,7 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     out->journal_used_bytes = journal_used(store) * BLOCK;
     out->cache_bytes_max = (uint64_t)store->page_count * CHUNK_BYTES;
     out->dirty_bytes = store->dirty_bytes;
+    out->early_runs_flying = store->state == GROUP_NONE ? 0 : store->filling.in_flight;
     out->logs = store->log_count;
     out->failed = store->failed;
     out->full |= store->buddy.free_blocks <= store->reserve_blocks;

@@ -117,6 +117,9 @@ struct mr_store_stats {
     uint64_t journal_bytes, journal_used_bytes;
     uint64_t groups, group_bytes, appends, append_bytes, flushes;
     uint64_t direct_bytes, inline_bytes, written_behind_bytes;
+    uint64_t early_runs;        /* writes of runs while their group still filled */
+    uint64_t early_undone;      /* logs whose group was dropped beside such writes */
+    uint32_t early_runs_flying; /* of them, in flight beside another group */
     uint64_t checkpoints, checkpoint_bytes, voids, tail_images, carried_blocks;
     uint64_t dropped_groups;               /* by this open: their runs were not whole */
     uint64_t compactions, compacted_bytes; /* done; written by them */

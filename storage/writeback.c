@@ -116,6 +116,7 @@ write_done(struct mr_dev_io *io, int result)
 
     store->in_flight--;
     store->stats.writes_in_flight--;
+    store->behind_bytes -= write->count * BLOCK;
     log->busy--;
     for (uint32_t i = 0; i < write->count; i++) {
         struct chunk *chunk = log->buried ? NULL : cache_find(log, write->block + i);
@@ -195,6 +196,7 @@ write_submit(struct chunk *chunk, struct extent *extent, unsigned i, unsigned co
     store->in_flight++;
     store->stats.writes_in_flight++;
     store->stats.written_behind_bytes += (uint64_t)count * BLOCK;
+    store->behind_bytes += count * BLOCK;
     mr_dev_write(store->dev, &write->io, write->iov, slices,
                  (extent->lba + (block - extent->first_block)) * BLOCK, false);
 }
@@ -228,6 +230,12 @@ chunk_write(struct chunk *chunk, bool partial)
     return true;
 }
 
+static bool
+may_write(const struct mr_store *store)
+{
+    return store->behind_bytes < WRITES_BYTES && !mr_list_empty(&store->write_free);
+}
+
 /* Looks at the front of a list of dirty chunks; what cannot be written yet goes to its back. */
 static bool
 list_write(struct mr_store *store, struct mr_list *list, bool partial)
@@ -237,12 +245,12 @@ list_write(struct mr_store *store, struct mr_list *list, bool partial)
     for (unsigned n = 0; n < SCAN_MAX && !mr_list_empty(list); n++) {
         struct chunk *chunk = MR_CONTAINER_OF(list->next, struct chunk, dirty);
 
-        if (mr_list_empty(&store->write_free)) {
+        if (!may_write(store)) {
             break;
         }
         mr_list_remove(&chunk->dirty);
         mr_list_push_back(list, &chunk->dirty);
-        while (!mr_list_empty(&store->write_free) && chunk_write(chunk, partial)) {
+        while (may_write(store) && chunk_write(chunk, partial)) {
             did = true;
         }
     }

@@ -107,7 +107,7 @@ load_conn_open(struct load_conn *conn, const struct load_run *run, int32_t index
         return -ENOMEM;
     }
     mr_bump_init(&conn->bump, conn->bump_first, BUMP_FIRST, BUMP_HEAP_MAX);
-    conn->fd = mr_client_dial(node->host, node->port, CONNECT_MS);
+    conn->fd = run->io->dial(node->host, node->port, CONNECT_MS);
     if (conn->fd < 0) {
         fprintf(stderr, "mr_load: cannot connect to %s port %s: %s\n", node->host, node->port,
                 strerror(-conn->fd));
@@ -120,7 +120,7 @@ void
 load_conn_close(struct load_conn *conn)
 {
     if (conn->fd >= 0) {
-        close(conn->fd);
+        conn->run->io->close(conn->fd);
     }
     for (int32_t i = 0; i < conn->part_count; i++) {
         free(conn->parts[i].template.bytes);
@@ -142,7 +142,6 @@ lose(struct load_conn *conn)
     if (!conn->dead) {
         conn->dead = true;
         conn->stats->connections_lost++;
-        shutdown(conn->fd, SHUT_RDWR);
     }
 }
 
@@ -294,19 +293,18 @@ static bool
 flush(struct load_conn *conn)
 {
     while (conn->iov_at < conn->iov_count) {
-        struct msghdr message = {.msg_iov = &conn->iov[conn->iov_at],
-                                 .msg_iovlen = conn->iov_count - conn->iov_at};
-        ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        ssize_t n =
+            conn->run->io->send(conn->fd, &conn->iov[conn->iov_at], conn->iov_count - conn->iov_at);
 
-        if (n >= 0) {
-            consume_slices(conn, (size_t)n);
-        } else if (errno == EAGAIN) {
-            conn->blocked = true;
-            return false;
-        } else if (errno != EINTR) {
+        if (n < 0 && n != -EAGAIN) {
             lose(conn);
             return false;
         }
+        if (n < 0) {
+            conn->blocked = true;
+            return false;
+        }
+        consume_slices(conn, (size_t)n);
     }
     if (conn->blocked) {
         conn->blocked = false;
@@ -399,16 +397,16 @@ receive(struct load_conn *conn)
             return;
         }
         room = conn->in_room - conn->in_size;
-        n = recv(conn->fd, conn->in + conn->in_size, room, 0);
+        n = conn->run->io->receive(conn->fd, conn->in + conn->in_size, room);
         if (n > 0) {
             conn->in_size += (size_t)n;
             take_answers(conn, mr_clock_now_ns(&mr_clock_system));
             if ((size_t)n < room) {
                 return;
             }
-        } else if (n < 0 && errno == EAGAIN) {
+        } else if (n == -EAGAIN) {
             return;
-        } else if (n == 0 || errno != EINTR) {
+        } else {
             lose(conn);
         }
     }

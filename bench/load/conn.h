@@ -20,6 +20,8 @@ struct load_run {
     const struct load_options *options;
     const struct load_plan *plan;
     const struct load_payload *payload;
+    const struct mr_client_io *io;
+    void (*turn)(uint64_t due_ns); /* lets `io` work, at most until then; NULL: sockets */
     double interval_ns; /* between scheduled sends, over all connections; 0: closed loop */
     uint64_t start_ns;
     uint64_t measure_ns; /* the measurement is [measure_ns, end_ns) */
@@ -37,7 +39,7 @@ struct load_part {
 struct load_conn {
     const struct load_run *run;
     struct load_stats *stats;
-    int fd;
+    int fd;        /* io's handle */
     int32_t index; /* over all workers */
     struct load_part *parts;
     struct load_fetch_position *positions; /* fetch: by index in `parts` */

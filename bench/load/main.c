@@ -15,6 +15,7 @@
 #include "bench/load/payload.h"
 #include "bench/load/plan.h"
 #include "bench/load/report.h"
+#include "bench/load/wire_io.h"
 #include "bench/load/worker.h"
 #include "dataplane/base/clock.h"
 
@@ -236,12 +237,17 @@ main(int argc, char **argv)
               stderr);
         return 2;
     }
-    if (load_plan_make(&plan, &options) != 0) {
+    run.io = options.device ? load_wire_open(&options) : &mr_client_sockets;
+    run.turn = options.device ? load_wire_turn : NULL;
+    if (!run.io || load_plan_make(&plan, &options, run.io) != 0) {
         load_payload_free(&payload);
         return 1;
     }
     status = run_all(&run);
     load_plan_free(&plan);
     load_payload_free(&payload);
+    if (options.device) {
+        load_wire_close();
+    }
     return status;
 }

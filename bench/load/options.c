@@ -58,6 +58,10 @@ static const struct entry entries[] = {
     {"spin", NULL, "never sleep: exact send times for a whole core", FLAG, AT(spin), 0, 0},
     {"broker-pid", "PID", "report the CPU seconds of this process", INT, AT(broker_pid), 1,
      1 << 30},
+    {"device", "VDEV", "our own TCP over this DPDK device instead of sockets, one thread", TEXT,
+     AT(device), 0, 0},
+    {"address", "A.B.C.D", "with --device: our IPv4 address there", TEXT, AT(address), 0, 0},
+    {"mtu", "BYTES", "with --device: its MTU (default: its own)", INT, AT(mtu), 576, 9000},
     {"json", NULL, "print one line of JSON", FLAG, AT(json), 0, 0},
 };
 
@@ -149,6 +153,14 @@ complete(struct load_options *options)
     }
     if (options->idempotent && options->acks != -1) {
         fputs("mr_load: --idempotent needs --acks -1\n", stderr);
+        return -EINVAL;
+    }
+    if ((options->device != NULL) != (options->address != NULL)) {
+        fputs("mr_load: --device and --address go together\n", stderr);
+        return -EINVAL;
+    }
+    if (options->device && options->threads > 1) {
+        fputs("mr_load: --device goes with one thread\n", stderr);
         return -EINVAL;
     }
     if (options->in_flight == 0) {

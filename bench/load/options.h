@@ -35,6 +35,10 @@ struct load_options {
     bool spin; /* never sleep in the event loop */
     bool json;
     int32_t broker_pid; /* 0: not given */
+    /* Instead of kernel sockets: our own TCP over a DPDK device (wire_io.h). */
+    const char *device;  /* NULL: sockets */
+    const char *address; /* ours there */
+    int32_t mtu;         /* 0: the device's */
 };
 
 /* Fills `options` from the command line. Returns 0; -EINVAL after a line on stderr; 1 after the

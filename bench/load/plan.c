@@ -275,7 +275,7 @@ list_offsets(struct load_plan *plan, struct mr_client *client, const struct load
 }
 
 static int
-learn_offsets(struct load_plan *plan, const char *topic)
+learn_offsets(struct load_plan *plan, const char *topic, const struct mr_client_io *io)
 {
     plan->offsets = calloc((size_t)plan->partition_count, sizeof(*plan->offsets));
     if (!plan->offsets) {
@@ -288,7 +288,7 @@ learn_offsets(struct load_plan *plan, const char *topic)
 
         snprintf(address, sizeof(address), strchr(plan->nodes[i].host, ':') ? "[%s]:%s" : "%s:%s",
                  plan->nodes[i].host, plan->nodes[i].port);
-        rc = mr_client_open(&client, address, "mr_load", TIMEOUT_MS, error);
+        rc = mr_client_open_over(&client, io, address, "mr_load", TIMEOUT_MS, error);
         if (rc != 0) {
             complain("ListOffsets", error);
             return rc;
@@ -306,7 +306,8 @@ learn_offsets(struct load_plan *plan, const char *topic)
 }
 
 int
-load_plan_make(struct load_plan *plan, const struct load_options *options)
+load_plan_make(struct load_plan *plan, const struct load_options *options,
+               const struct mr_client_io *io)
 {
     const struct mr_metadata_response *response;
     char error[MR_CLIENT_ERROR_SIZE];
@@ -314,7 +315,7 @@ load_plan_make(struct load_plan *plan, const struct load_options *options)
     int rc;
 
     *plan = (struct load_plan){0};
-    rc = mr_client_open(&client, options->servers, "mr_load", TIMEOUT_MS, error);
+    rc = mr_client_open_over(&client, io, options->servers, "mr_load", TIMEOUT_MS, error);
     if (rc != 0) {
         fprintf(stderr, "mr_load: %s\n", error);
         return rc;
@@ -332,7 +333,7 @@ load_plan_make(struct load_plan *plan, const struct load_options *options)
     mr_client_close(client);
     if (rc == 0 && options->fetch) {
         rc = plan->fetch_version < 0 ? complain("ApiVersions", "no common version of Fetch")
-                                     : learn_offsets(plan, options->topic);
+                                     : learn_offsets(plan, options->topic, io);
     }
     if (rc == 0 && plan->node_count > options->connections) {
         rc = complain("--connections", "fewer than there are brokers that lead partitions");

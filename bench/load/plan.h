@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "bench/load/options.h"
+#include "control/cli/client.h"
 #include "dataplane/base/uuid.h"
 
 #define LOAD_HOST_MAX 256
@@ -41,7 +42,8 @@ struct load_plan {
 
 /* Creates the topic where it is missing and learns all of the above. Returns 0, or -errno after a
  * line on stderr. */
-int load_plan_make(struct load_plan *plan, const struct load_options *options);
+int load_plan_make(struct load_plan *plan, const struct load_options *options,
+                   const struct mr_client_io *io);
 
 void load_plan_free(struct load_plan *plan);
 

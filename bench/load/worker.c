@@ -43,7 +43,7 @@ load_worker_open(struct load_worker *worker, const struct load_run *run, int32_t
         struct load_conn *conn = &worker->conns[worker->conn_count++];
         int rc = load_conn_open(conn, run, i, &worker->stats);
 
-        if (rc == 0) {
+        if (rc == 0 && !run->turn) {
             rc = watch(worker, conn);
         }
         if (rc != 0) {
@@ -81,6 +81,18 @@ all_idle(const struct load_worker *worker, uint64_t now_ns)
     return true;
 }
 
+/* Over our own TCP: one turn of it; every connection may have news. */
+static void
+turn(struct load_worker *worker, uint64_t due_ns)
+{
+    worker->run->turn(worker->run->options->spin ? 0 : due_ns);
+    for (int32_t i = 0; i < worker->conn_count; i++) {
+        if (!worker->conns[i].dead) {
+            load_conn_event(&worker->conns[i]);
+        }
+    }
+}
+
 static int
 wait_until(struct load_worker *worker, uint64_t due_ns, struct epoll_event *events)
 {
@@ -108,6 +120,10 @@ load_worker_run(struct load_worker *worker)
 
         if (all_idle(worker, now_ns) || now_ns >= worker->run->drain_ns) {
             break;
+        }
+        if (worker->run->turn) {
+            turn(worker, due_ns);
+            continue;
         }
         count = wait_until(worker, due_ns, events);
         for (int i = 0; i < count; i++) {

@@ -45,6 +45,8 @@ struct cli_args {
     const char *client_id; /* NULL: not given */
     const char *user;      /* likewise */
     const char *ip;        /* likewise */
+    const char *write;     /* likewise */
+    const char *root;      /* likewise */
     const char *operands[CLI_OPERANDS_MAX];
     size_t operand_count;
     int64_t partitions;         /* -1: the broker's default */

@@ -34,6 +34,7 @@ extern const struct cli_command cli_broker_api_versions;
 extern const struct cli_command cli_log_dump;
 extern const struct cli_command cli_log_check;
 extern const struct cli_command cli_log_format;
+extern const struct cli_command cli_probe;
 
 /* Prints "millrace: " and the message to stderr; returns CLI_EXIT_FAILED or CLI_EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int cli_failed(const char *format, ...);

@@ -33,7 +33,8 @@ struct version_range {
 };
 
 struct mr_client {
-    int fd;
+    const struct mr_client_io *io;
+    int fd; /* io's handle */
     unsigned timeout_ms;
     int32_t correlation_id;
     char client_id[64];
@@ -117,8 +118,10 @@ fail:
     return rc;
 }
 
-int
-mr_client_dial(const char *host, const char *port, unsigned timeout_ms)
+/* Opens a non-blocking TCP connection with TCP_NODELAY. -EADDRNOTAVAIL for a name that cannot be
+ * resolved. */
+static int
+dial(const char *host, const char *port, unsigned timeout_ms)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     uint64_t deadline = mr_clock_now_ns(&mr_clock_system) + timeout_ms * MR_NS_PER_MS;
@@ -171,30 +174,62 @@ mr_client_split(const char *address, size_t address_size, char *host, char *port
     return 0;
 }
 
+static ssize_t
+socket_send(int fd, const struct iovec *iov, unsigned count)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count};
+    ssize_t n;
+
+    do {
+        n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : -errno;
+}
+
+static ssize_t
+socket_receive(int fd, void *to, size_t size)
+{
+    ssize_t n;
+
+    do {
+        n = recv(fd, to, size, 0);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : -errno;
+}
+
+static void
+socket_close(int fd)
+{
+    close(fd);
+}
+
+const struct mr_client_io mr_client_sockets = {
+    .dial = dial,
+    .send = socket_send,
+    .receive = socket_receive,
+    .wait = wait_for,
+    .close = socket_close,
+};
+
+/* ---- Bytes ---- */
+
 static int
 send_all(struct mr_client *client, const struct mr_wire_out *out, uint64_t deadline_ns)
 {
     for (uint32_t i = 0; i < out->iov_count; i++) {
-        const uint8_t *at = out->iov[i].iov_base;
-        size_t left = out->iov[i].iov_len;
+        struct iovec left = out->iov[i];
 
-        while (left > 0) {
-            ssize_t n = send(client->fd, at, left, MSG_NOSIGNAL);
+        while (left.iov_len > 0) {
+            ssize_t n = client->io->send(client->fd, &left, 1);
+            int rc = n == -EAGAIN ? client->io->wait(client->fd, POLLOUT, deadline_ns) : 0;
 
+            if (n < 0 && (n != -EAGAIN || rc != 0)) {
+                return rc ? rc : (int)n;
+            }
             if (n > 0) {
-                at += n;
-                left -= (size_t)n;
-                continue;
+                left.iov_base = (uint8_t *)left.iov_base + n;
+                left.iov_len -= (size_t)n;
             }
-            if (errno == EAGAIN || errno == EINTR) {
-                int rc = wait_for(client->fd, POLLOUT, deadline_ns);
-
-                if (rc != 0) {
-                    return rc;
-                }
-                continue;
-            }
-            return -errno;
         }
     }
     return 0;
@@ -204,21 +239,18 @@ static int
 receive(struct mr_client *client, uint8_t *to, size_t size, uint64_t deadline_ns)
 {
     while (size > 0) {
-        ssize_t n = recv(client->fd, to, size, 0);
+        ssize_t n = client->io->receive(client->fd, to, size);
+        int rc = n == -EAGAIN ? client->io->wait(client->fd, POLLIN, deadline_ns) : 0;
 
+        if (n == 0) {
+            return -ECONNRESET;
+        }
+        if (n < 0 && (n != -EAGAIN || rc != 0)) {
+            return rc ? rc : (int)n;
+        }
         if (n > 0) {
             to += n;
             size -= (size_t)n;
-        } else if (n == 0) {
-            return -ECONNRESET;
-        } else if (errno == EAGAIN || errno == EINTR) {
-            int rc = wait_for(client->fd, POLLIN, deadline_ns);
-
-            if (rc != 0) {
-                return rc;
-            }
-        } else {
-            return -errno;
         }
     }
     return 0;
@@ -458,7 +490,7 @@ open_one(struct mr_client *client, const char *server, size_t server_size)
         return fail(client, -EINVAL, "\"%.*s\" is not HOST:PORT", (int)server_size, server);
     }
     snprintf(client->address, sizeof(client->address), "%.*s", (int)server_size, server);
-    fd = mr_client_dial(host, port, client->timeout_ms);
+    fd = client->io->dial(host, port, client->timeout_ms);
     if (fd < 0) {
         return fail(client, fd, "cannot reach a broker at %s: %s", client->address,
                     fd == -EADDRNOTAVAIL ? "the name cannot be resolved" : strerror(-fd));
@@ -471,6 +503,13 @@ int
 mr_client_open(struct mr_client **out, const char *servers, const char *client_id,
                unsigned timeout_ms, char *error)
 {
+    return mr_client_open_over(out, &mr_client_sockets, servers, client_id, timeout_ms, error);
+}
+
+int
+mr_client_open_over(struct mr_client **out, const struct mr_client_io *io, const char *servers,
+                    const char *client_id, unsigned timeout_ms, char *error)
+{
     struct mr_client *client = calloc(1, sizeof(*client));
     const char *at = servers;
     int rc;
@@ -480,6 +519,7 @@ mr_client_open(struct mr_client **out, const char *servers, const char *client_i
         snprintf(error, MR_CLIENT_ERROR_SIZE, "out of memory");
         return -ENOMEM;
     }
+    client->io = io;
     client->fd = -1;
     client->timeout_ms = timeout_ms;
     snprintf(client->client_id, sizeof(client->client_id), "%s", client_id);
@@ -493,7 +533,7 @@ mr_client_open(struct mr_client **out, const char *servers, const char *client_i
             return 0;
         }
         if (client->fd >= 0) {
-            close(client->fd);
+            client->io->close(client->fd);
             client->fd = -1;
         }
         if (at[size] == '\0') {
@@ -513,7 +553,7 @@ mr_client_close(struct mr_client *client)
         return;
     }
     if (client->fd >= 0) {
-        close(client->fd);
+        client->io->close(client->fd);
     }
     mr_bump_reset(&client->bump);
     free(client->answer);

@@ -8,10 +8,28 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 #define MR_CLIENT_ERROR_SIZE 512
 
 struct mr_client;
+
+/* What carries a client's bytes. A connection's handle is a number from 0 on, as a socket's is; the
+ * functions return -errno. */
+struct mr_client_io {
+    int (*dial)(const char *host, const char *port, unsigned timeout_ms);
+    /* How many bytes were taken; -EAGAIN: none now. */
+    ssize_t (*send)(int handle, const struct iovec *iov, unsigned count);
+    /* How many bytes came; 0: the end; -EAGAIN: none now. */
+    ssize_t (*receive)(int handle, void *to, size_t size);
+    /* Until `events` of poll(2) may be true; -ETIMEDOUT. */
+    int (*wait)(int handle, short events, uint64_t deadline_ns);
+    void (*close)(int handle);
+};
+
+/* TCP sockets of the kernel. */
+extern const struct mr_client_io mr_client_sockets;
 
 /* Connects to the first of `servers` ("HOST:PORT[,HOST:PORT...]", IPv6 addresses in brackets) that
  * answers and negotiates the versions of all APIs. `timeout_ms` bounds the connect to each server
@@ -19,6 +37,10 @@ struct mr_client;
  * `error` (MR_CLIENT_ERROR_SIZE bytes). */
 int mr_client_open(struct mr_client **out, const char *servers, const char *client_id,
                    unsigned timeout_ms, char *error);
+
+/* The same over something else, which outlives the client. */
+int mr_client_open_over(struct mr_client **out, const struct mr_client_io *io, const char *servers,
+                        const char *client_id, unsigned timeout_ms, char *error);
 
 /* Closes the connection and frees everything, the last answer included. NULL is fine. */
 void mr_client_close(struct mr_client *client);
@@ -46,9 +68,5 @@ const char *mr_client_address(const struct mr_client *client);
 /* Splits "HOST:PORT" or "[HOST]:PORT" into `host` and `port`, each of `size` bytes; -EINVAL where
  * it is neither. */
 int mr_client_split(const char *address, size_t address_size, char *host, char *port, size_t size);
-
-/* Opens a non-blocking TCP connection with TCP_NODELAY within `timeout_ms`. Returns the socket or
- * -errno (-EADDRNOTAVAIL for a name that cannot be resolved). */
-int mr_client_dial(const char *host, const char *port, unsigned timeout_ms);
 
 #endif

@@ -39,48 +39,54 @@ with_client(const struct cli_args *args,
 static int
 compare_groups(const void *a, const void *b)
 {
-    const struct mr_list_groups_response_group *left = a;
-    const struct mr_list_groups_response_group *right = b;
-    int32_t common =
-        left->group_id.size < right->group_id.size ? left->group_id.size : right->group_id.size;
-    int order = common > 0 ? memcmp(left->group_id.data, right->group_id.data, (size_t)common) : 0;
+    const char *left = json_string_value(json_object_get(*(json_t *const *)a, "group"));
+    const char *right = json_string_value(json_object_get(*(json_t *const *)b, "group"));
 
-    return order ? order
-                 : (left->group_id.size > right->group_id.size) -
-                       (left->group_id.size < right->group_id.size);
+    return strcmp(left ? left : "", right ? right : "");
+}
+
+static json_t *
+sorted(json_t *groups)
+{
+    size_t count = json_array_size(groups);
+    json_t **order = calloc(count + 1, sizeof(json_t *));
+    json_t *result = json_array();
+
+    MR_ASSERT(order);
+    for (size_t i = 0; i < count; i++) {
+        order[i] = json_array_get(groups, i);
+    }
+    qsort(order, count, sizeof(json_t *), compare_groups);
+    for (size_t i = 0; i < count; i++) {
+        json_array_append(result, order[i]);
+    }
+    free(order);
+    json_decref(groups);
+    return result;
 }
 
 static void
-print_groups(const struct mr_list_groups_response *response, bool json)
+print_groups(json_t *groups)
 {
     static const char *const columns[] = {"GROUP", "STATE", "PROTOCOL TYPE"};
-    json_t *array = json_array();
+    static const char *const names[] = {"group", "state", "protocol_type"};
     struct cli_table table;
 
     cli_table_init(&table, columns, 3);
-    for (int32_t i = 0; i < response->groups_count; i++) {
-        const struct mr_list_groups_response_group *group = &response->groups[i];
-        json_t *object = json_object();
+    for (size_t i = 0; i < json_array_size(groups); i++) {
+        for (unsigned column = 0; column < 3; column++) {
+            const json_t *cell = json_object_get(json_array_get(groups, i), names[column]);
 
-        json_object_set_new(object, "group", cli_json_str(group->group_id));
-        json_object_set_new(object, "state", cli_json_str(group->group_state));
-        json_object_set_new(object, "protocol_type", cli_json_str(group->protocol_type));
-        json_array_append_new(array, object);
-        cli_table_cell(&table, "%.*s", group->group_id.size, group->group_id.data);
-        cli_table_cell(&table, "%.*s", group->group_state.size, group->group_state.data);
-        cli_table_cell(&table, "%.*s", group->protocol_type.size, group->protocol_type.data);
+            cli_table_cell(&table, "%s", json_is_string(cell) ? json_string_value(cell) : "");
+        }
     }
-    if (json) {
-        cli_json_print(json_incref(array), false);
-    } else {
-        cli_table_print(&table, stdout);
-    }
-    json_decref(array);
+    cli_table_print(&table, stdout);
     cli_table_free(&table);
 }
 
+/* Adds the groups whose coordinator the client is connected to. */
 static int
-list(struct mr_client *client, const struct cli_args *args)
+collect_groups(struct mr_client *client, json_t *groups)
 {
     struct mr_list_groups_request request;
     const struct mr_list_groups_response *response;
@@ -94,12 +100,68 @@ list(struct mr_client *client, const struct cli_args *args)
     if (response->error_code) {
         return cli_refused("list", response->error_code, mr_str_null());
     }
-    if (response->groups_count > 1) {
-        qsort(response->groups, (size_t)response->groups_count, sizeof(response->groups[0]),
-              compare_groups);
+    for (int32_t i = 0; i < response->groups_count; i++) {
+        const struct mr_list_groups_response_group *group = &response->groups[i];
+        json_t *object = json_object();
+
+        json_object_set_new(object, "group", cli_json_str(group->group_id));
+        json_object_set_new(object, "state", cli_json_str(group->group_state));
+        json_object_set_new(object, "protocol_type", cli_json_str(group->protocol_type));
+        json_array_append_new(groups, object);
     }
-    print_groups(response, args->json);
     return CLI_EXIT_OK;
+}
+
+/* Each broker lists its own groups. */
+static int
+collect_from_all(struct mr_client *client, const struct cli_args *args, json_t *groups)
+{
+    struct mr_metadata_request request;
+    const struct mr_metadata_response *response;
+    const void *answer;
+    int status = CLI_EXIT_OK;
+
+    mr_wire_init(&mr_metadata_request_message, &request);
+    request.topics_count = 0;
+    if (mr_client_call(client, MR_API_METADATA, &request, &answer) != 0) {
+        return cli_failed("%s", mr_client_error(client));
+    }
+    response = answer;
+    if (response->brokers_count == 1) {
+        return collect_groups(client, groups);
+    }
+    for (int32_t i = 0; i < response->brokers_count && status == CLI_EXIT_OK; i++) {
+        struct cli_args one = *args;
+        char host[256];
+        char address[512];
+        struct mr_client *broker;
+
+        snprintf(host, sizeof(host), "%.*s", response->brokers[i].host.size,
+                 response->brokers[i].host.data);
+        snprintf(address, sizeof(address), strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
+                 response->brokers[i].port);
+        one.bootstrap_server = address;
+        broker = cli_connect(&one);
+        status = broker ? collect_groups(broker, groups) : CLI_EXIT_FAILED;
+        mr_client_close(broker);
+    }
+    return status;
+}
+
+static int
+list(struct mr_client *client, const struct cli_args *args)
+{
+    json_t *groups = json_array();
+    int status = collect_from_all(client, args, groups);
+
+    groups = sorted(groups);
+    if (status == CLI_EXIT_OK && args->json) {
+        cli_json_print(json_incref(groups), false);
+    } else if (status == CLI_EXIT_OK) {
+        print_groups(groups);
+    }
+    json_decref(groups);
+    return status;
 }
 
 static int

@@ -22,6 +22,7 @@ static const struct cli_command *const commands[] = {
     &cli_log_dump,
     &cli_log_check,
     &cli_log_format,
+    &cli_probe,
     &cli_completion,
     &cli_man,
 };

@@ -38,6 +38,85 @@ mr_uring_init(struct mr_uring *uring, unsigned entries)
 }
 
 int
+mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool commands)
+{
+    return setup(uring, entries,
+                 IORING_SETUP_SINGLE_ISSUER | (polled ? IORING_SETUP_IOPOLL : 0u) |
+                     (commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0u));
+}
+
+/* A free slot of a table, or -EMFILE. */
+static int
+free_slot(uint64_t taken)
+{
+    return taken == UINT64_MAX ? -EMFILE : __builtin_ctzll(~taken);
+}
+
+int
+mr_uring_register_file(struct mr_uring *uring, int fd)
+{
+    int slot = free_slot(uring->files);
+    int result = slot < 0 ? slot : 0;
+
+    if (result == 0 && !uring->has_files) {
+        result = io_uring_register_files_sparse(&uring->ring, MR_URING_SLOTS);
+        uring->has_files = result == 0;
+    }
+    if (result == 0) {
+        result = io_uring_register_files_update(&uring->ring, (unsigned)slot, &fd, 1);
+    }
+    if (result < 0) {
+        return result;
+    }
+    uring->files |= 1ull << slot;
+    return slot;
+}
+
+void
+mr_uring_unregister_file(struct mr_uring *uring, int index)
+{
+    int none = -1;
+
+    io_uring_register_files_update(&uring->ring, (unsigned)index, &none, 1);
+    uring->files &= ~(1ull << index);
+}
+
+static int
+update_buffer(struct mr_uring *uring, int slot, void *base, size_t size)
+{
+    const struct iovec buffer = {base, size};
+    const __u64 tag = 0;
+
+    return io_uring_register_buffers_update_tag(&uring->ring, (unsigned)slot, &buffer, &tag, 1);
+}
+
+int
+mr_uring_register_buffer(struct mr_uring *uring, void *base, size_t size)
+{
+    int slot = free_slot(uring->buffers);
+    int result = slot < 0 ? slot : 0;
+
+    MR_ASSERT(size <= MR_URING_BUFFER_BYTES);
+    if (result == 0 && !uring->has_buffers) {
+        result = io_uring_register_buffers_sparse(&uring->ring, MR_URING_SLOTS);
+        uring->has_buffers = result == 0;
+    }
+    result = result == 0 ? update_buffer(uring, slot, base, size) : result;
+    if (result < 0) {
+        return result;
+    }
+    uring->buffers |= 1ull << slot;
+    return slot;
+}
+
+void
+mr_uring_unregister_buffer(struct mr_uring *uring, int index)
+{
+    update_buffer(uring, index, NULL, 0);
+    uring->buffers &= ~(1ull << index);
+}
+
+int
 mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd)
 {
     int error = setup(uring, entries, 0);
@@ -100,6 +179,14 @@ mr_uring_submit(struct mr_uring *uring)
     /* On EBUSY, EAGAIN and EINTR the entries stay queued for the next call. With DEFER_TASKRUN
      * completions appear only when the kernel is entered for them: this call does both. */
     io_uring_submit_and_get_events(&uring->ring);
+}
+
+void
+mr_uring_push(struct mr_uring *uring)
+{
+    if (io_uring_sq_ready(&uring->ring) > 0) {
+        io_uring_submit(&uring->ring); /* what is left over stays queued for the next call */
+    }
 }
 
 unsigned

@@ -22,10 +22,17 @@ struct mr_uring_op {
     void (*done)(struct mr_uring_op *op, int32_t result, uint32_t flags);
 };
 
+#define MR_URING_SLOTS        64u          /* of registered files, and of registered buffers */
+#define MR_URING_BUFFER_BYTES (1ull << 30) /* of a registered buffer at most */
+
 struct mr_uring {
     struct io_uring ring;
     unsigned in_flight; /* prepared operations that will still complete (multishot counts once) */
     uint64_t reaped;    /* completions taken so far, wake-ups included */
+    uint64_t files;     /* slots of registered files that are taken, a bit each */
+    uint64_t buffers;   /* likewise of buffers */
+    bool has_files;     /* the tables of slots are made */
+    bool has_buffers;
 };
 
 /* @entries is the submission queue's size; the completion queue is eight times that. Falls back to
@@ -35,6 +42,22 @@ int mr_uring_init(struct mr_uring *uring, unsigned entries);
 /* For a thread that sleeps elsewhere (the control thread's libuv loop): a plain ring that signals
  * `event_fd` (eventfd(2)) whenever a completion arrives. -errno. */
 int mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd);
+
+/* A ring for a drive alone. `polled`: completions are looked for in the drive's queue
+ * (IORING_SETUP_IOPOLL), so they appear in mr_uring_submit() and mr_uring_wait() only. `commands`:
+ * entries have room for an NVMe command. -errno; -EINVAL where the kernel is too old. */
+int mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool commands);
+
+/* Saves the kernel a look-up for each operation on the file, which stays open until it is let go.
+ * The file's index for IOSQE_FIXED_FILE; -EMFILE, or -errno: the kernel is too old. */
+int mr_uring_register_file(struct mr_uring *uring, int fd);
+void mr_uring_unregister_file(struct mr_uring *uring, int index);
+
+/* Pins memory of at most MR_URING_BUFFER_BYTES, and saves the kernel that for each operation. The
+ * buffer's index for fixed reads and writes until it is let go; -EMFILE; -ENOMEM: the limit of
+ * locked memory (RLIMIT_MEMLOCK); or another -errno. */
+int mr_uring_register_buffer(struct mr_uring *uring, void *base, size_t size);
+void mr_uring_unregister_buffer(struct mr_uring *uring, int index);
 
 /* Closes the ring; operations in flight are cancelled by the kernel and never call back. */
 void mr_uring_close(struct mr_uring *uring);
@@ -49,6 +72,9 @@ struct io_uring_sqe *mr_uring_prepare_quiet(struct mr_uring *uring);
 /* Submits all that is prepared and lets the kernel post what has completed, in one system call;
  * none where nothing is prepared and nothing in flight. */
 void mr_uring_submit(struct mr_uring *uring);
+
+/* Submits all that is prepared, and no more: no completion is taken. */
+void mr_uring_push(struct mr_uring *uring);
 
 /* Runs the callbacks of at most `count_max` completions; returns how many. */
 unsigned mr_uring_reap(struct mr_uring *uring, unsigned count_max);

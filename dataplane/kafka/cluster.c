@@ -13,19 +13,19 @@ int
 mr_describe_cluster_start(struct mr_request *request)
 {
     const struct mr_describe_cluster_request *body = request->body;
-    const struct mr_server_node *node = &request->server->config.node;
+    const struct mr_nodes *nodes = &request->server->config.nodes;
     struct mr_describe_cluster_response *out = mr_request_alloc(request, 1, sizeof(*out));
-    struct mr_describe_cluster_response_broker *broker =
-        mr_request_alloc(request, 1, sizeof(*broker));
+    struct mr_describe_cluster_response_broker *brokers =
+        mr_request_alloc(request, nodes->count, sizeof(*brokers));
 
-    if (!out || !broker) {
+    if (!out || !brokers) {
         mr_request_fail(request);
         return 0;
     }
     out->error_message = mr_str_null();
     out->endpoint_type = body->endpoint_type;
     out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
-    out->controller_id = node->node_id;
+    out->controller_id = nodes->id;
     out->cluster_authorized_operations =
         body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
     if (body->endpoint_type != ENDPOINT_BROKERS) {
@@ -40,12 +40,14 @@ mr_describe_cluster_start(struct mr_request *request)
         mr_request_answer(request, out);
         return 0;
     }
-    broker->broker_id = node->node_id;
-    broker->host = mr_str_from_c(node->host);
-    broker->port = node->port;
-    broker->rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null();
-    out->brokers = broker;
-    out->brokers_count = 1;
+    out->brokers = brokers;
+    out->brokers_count = (int32_t)nodes->count;
+    for (int32_t i = 0; i < out->brokers_count; i++) {
+        brokers[i].broker_id = mr_node_of(nodes, (uint32_t)i);
+        brokers[i].host = mr_str_from_c(mr_node_host(nodes, (uint32_t)i));
+        brokers[i].port = nodes->port + i;
+        brokers[i].rack = nodes->rack[0] ? mr_str_from_c(nodes->rack) : mr_str_null();
+    }
     mr_request_answer(request, out);
     return 0;
 }
@@ -72,14 +74,17 @@ describe_partitions(struct describe *describe, const struct mr_snapshot_topic *t
     }
     out->partitions_count = count;
     for (int32_t i = 0; i < count; i++) {
+        uint16_t store = topic->partitions[first + i].store;
+        int32_t *leader = &describe->nodes[store % describe->request->server->config.nodes.count];
+
         out->partitions[i] = (struct mr_describe_topic_partitions_response_partition){
             .partition_index = first + i,
-            .leader_id = describe->request->server->config.node.node_id,
+            .leader_id = *leader,
             .leader_epoch =
                 mr_snapshot_leader_epoch(describe->request->server->snapshot, topic, first + i),
-            .replica_nodes = describe->nodes,
+            .replica_nodes = leader,
             .replica_nodes_count = 1,
-            .isr_nodes = describe->nodes,
+            .isr_nodes = leader,
             .isr_nodes_count = 1,
         };
     }
@@ -246,7 +251,7 @@ mr_describe_topic_partitions_start(struct mr_request *request)
     describe.left = body->response_partition_limit < 1 ? 1 : body->response_partition_limit;
     describe.left = describe.left < PARTITIONS_MAX ? describe.left : PARTITIONS_MAX;
     describe.out = mr_request_alloc(request, 1, sizeof(*describe.out));
-    describe.nodes = mr_request_alloc(request, 1, sizeof(*describe.nodes));
+    describe.nodes = mr_topic_nodes(request);
     names = names_asked(request, &count);
     if (describe.out && names) {
         describe.out->topics =
@@ -260,7 +265,6 @@ mr_describe_topic_partitions_start(struct mr_request *request)
         refuse_all(&describe);
         return 0;
     }
-    describe.nodes[0] = request->server->config.node.node_id;
     if (describe_all(&describe, names, count)) {
         mr_request_answer(request, describe.out);
     } else {

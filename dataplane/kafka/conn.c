@@ -86,8 +86,21 @@ mr_conn_go_on(struct mr_conn *conn)
 void
 mr_conn_mark(struct mr_conn *conn)
 {
+    if (conn->patient) {
+        conn->patient = false;
+        mr_list_remove(&conn->dirty_node);
+    }
     if (mr_list_empty(&conn->dirty_node)) {
         mr_list_push_back(&conn->server->conns_dirty, &conn->dirty_node);
+    }
+}
+
+void
+mr_conn_mark_patient(struct mr_conn *conn)
+{
+    if (mr_list_empty(&conn->dirty_node)) {
+        conn->patient = true;
+        mr_list_push_back(&conn->server->conns_patient, &conn->dirty_node);
     }
 }
 
@@ -450,6 +463,28 @@ frame_from_heap(struct mr_conn *conn, struct mr_request *request)
     return 0;
 }
 
+/* Those of a coordinator are decoded when it is their turn. */
+static int
+conn_decode(struct mr_request *request)
+{
+    int error = 0;
+
+    if (!request->decoded) {
+        mr_throttle_work_begin(request);
+        error = mr_request_decode(request);
+        mr_throttle_work_end(request);
+    }
+    return error;
+}
+
+static void
+bad_request(struct mr_conn *conn, struct mr_request *request, int error)
+{
+    mr_request_free(request);
+    bad_frame(conn, error == -ENOMEM ? "the request needs too much memory"
+                                     : "malformed request, or an API or version not served");
+}
+
 /* Half of the contexts are for connections that have no request in progress: a few clients with
  * hundreds of requests behind a waiting one cannot shut all others out. */
 static void
@@ -473,15 +508,12 @@ conn_request(struct mr_conn *conn, size_t frame_size)
     conn->request_bytes += frame_size;
     error =
         conn->heap ? frame_from_heap(conn, request) : frame_from_slices(conn, request, frame_size);
-    if (!error) {
-        mr_throttle_work_begin(request);
-        error = mr_request_decode(request);
-        mr_throttle_work_end(request);
+    error = error ? error : mr_request_identify(request);
+    if (!error && !mr_request_is_patient(request)) {
+        error = conn_decode(request);
     }
     if (error) {
-        mr_request_free(request);
-        bad_frame(conn, error == -ENOMEM ? "the request needs too much memory"
-                                         : "malformed request, or an API or version not served");
+        bad_request(conn, request, error);
         return;
     }
     request->state = MR_REQUEST_QUEUED;
@@ -491,7 +523,11 @@ conn_request(struct mr_conn *conn, size_t frame_size)
         conn->held = true;
         conn_pause(conn);
     }
-    mr_conn_advance(conn);
+    if (mr_request_is_patient(request)) {
+        mr_conn_mark_patient(conn);
+    } else {
+        mr_conn_advance(conn);
+    }
 }
 
 /* True when a whole frame is there; its size goes to `frame_size`. */
@@ -541,6 +577,18 @@ conn_cut(struct mr_conn *conn)
 
 /* ---- order ----------------------------------------------------------------------------------- */
 
+/* What was cut behind a bad request is not carried out. */
+static void
+drop_queued_behind(struct mr_conn *conn, struct mr_request *request)
+{
+    while (request->node.next != &conn->requests) {
+        struct mr_request *behind = MR_CONTAINER_OF(request->node.next, struct mr_request, node);
+
+        MR_ASSERT(behind->state == MR_REQUEST_QUEUED);
+        mr_request_free(behind);
+    }
+}
+
 static void
 start_queued(struct mr_conn *conn)
 {
@@ -555,6 +603,12 @@ start_queued(struct mr_conn *conn)
             int error;
 
             if (blocking || conn->throttled || (unfinished && !request->api->overlaps)) {
+                return;
+            }
+            error = conn_decode(request);
+            if (error) {
+                drop_queued_behind(conn, request);
+                bad_request(conn, request, error);
                 return;
             }
             request->state = MR_REQUEST_RUNNING;

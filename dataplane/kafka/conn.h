@@ -36,8 +36,9 @@ struct mr_conn {
     struct mr_net_conn *net; /* NULL once the transport has closed */
     struct mr_list node;     /* in conns_free or conns_open */
     struct mr_list waiting_node;
-    struct mr_list dirty_node;
-    struct mr_list requests; /* in order; the front is answered next */
+    struct mr_list dirty_node; /* in conns_dirty or conns_patient */
+    bool patient;              /* in the latter */
+    struct mr_list requests;   /* in order; the front is answered next */
     uint32_t request_count;
     size_t request_bytes;
     bool closing;
@@ -89,6 +90,11 @@ void mr_conn_go_on(struct mr_conn *conn);
 
 /* mr_conn_go_on() will be called in this turn's transmit step. */
 void mr_conn_mark(struct mr_conn *conn);
+
+/* The same in this turn or a later one: each turn takes only a few of those, so that a thousand
+ * groups which rebalance at once do not make producers wait. For requests and answers of a
+ * coordinator. */
+void mr_conn_mark_patient(struct mr_conn *conn);
 
 /* A request of this connection has been answered or freed: there may be room for the next frame. */
 void mr_conn_request_freed(struct mr_conn *conn, size_t frame_size);

@@ -377,6 +377,16 @@ describe_finish(struct logs *logs)
     mr_request_ask_control_taken(logs->request, &logs->sizes, logs->response, on_described);
 }
 
+/* With direct routing every broker tells of its own logs. */
+static bool
+is_own(const struct mr_request *request, const struct mr_snapshot_topic *topic, int32_t partition)
+{
+    const struct mr_server *server = request->server;
+
+    return server->config.nodes.count == 1 ||
+           mr_topic_shard(server, topic, partition) == server->shard->index;
+}
+
 /* The snapshot's text may be gone when the answer is encoded. */
 static struct mr_str
 keep_name(struct mr_request *request, const struct mr_snapshot_topic *topic)
@@ -403,7 +413,9 @@ describe_all(struct logs *logs)
             return false;
         }
         for (int32_t p = 0; p < topic->partition_count; p++) {
-            add_item(logs, topic, p)->name = name;
+            if (is_own(logs->request, topic, p)) {
+                add_item(logs, topic, p)->name = name;
+            }
         }
     }
     return true;
@@ -419,7 +431,9 @@ describe_named(struct logs *logs)
         struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, in->topic, NULL, false);
 
         for (int32_t p = 0; p < in->partitions_count; p++) {
-            add_item(logs, ref.topic, in->partitions[p])->name = in->topic;
+            if (!ref.topic || is_own(logs->request, ref.topic, in->partitions[p])) {
+                add_item(logs, ref.topic, in->partitions[p])->name = in->topic;
+            }
         }
     }
 }

@@ -27,18 +27,6 @@ array(struct mr_request *request, int32_t count, size_t size)
     return mr_request_alloc(request, (size_t)(count > 0 ? count : 0), size);
 }
 
-/* The one replica of every partition is this broker. */
-static int32_t *
-replicas(struct mr_request *request)
-{
-    int32_t *nodes = mr_request_alloc(request, 1, sizeof(*nodes));
-
-    if (nodes) {
-        nodes[0] = request->server->config.node.node_id;
-    }
-    return nodes;
-}
-
 static bool
 fill_topic(struct mr_request *request, const struct mr_snapshot_topic *topic, int32_t *nodes,
            struct mr_metadata_response_topic *out)
@@ -57,13 +45,15 @@ fill_topic(struct mr_request *request, const struct mr_snapshot_topic *topic, in
         return false;
     }
     for (int32_t p = 0; p < topic->partition_count; p++) {
+        int32_t *leader = &nodes[topic->partitions[p].store % request->server->config.nodes.count];
+
         out->partitions[p] = (struct mr_metadata_response_partition){
             .partition_index = p,
-            .leader_id = request->server->config.node.node_id,
+            .leader_id = *leader,
             .leader_epoch = mr_snapshot_leader_epoch(request->server->snapshot, topic, p),
-            .replica_nodes = nodes,
+            .replica_nodes = leader,
             .replica_nodes_count = 1,
-            .isr_nodes = nodes,
+            .isr_nodes = leader,
             .isr_nodes_count = 1,
         };
     }
@@ -247,35 +237,37 @@ wants_all(const struct mr_request *request)
 static void
 answer(struct mr_request *request)
 {
-    const struct mr_server_node *node = &request->server->config.node;
+    const struct mr_nodes *nodes = &request->server->config.nodes;
     const struct mr_metadata_request *body = request->body;
     struct metadata *metadata = request->state_of_handler;
     struct mr_metadata_response *out = &metadata->response;
-    int32_t *nodes = replicas(request);
+    int32_t *ids = mr_topic_nodes(request);
     bool filled;
 
     if (names_by_id_too_early(request)) {
         refuse_ids(request, out);
         return;
     }
-    out->brokers = array(request, 1, sizeof(*out->brokers));
-    if (!out->brokers || !nodes) {
+    out->brokers_count = (int32_t)nodes->count;
+    out->brokers = array(request, out->brokers_count, sizeof(*out->brokers));
+    if (!out->brokers || !ids) {
         mr_request_fail(request);
         return;
     }
-    out->brokers_count = 1;
-    out->brokers[0] = (struct mr_metadata_response_broker){
-        .node_id = node->node_id,
-        .host = mr_str_from_c(node->host),
-        .port = node->port,
-        .rack = node->rack[0] ? mr_str_from_c(node->rack) : mr_str_null(),
-    };
+    for (int32_t i = 0; i < out->brokers_count; i++) {
+        out->brokers[i] = (struct mr_metadata_response_broker){
+            .node_id = ids[i],
+            .host = mr_str_from_c(mr_node_host(nodes, (uint32_t)i)),
+            .port = nodes->port + i,
+            .rack = nodes->rack[0] ? mr_str_from_c(nodes->rack) : mr_str_null(),
+        };
+    }
     out->cluster_id = mr_str_from_c(request->server->snapshot->cluster_id_text);
-    out->controller_id = node->node_id;
+    out->controller_id = nodes->id; /* any reaches the control thread */
     out->cluster_authorized_operations =
         body->include_cluster_authorized_operations ? MR_CLUSTER_OPERATIONS : INT32_MIN;
-    filled = wants_all(request) ? fill_all(request, metadata, nodes)
-                                : fill_asked(request, metadata, nodes);
+    filled =
+        wants_all(request) ? fill_all(request, metadata, ids) : fill_asked(request, metadata, ids);
     if (filled) {
         mr_request_answer(request, out);
     } else {

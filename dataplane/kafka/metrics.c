@@ -49,6 +49,13 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
     out->frames_bad = stats->frames_bad;
     out->connections = server->conns_used;
     out->connections_reaped = stats->connections_reaped;
+    if (server->net) {
+        out->connections_refused = server->net->refused;
+        out->bytes_received = server->net->bytes_received;
+        out->bytes_sent = server->net->bytes_sent;
+        out->buffers_free = server->net->buffers_free;
+        out->buffers_max = server->net->buffers_max;
+    }
     out->parts_local = stats->parts_local;
     out->parts_remote = stats->parts_remote;
     out->requests_used = server->requests_used;

@@ -86,29 +86,42 @@ peek_api(const struct mr_request *request, int16_t *key, int16_t *version, int32
 }
 
 int
-mr_request_decode(struct mr_request *request)
+mr_request_identify(struct mr_request *request)
 {
-    const struct mr_wire_api *wire;
-    struct mr_request_header header;
-    struct mr_wire_in in;
     int16_t key;
-    int error;
 
     if (!peek_api(request, &key, &request->version, &request->correlation_id)) {
         return -EBADMSG;
     }
     request->api = mr_api_find(key);
-    wire = mr_wire_api_find(key);
-    if (!request->api || !wire) {
+    if (!request->api || !mr_wire_api_find(key)) {
         return -EBADMSG;
     }
     if (key < MR_SERVER_APIS) {
         request->server->stats.requests[key]++;
     }
+    return 0;
+}
+
+bool
+mr_request_is_patient(const struct mr_request *request)
+{
+    return request->api->start == mr_group_start;
+}
+
+int
+mr_request_decode(struct mr_request *request)
+{
+    const struct mr_wire_api *wire = mr_wire_api_find(request->api->key);
+    struct mr_request_header header;
+    struct mr_wire_in in;
+    int error;
+
+    request->decoded = true;
     if (request->version < wire->version_min || request->version > request->api->version_max ||
         request->version < 0) {
         /* KIP-511: an ApiVersions of any version is answered; of another API none is. */
-        return key == API_KEY_API_VERSIONS ? 0 : -EBADMSG;
+        return wire->key == API_KEY_API_VERSIONS ? 0 : -EBADMSG;
     }
     /* Decoded structs take memory in proportion to their frame. */
     request->bump.heap_bytes_max += HEAP_PER_FRAME_BYTE * request->frame_size;
@@ -135,7 +148,9 @@ ready(struct mr_request *request)
         mr_buckets_record(&server->stats.latency[request->api->key],
                           server->shard->now_ns - request->arrived_ns);
     }
-    if (request->conn) {
+    if (request->conn && mr_request_is_patient(request)) {
+        mr_conn_mark_patient(request->conn);
+    } else if (request->conn) {
         mr_conn_mark(request->conn);
     } else {
         request->on_release(request);

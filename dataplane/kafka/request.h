@@ -2,9 +2,9 @@
  *
  *   QUEUED -> RUNNING -> READY -> SENDING -> free
  *
- * QUEUED: cut and decoded, waits for its turn (conn.h). RUNNING: its handler works, perhaps through
- * other threads. READY: answered, or nothing is to be answered. SENDING: the transport has it.
- * A request whose connection has gone ends without being sent.
+ * QUEUED: cut, waits for its turn (conn.h); decoded by then. RUNNING: its handler works, perhaps
+ * through other threads. READY: answered, or nothing is to be answered. SENDING: the transport has
+ * it. A request whose connection has gone ends without being sent.
  *
  * Thread: the shard of the connection. Other threads see parts of it (part.h) that are lent to them
  * until they reply. Contexts come from a pool; each brings memory for the usual small request. */
@@ -44,6 +44,7 @@ struct mr_request {
     size_t frame_size;
     uint64_t arrived_ns;
     uint32_t throttle_ms;    /* a quota was exceeded: the connection waits so long (throttle.h) */
+    bool decoded;            /* header and body */
     bool charged;            /* to the request quota */
     uint64_t works_since_ns; /* the thread works on it; 0: it does not, or nobody counts */
     uint64_t worked_ns;
@@ -74,9 +75,16 @@ struct mr_request *mr_request_take(struct mr_server *server);
 /* Gives frame memory and context back. */
 void mr_request_free(struct mr_request *request);
 
-/* Decodes header and body from request->frame. 0; -EBADMSG: malformed, or an API or version that is
+/* Finds API, version and correlation id in request->frame. 0; -EBADMSG: malformed, or an API that
+ * is not served: close the connection. */
+int mr_request_identify(struct mr_request *request);
+
+/* Decodes header and body of an identified request. 0; -EBADMSG: malformed, or a version that is
  * not served: close the connection; -ENOMEM. An unknown version of ApiVersions is no error. */
 int mr_request_decode(struct mr_request *request);
+
+/* Whether it is the coordinator's: such a request can wait for a later turn (server.h). */
+bool mr_request_is_patient(const struct mr_request *request);
 
 /* Encodes `response` (a struct of the wire codec for the request's API and version) as the answer
  * and makes the request READY; its throttle time is filled in. What `response` points to must live

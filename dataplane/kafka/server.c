@@ -16,7 +16,8 @@
 #include "dataplane/kafka/throttle.h"
 #include "dataplane/kafka/topic_stats.h"
 
-#define SWEEP_NS (250 * MR_NS_PER_MS)
+#define SWEEP_NS         (250 * MR_NS_PER_MS)
+#define PATIENT_PER_TURN 16u /* a send costs about 10 us; a turn stays below a millisecond */
 
 void
 mr_server_budget(const struct mr_server_config *config,
@@ -205,6 +206,13 @@ on_transmit(void *context)
     while ((node = mr_list_pop_front(&server->conns_dirty))) {
         mr_list_push_back(&dirty, node);
     }
+    for (unsigned i = 0; i < PATIENT_PER_TURN; i++) {
+        if (!(node = mr_list_pop_front(&server->conns_patient))) {
+            break;
+        }
+        MR_CONTAINER_OF(node, struct mr_conn, dirty_node)->patient = false;
+        mr_list_push_back(&dirty, node);
+    }
     while ((node = mr_list_pop_front(&dirty))) {
         struct mr_conn *conn = MR_CONTAINER_OF(node, struct mr_conn, dirty_node);
 
@@ -215,7 +223,7 @@ on_transmit(void *context)
         server->retry_conns = false;
         mr_conn_retry_all(server);
     }
-    return worked || !mr_list_empty(&server->conns_dirty);
+    return worked || !mr_list_empty(&server->conns_dirty) || !mr_list_empty(&server->conns_patient);
 }
 
 static uint64_t
@@ -301,6 +309,7 @@ mr_server_create(struct mr_shard *shard, const struct mr_server_config *config,
     mr_list_init(&server->conns_open);
     mr_list_init(&server->conns_waiting);
     mr_list_init(&server->conns_dirty);
+    mr_list_init(&server->conns_patient);
     mr_list_init(&server->requests_free);
     mr_list_init(&server->appends_waiting);
     mr_list_init(&server->reads_waiting);

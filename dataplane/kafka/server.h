@@ -24,19 +24,10 @@
 #include "storage/batch.h"
 #include "storage/store.h"
 
-#define MR_SERVER_HOST_SIZE 256
-#define MR_SERVER_APIS      MR_CTL_METRICS_APIS /* API keys below this are counted */
-
-/* What a client is told of this broker. */
-struct mr_server_node {
-    int32_t node_id;
-    char host[MR_SERVER_HOST_SIZE]; /* advertised */
-    int32_t port;
-    char rack[64]; /* empty: none */
-};
+#define MR_SERVER_APIS MR_CTL_METRICS_APIS /* API keys below this are counted */
 
 struct mr_server_config {
-    struct mr_server_node node;
+    struct mr_nodes nodes;
     uint32_t store_count;  /* of the broker; store i belongs to shard i mod shards */
     uint32_t requests_max; /* request contexts */
     uint32_t connections_max;
@@ -95,6 +86,8 @@ struct mr_server {
     struct mr_list conns_open;    /* least recently active first */
     struct mr_list conns_waiting; /* for a request context, frame memory or a credit */
     struct mr_list conns_dirty;   /* with answers that became ready in this turn */
+    struct mr_list
+        conns_patient; /* with answers of a coordinator, a few of which leave each turn */
     struct mr_list requests_free;
     uint8_t *requests;
     uint32_t conns_used;

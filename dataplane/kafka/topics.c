@@ -60,6 +60,18 @@ mr_topic_store(const struct mr_server *owner, const struct mr_log_id *id,
     return mr_server_store(owner, topic->partitions[id->partition].store);
 }
 
+int32_t *
+mr_topic_nodes(struct mr_request *request)
+{
+    const struct mr_nodes *nodes = &request->server->config.nodes;
+    int32_t *ids = mr_request_alloc(request, nodes->count, sizeof(*ids));
+
+    for (uint32_t i = 0; ids && i < nodes->count; i++) {
+        ids[i] = mr_node_of(nodes, i);
+    }
+    return ids;
+}
+
 bool
 mr_topic_name_valid(struct mr_str name)
 {

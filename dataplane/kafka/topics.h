@@ -5,6 +5,7 @@
 #ifndef MR_KAFKA_TOPICS_H
 #define MR_KAFKA_TOPICS_H
 
+#include "dataplane/kafka/request.h"
 #include "dataplane/kafka/server.h"
 #include "dataplane/kafka/wire/types.h"
 
@@ -34,6 +35,10 @@ enum mr_kafka_err mr_topic_check_epoch(const struct mr_server *server,
  * `topic_out` may be NULL. */
 struct mr_store *mr_topic_store(const struct mr_server *owner, const struct mr_log_id *id,
                                 const struct mr_snapshot_topic **topic_out);
+
+/* The ids of all brokers, in the request's memory: a partition's only replica and its leader is the
+ * one that mr_node_of() says of its store. NULL without memory. */
+int32_t *mr_topic_nodes(struct mr_request *request);
 
 /* Kafka's rules for a topic name: 1 to 249 of [a-zA-Z0-9._-], and neither "." nor "..". */
 bool mr_topic_name_valid(struct mr_str name);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_mbuf.h>
 
 #include "dataplane/base/log.h"
@@ -38,7 +40,7 @@ create_pool(const char *what, unsigned queue, unsigned queues, const struct mr_d
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
-    snprintf(name, sizeof(name), "%s%u", what, queue);
+    snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
     return rte_pktmbuf_pool_create(
         name, queues * (port->packets + DESCRIPTORS), POOL_CACHE, private_size,
         (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
@@ -118,6 +120,7 @@ configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16
         conf.rx_adv_conf.rss_conf.rss_key = key;
         conf.rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
     }
+    conf.intr_conf.rxq = port->interrupts;
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     conf.txmode.offloads = choose_transmit(port, info);
     conf.rxmode.mtu = mtu;
@@ -183,6 +186,52 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t m
 }
 
 /* ADDRESS[/BITS], and the gateway. */
+/* ---- steering -------------------------------------------------------------------------------- */
+
+static struct rte_flow *
+steer_one(const struct mr_dpdk_port *port, uint16_t tcp_port, uint16_t queue)
+{
+    const struct rte_flow_attr attributes = {.ingress = 1};
+    const struct rte_flow_item_ipv4 ip = {.hdr.next_proto_id = IPPROTO_TCP};
+    const struct rte_flow_item_ipv4 ip_mask = {.hdr.next_proto_id = UINT8_MAX};
+    const struct rte_flow_item_tcp tcp = {.hdr.dst_port = htons(tcp_port)};
+    const struct rte_flow_item_tcp tcp_mask = {.hdr.dst_port = UINT16_MAX};
+    const struct rte_flow_item pattern[] = {
+        {.type = RTE_FLOW_ITEM_TYPE_ETH},
+        {.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &ip, .mask = &ip_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_TCP, .spec = &tcp, .mask = &tcp_mask},
+        {.type = RTE_FLOW_ITEM_TYPE_END},
+    };
+    const struct rte_flow_action_queue to = {.index = queue};
+    const struct rte_flow_action actions[] = {
+        {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
+        {.type = RTE_FLOW_ACTION_TYPE_END},
+    };
+    struct rte_flow_error error;
+
+    return rte_flow_create(port->id, &attributes, pattern, actions, &error);
+}
+
+/* Lets the card take each of our ports into its queue, where it can; else shards hand packets over,
+ * which costs a hop. */
+static void
+steer(struct mr_dpdk_port *port, uint16_t first)
+{
+    struct rte_flow_error error;
+
+    port->steer.direct_port = first;
+    for (uint16_t i = 0; first > 0 && i < port->queue_count; i++) {
+        if (!steer_one(port, (uint16_t)(first + i), i)) {
+            rte_flow_flush(port->id, &error); /* there are no other rules */
+            MR_LOG_INFO("net", "the device cannot steer by port: shards hand packets over");
+            return;
+        }
+    }
+}
+
+/* ---- open and close ----------------------------------------------------------------------------
+ */
+
 static int
 parse_addresses(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
                 size_t error_size)
@@ -230,19 +279,24 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
     memset(port, 0, sizeof(*port));
     port->queue_count = queue_count;
     port->packets = config->packets;
+    port->interrupts = config->interrupts;
     port->trusted = config->trusted;
     result = parse_addresses(config, port, error, error_size);
     if (result) {
         return result;
     }
-    if (rte_eth_dev_count_avail() == 0) {
+    if (rte_eth_dev_count_avail() <= config->index) {
         snprintf(error, error_size,
                  "no DPDK device; name one with dpdk.device, such as "
                  "net_af_packet0,iface=eth1");
         return -ENODEV;
     }
     port->id = (uint16_t)rte_eth_find_next(0);
+    for (uint16_t i = 0; i < config->index; i++) {
+        port->id = (uint16_t)rte_eth_find_next(port->id + 1u);
+    }
     result = rte_eth_dev_info_get(port->id, &info);
+    snprintf(port->driver, sizeof(port->driver), "%s", result ? "" : info.driver_name);
     if (!result && (info.max_rx_queues < queue_count || info.max_tx_queues < queue_count)) {
         snprintf(error, error_size,
                  "%u shards need as many queues, but the device has %u; set "
@@ -255,10 +309,28 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
         snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
         return result;
     }
-    MR_LOG_INFO("net", "DPDK port %u, %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x", port->id,
-                queue_count, queue_count == 1 ? "" : "s", port->mtu, port->mac[0], port->mac[1],
-                port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    MR_LOG_INFO("net", "DPDK port %u (%s), %u queue%s, MTU %u, %02x:%02x:%02x:%02x:%02x:%02x",
+                port->id, port->driver, queue_count, queue_count == 1 ? "" : "s", port->mtu,
+                port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+    steer(port, config->direct_port);
     return 0;
+}
+
+int
+mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    /* Devices without them say so when one is asked for. */
+    if (!port->interrupts || rte_eth_dev_rx_intr_enable(port->id, queue) != 0) {
+        return -1;
+    }
+    return rte_eth_dev_rx_intr_ctl_q_get_fd(port->id, queue);
+}
+
+bool
+mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue)
+{
+    rte_eth_dev_rx_intr_enable(port->id, queue);
+    return rte_eth_rx_queue_count(port->id, queue) <= 0;
 }
 
 void

@@ -19,11 +19,14 @@
 struct rte_mempool;
 
 struct mr_dpdk_port_config {
+    uint16_t index;       /* of the device among those that the EAL has found */
     const char *address;  /* IPv4, as text, and /BITS of its subnet; without: everybody is in it */
     const char *gateway;  /* likewise, for what is outside; NULL or empty: none */
     uint16_t queue_count; /* pairs */
     uint16_t mtu;         /* 0: what the device has, at most 1,500 */
     uint32_t packets;     /* for each queue and direction */
+    uint16_t direct_port; /* TCP to this port + i belongs to queue i; 0: queues share all ports */
+    bool interrupts;      /* the queues shall be able to wake their shards */
     bool trusted; /* nothing is corrupted on the way: nobody computes or looks at TCP checksums */
 };
 
@@ -47,6 +50,8 @@ struct mr_dpdk_port {
     bool checksums;   /* the device computes TCP checksums of what is sent */
     enum mr_dpdk_external external;
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
+    bool interrupts;  /* mr_dpdk_port_interrupt() may work */
+    char driver[32];  /* DPDK's name of it */
     bool rss;         /* the device brings packets to their shards; else those hand them over */
     struct mr_dpdk_steer steer;
     struct rte_mempool *receive_pools[MR_DPDK_QUEUES_MAX];
@@ -58,6 +63,14 @@ struct mr_dpdk_port {
  * the device says, with one sentence in `error`. */
 int mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port,
                       char *error, size_t error_size);
+
+/* A descriptor that becomes readable when a packet arrives in the queue after
+ * mr_dpdk_port_arm(); the queue's shard reads 8 bytes off it then. -1: the device cannot. */
+int mr_dpdk_port_interrupt(const struct mr_dpdk_port *port, uint16_t queue);
+
+/* Asks for the next interrupt of the queue, before its shard sleeps. False: there is a packet
+ * already. */
+bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
 void mr_dpdk_port_close(struct mr_dpdk_port *port);
 

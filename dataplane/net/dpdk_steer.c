@@ -50,7 +50,7 @@ mr_dpdk_steer_open(struct mr_dpdk_steer *steer, uint16_t port_id, uint16_t queue
     steer->queue_count = queue_count;
     read_reta(steer, port_id, reta_size);
     for (uint16_t i = 0; i < queue_count && queue_count > 1; i++) {
-        snprintf(name, sizeof(name), "hand%u", i);
+        snprintf(name, sizeof(name), "hand%u.%u", port_id, i);
         steer->rings[i] = rte_ring_create(name, RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
         if (!steer->rings[i]) {
             return -ENOMEM;
@@ -96,6 +96,10 @@ mr_dpdk_steer_owner(const struct mr_dpdk_steer *steer, uint32_t local, uint16_t 
 {
     if (steer->queue_count == 1) {
         return 0;
+    }
+    if (steer->direct_port && local_port >= steer->direct_port &&
+        local_port - steer->direct_port < steer->queue_count) {
+        return (uint16_t)(local_port - steer->direct_port);
     }
     return steer->reta[mr_dpdk_steer_hash(local, local_port, remote, remote_port) &
                        (steer->reta_size - 1u)];

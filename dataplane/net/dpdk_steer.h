@@ -3,8 +3,9 @@
  *
  * The owner follows from both addresses and ports alone, by the hash that RSS has (Toeplitz, with a
  * key that makes both directions alike), so that a device with RSS brings every packet to its
- * owner. Where there is none, or it hashes otherwise, the shard that received the packet hands it
- * over: one ring for each receiving shard, into which all others put.
+ * owner. With direct routing each shard owns one of our ports instead. Where there is none, or it
+ * hashes otherwise, the shard that received the packet hands it over: one ring for each receiving
+ * shard, into which all others put.
  *
  * Thread: open and close on main, while no shard runs; the rest on any shard.
  * Source: DPDK programmer's guide, ring library. */
@@ -23,6 +24,7 @@ struct rte_ring;
 
 struct mr_dpdk_steer {
     uint16_t queue_count;
+    uint16_t direct_port; /* what comes to this port + i belongs to queue i; 0: by the hash */
     uint16_t reta_size;
     uint16_t reta[MR_DPDK_RETA_SIZE_MAX]; /* the low bits of the hash to a queue */
     struct rte_ring *rings[MR_DPDK_QUEUES_MAX];

@@ -5,7 +5,7 @@
 #include "dataplane/shard/timer.h"
 
 #define MESSAGES_PER_PEER    64u
-#define COMPLETIONS_PER_TURN 256u
+#define COMPLETIONS_PER_TURN 1024u
 #define SLEEP_NS_MAX         MR_NS_PER_S
 
 int

@@ -13,7 +13,7 @@ VERSIONS=$*
 normalise() {
     sed -E \
         -e 's/TopicId: [A-Za-z0-9_-]{22}/TopicId: ID/' \
-        -e 's/127\.0\.0\.1:[0-9]+/ADDRESS/g' \
+        -e 's/(127\.0\.0|10\.99\.0)\.1:[0-9]+/ADDRESS/g' \
         -e 's/"(size|totalBytes|usableBytes|logDirSize)":-?[0-9]+/"\1":N/g' \
         -e 's/"logDir":"[^"]*"/"logDir":"DIR"/g' \
         -e 's/^(ClusterId|LeaderEpoch|HighWatermark|MaxFollowerLagTimeMs): .*/\1: X/' \

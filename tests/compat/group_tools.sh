@@ -11,11 +11,11 @@ VERSIONS=$*
 
 # Member ids hold random numbers; the formatters print times; columns are padded to the longest id.
 normalise() {
-    sed -E \
+    plain_nodes | sed -E \
         -e 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/UUID/g' \
         -e 's/[A-Za-z0-9_-]{22}(,|\)|")/ID\1/g' \
         -e 's/console-consumer-[0-9]+/console-consumer-N/g' \
-        -e 's/127\.0\.0\.1:[0-9]+/ADDRESS/g' \
+        -e 's/(127\.0\.0|10\.9[89]\.0)\.1:[0-9]+/ADDRESS/g' \
         -e 's/((commit|expire)Timestamp|[cC]urrentStateTimestamp)"?[:=][0-9]+/\1=TIME/g' \
         -e 's/ +/ /g' -e 's/ $//' -e '/^\[[0-9-]+ [0-9:,]+\] WARN/d' | sort
 }

@@ -84,6 +84,10 @@ scenario=$1
 shift
 for spec in "$@"; do
     command_of "${spec%%:*}"
+done
+fetched
+for spec in "$@"; do
+    command_of "${spec%%:*}"
     mkdir -p "$WORK/$spec"
     python3 "$COMPAT/python/groups.py" "$MR_BUILD" "$WORK/$spec" "$scenario" "${spec%%:*}" \
         "${spec#*:}" "${COMMAND[@]}" || {

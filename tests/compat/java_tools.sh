@@ -15,9 +15,9 @@ RECORDS=2000
 # A partition's share of keyless records depends on timing, so get-offsets of the topic with five
 # partitions is summed up.
 normalise() {
-    sed -E \
+    plain_nodes | sed -E \
         -e 's/TopicId: [A-Za-z0-9_-]{22}/TopicId: ID/' \
-        -e 's/127\.0\.0\.1:[0-9]+/ADDRESS/g' \
+        -e 's/(127\.0\.0|10\.9[89]\.0)\.1:[0-9]+/ADDRESS/g' \
         -e 's/[0-9]+\.[0-9]+ records\/sec \([0-9.]+ MB\/sec\)/RATE/' \
         -e 's/[0-9.]+ ms (avg latency|max latency|50th|95th|99th|99\.9th)/T ms \1/g' |
         awk -F: '$1 ~ /^five-/ && NF == 3 { sum += $3; name = $1; next } { print }
@@ -102,7 +102,7 @@ every_tool() {
 # Every API that Millrace serves has the same range as Kafka's; it need not serve as many. The last
 # line of the list has no comma, and older tools name what is not served.
 api_lines() {
-    grep -v UNSUPPORTED "$1" | sed 's/,$//' | sort
+    grep -v UNSUPPORTED "$1" | sed 's/,$//' | sort -u
 }
 
 judge_api_versions() {
@@ -146,6 +146,7 @@ judge_success() {
 
 fetch_jars $OLD
 fetch_jars $NEW
+fetched
 start_kafka
 broker_start
 wait_until 60 "Apache Kafka serves" kafka_serves

@@ -8,6 +8,7 @@
 # Arguments: pairs of SIZE:SHARDS, with SIZE `small` or `large`.
 . "$(dirname "$0")/lib.sh"
 need kcat python3
+fetched
 
 PARTITIONS=4
 SMALL_COUNT=1000000

@@ -1,7 +1,8 @@
 # Sourced by the tests of this folder: one broker in a temporary folder, and how it is judged.
 #
-# Before sourcing nothing is needed; CTest sets MR_BUILD to the build folder. What is downloaded is
-# kept in $MR_BUILD/compat. Every wait has a deadline and a condition. A test ends with `pass`.
+# Before sourcing nothing is needed; CTest sets MR_BUILD to the build folder, and MR_BROKER_FLAGS to
+# further arguments of every broker; over_dpdk.sh sets MR_BROKER_IN, what runs it in another network
+# namespace, and MR_BROKER_HOST, its address there. What is downloaded is kept in $MR_BUILD/compat. Every wait has a deadline and a condition. A test ends with `pass`.
 
 set -euo pipefail
 
@@ -9,6 +10,9 @@ COMPAT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 MR_BUILD=$(cd "${MR_BUILD:-$COMPAT/../../build}" && pwd)
 CACHE=$MR_BUILD/compat
 mkdir -p "$CACHE"
+export MR_BROKER_FLAGS=${MR_BROKER_FLAGS:-}
+export MR_BROKER_HOST=${MR_BROKER_HOST:-127.0.0.1}
+export MR_BROKER_IN=${MR_BROKER_IN:-}
 WORK=$(mktemp -d "$CACHE/$(basename "$0" .sh).XXXXXX")
 BROKER_PID=
 CHILDREN=() # other processes, ended by the trap if the test does not
@@ -37,6 +41,12 @@ trap 'exit 1' INT TERM
 fail() {
     echo "FAILED: $*"
     exit 1
+}
+
+# All that the test downloads is there. over_dpdk.sh, whose namespaces reach nothing, runs a test
+# with MR_FETCH_ONLY first.
+fetched() {
+    [ -z "${MR_FETCH_ONLY:-}" ] || pass
 }
 
 # Only for what cannot be had on this machine.
@@ -70,8 +80,21 @@ wait_until() {
     done
 }
 
+# A free port, behind which three more are free: with direct routing every shard has its own.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c '
+import socket
+while True:
+    ports = [socket.socket() for _ in range(4)]
+    ports[0].bind(("127.0.0.1", 0))
+    first = ports[0].getsockname()[1]
+    try:
+        for at, port in enumerate(ports[1:]):
+            port.bind(("127.0.0.1", first + 1 + at))
+        break
+    except (OSError, OverflowError):
+        pass
+print(first)'
 }
 
 broker_said() {
@@ -83,10 +106,10 @@ broker_start() {
     local try port
     for try in 1 2 3; do # the port may be taken by another between being found and being used
         port=$(free_port)
-        BROKER=127.0.0.1:$port
+        BROKER=$MR_BROKER_HOST:$port
         rm -rf "$WORK/data"
         : >"$WORK/broker.out"
-        "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+        $MR_BROKER_IN "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" $MR_BROKER_FLAGS "$@" \
             >"$WORK/broker.out" 2>"$WORK/broker.log" &
         BROKER_PID=$!
         wait_until 30 "the broker is ready" broker_said
@@ -101,7 +124,7 @@ broker_start() {
 # broker_again [ARGUMENTS...]: the broker, which has ended, with its folder and its address.
 broker_again() {
     : >"$WORK/broker.out"
-    "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" "$@" \
+    $MR_BROKER_IN "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen "$BROKER" $MR_BROKER_FLAGS "$@" \
         >"$WORK/broker.out" 2>"$WORK/broker.log" &
     BROKER_PID=$!
     wait_until 30 "the broker is back" broker_said
@@ -117,6 +140,14 @@ broker_stop() {
     if [ "$status" -ne 0 ]; then
         fail "the broker ended with status $status"
     fi
+}
+
+# With direct routing the broker's node ids are 256 and up; Kafka's, beside it, is 1.
+plain_nodes() {
+    case "$MR_BROKER_FLAGS" in
+    *direct.routing=true*) sed -E -e 's/(Leader|Replicas|Isr|id): 25[6-9]\b/\1: 1/g' -e 's/\(25[6-9]\)/(1)/g' ;;
+    *) cat ;;
+    esac
 }
 
 sum() {

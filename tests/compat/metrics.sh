@@ -88,6 +88,17 @@ counted=$(awk '/^millrace_requests_total.*api="Produce"/ { s += $NF } END { prin
 timed=$(awk '/^millrace_request_duration_seconds_count.*api="Produce"/ { s += $NF } END { print s }' "$WORK/page")
 same "Produce requests counted and timed" "$counted" "$timed"
 
+# Older states of the metadata are freed when every shard has taken the newer.
+one_state() {
+    scrape
+    [ "$(value millrace_metadata_snapshots)" = 1 ]
+}
+for number in $(seq 100); do
+    quiet "$MR_BUILD/millrace" topic create "churn-$number" --partitions 4 --bootstrap-server "$BROKER"
+    quiet "$MR_BUILD/millrace" topic delete "churn-$number" --bootstrap-server "$BROKER"
+done
+wait_until 30 "one state of the metadata is left" one_state
+
 for _ in $(seq 20); do curl -sf "http://$ADMIN/metrics" >/dev/null & done
 wait $(jobs -p | grep -v "^$BROKER_PID$")
 scrape

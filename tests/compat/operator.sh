@@ -61,10 +61,10 @@ refused "server.properties:3: unknown key 'bogus.key'" --config "$WORK/server.pr
 refused "did you mean 'num.partitions'" --set num.partition=3
 refused "profile.ini:2: unknown setting '[cores] shard'; did you mean '[cores] shards'" \
     --profile "$WORK/profile.ini"
-refused "memory.bytes=1000000 is too small" --set memory.bytes=1000000 --data-dir "$WORK/small"
+refused "memory.bytes=1000000: too small" --set memory.bytes=1000000 --data-dir "$WORK/small"
 refused "'offsets.topic.num.partitions', which lies between 1 and 10000" \
     --set offsets.topic.num.partitions=-1
-refused "transport=dpdk needs dpdk.device" --set transport=dpdk --data-dir "$WORK/dpdk"
+refused "transport=dpdk: dpdk.device is missing" --set transport=dpdk --data-dir "$WORK/dpdk"
 refused "is not an option; see --help" --frob
 refused "--shards needs a value" --listen "127.0.0.1:$(free_port)" --shards
 refused "$WORK/profile.ini: Not a directory; choose another" --data-dir "$WORK/profile.ini"

@@ -15,6 +15,7 @@ build() {
     (cd "$COMPAT/sarama" && go install ./...)
 }
 quiet build
+fetched
 PROGRAMS=$GOBIN
 
 has_line() {

@@ -38,4 +38,4 @@ grep -q 'closed cleanly' "$work/said" || { echo "FAILED: the dump says otherwise
 refused "has stores, but there is no metadata" --set metadata.log.dir="$work/metadata-1"
 dd if=/dev/zero of="$device" bs=1M count=1 conv=fsync status=none
 echo "a file system, say" | dd of="$device" bs=1 seek=65536 conv=fsync status=none
-refused "is not blank and no store" --set metadata.log.dir="$work/metadata-2"
+refused "holds something that is not ours" --set metadata.log.dir="$work/metadata-2"

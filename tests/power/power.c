@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -72,6 +73,12 @@ power_prepare(const char *broker_program, const char *const *arguments)
     snprintf(admin_at, sizeof(admin_at), "127.0.0.1:%u", free_port());
 }
 
+void
+power_listen(const char *address)
+{
+    snprintf(listen_at, sizeof(listen_at), "%s", address);
+}
+
 static void
 run_broker(int out)
 {
@@ -97,6 +104,7 @@ run_broker(int out)
         }
         arguments[count++] = filled ? filled : given[i];
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* however the test ends */
     dup2(out, STDOUT_FILENO);
     execv(program, (char *const *)(uintptr_t)arguments);
     _exit(127);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define POWER_DEADLINE_S 60 /* of everything that is waited for */
+#define POWER_DEADLINE_S 120 /* of everything that is waited for */
 
 /* Says why, kills the broker, and exits with 1. */
 __attribute__((noreturn, format(printf, 1, 2))) void power_die(const char *format, ...);
@@ -19,6 +19,9 @@ __attribute__((noreturn, format(printf, 1, 2))) void power_die(const char *forma
 /* Makes an empty folder and finds a free port; `arguments` (NULL at the end, borrowed) follow
  * `program --listen HOST:PORT` in every start, where "@" stands for the folder. */
 void power_prepare(const char *program, const char *const *arguments);
+
+/* The broker is told to listen there (borrowed) instead; before power_start(). */
+void power_listen(const char *address);
 
 /* What the tests with the arguments BROKER CYCLES SHARDS begin with: a seed, and the broker,
  * started with so many shards and a volatile device. Returns the cycles. */

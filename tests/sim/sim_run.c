@@ -157,12 +157,12 @@ ambush(struct sim_run *run)
         return false;
     }
     if (now->groups != was.groups && now->written_behind_bytes != was.written_behind_bytes &&
-        mr_rng_below(&run->rng, 12) == 0) {
+        mr_rng_below(&run->rng, 6) == 0) {
         mr_dev_sim_power_cut(run->sim);
         return true;
     }
-    if ((now->voids != was.voids || now->carried_blocks != was.carried_blocks) &&
-        mr_rng_below(&run->rng, 4) == 0) {
+    if ((now->voids != was.voids && mr_rng_below(&run->rng, 4) == 0) ||
+        (now->carried_blocks != was.carried_blocks && mr_rng_below(&run->rng, 16) == 0)) {
         mr_dev_sim_cut_after(run->sim, 1 + mr_rng_below(&run->rng, 20),
                              mr_rng_below(&run->rng, 4) == 0);
     }
@@ -217,6 +217,8 @@ take_stats(struct sim_run *run)
     counters->journal_wraps += stats.group_bytes / run->journal_bytes;
     counters->checkpoints += stats.checkpoints;
     counters->voids += stats.voids;
+    counters->early_runs += stats.early_runs;
+    counters->early_runs_undone += stats.early_undone;
     counters->tail_images += stats.tail_images;
     counters->carried_blocks += stats.carried_blocks;
     counters->dropped_groups += stats.dropped_groups;
@@ -253,6 +255,7 @@ die(struct sim_run *run)
     sim_trace(run, "crash%s", in_checkpoint(run) ? " in a checkpoint" : "");
     run->counters->crashes_in_checkpoint += in_checkpoint(run);
     run->counters->crashes_in_write_behind += run->before.writes_in_flight > 0;
+    run->counters->crashes_beside_early_runs += run->before.early_runs_flying > 0;
     run->counters->crashes_in_growth += run->grow_to > run->before.size_bytes;
     run->grow_to = 0;
     sim_blocks_check(run);

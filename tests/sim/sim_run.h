@@ -22,10 +22,13 @@
     X(crashes_in_checkpoint)                                                                       \
     X(crashes_in_write_behind)                                                                     \
     X(crashes_in_growth)                                                                           \
+    X(crashes_beside_early_runs)                                                                   \
     X(clean_closes)                                                                                \
     X(journal_wraps)                                                                               \
     X(checkpoints)                                                                                 \
     X(voids)                                                                                       \
+    X(early_runs)                                                                                  \
+    X(early_runs_undone)                                                                           \
     X(dropped_groups)                                                                              \
     X(tail_images)                                                                                 \
     X(carried_blocks)                                                                              \

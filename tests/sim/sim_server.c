@@ -153,7 +153,7 @@ static void
 create_server(struct sim_server *sim, const struct sim_server_config *config)
 {
     struct mr_server_config server = {
-        .node = {.node_id = 1, .host = "10.0.0.2", .port = 9092},
+        .nodes = {.id = 1, .count = 1, .host = "10.0.0.2", .port = 9092},
         .store_count = 1,
         .requests_max = 64,
         .connections_max = SIM_SERVER_CONNECTIONS,

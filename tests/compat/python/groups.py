@@ -22,9 +22,16 @@ PATIENCE_S = 60
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+    """One behind which the next is free, too: two shards with direct routing have one each."""
+    while True:
+        with socket.socket() as probe, socket.socket() as behind:
+            probe.bind(('127.0.0.1', 0))
+            port = probe.getsockname()[1]
+            try:
+                behind.bind(('127.0.0.1', port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 class Broker:
@@ -34,7 +41,7 @@ class Broker:
         self.build = build
         self.work = work
         for _ in range(5):  # the port may be taken by another between being found and being used
-            self.address = f'127.0.0.1:{free_port()}'
+            self.address = f"{os.environ['MR_BROKER_HOST']}:{free_port()}"
             if self.try_start():
                 return
         sys.exit('FAILED: the broker does not start')
@@ -46,9 +53,9 @@ class Broker:
     def try_start(self):
         log = open(f'{self.work}/broker.log', 'a')
         self.process = subprocess.Popen(
-            [f'{self.build}/millraced', '--data-dir', f'{self.work}/data', '--listen', self.address,
+            [*os.environ['MR_BROKER_IN'].split(), f'{self.build}/millraced', '--data-dir', f'{self.work}/data', '--listen', self.address,
              '--set', 'dev.volatile=true', '--set', 'group.initial.rebalance.delay.ms=500',
-             '--set', 'admin.listen='],
+             '--set', 'admin.listen=', *os.environ['MR_BROKER_FLAGS'].split()],
             stdout=subprocess.PIPE, stderr=log, text=True)
         return 'ready' in self.process.stdout.readline()
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "control/config.h"
+#include "control/profile.h"
 #include "tests/mr_test.h"
 
 #define ERROR_SIZE 1024u

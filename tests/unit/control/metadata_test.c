@@ -404,7 +404,7 @@ MR_TEST(leader_epochs_rise_with_unclean_starts)
     teardown(&f);
 }
 
-MR_TEST(a_snapshot_does_not_change_and_outlives_the_state)
+MR_TEST(a_snapshot_does_not_change_and_is_freed_by_its_last_holder)
 {
     struct fixture f;
     const struct mr_snapshot *before;
@@ -421,12 +421,15 @@ MR_TEST(a_snapshot_does_not_change_and_outlives_the_state)
     after = mr_metadata_snapshot(f.metadata);
     MR_CHECK(after->epoch > before->epoch);
     MR_CHECK(!mr_snapshot_topic_by_name(after, "t", 1));
-    mr_metadata_destroy(f.metadata);
-    f.metadata = NULL;
     MR_CHECK_EQ(before->topic_count, 1);
     MR_CHECK_STR(mr_snapshot_topic_by_name(before, "t", 1)->name, "t");
+    MR_CHECK_EQ(mr_metadata_snapshots(f.metadata), 2);
     mr_metadata_snapshot_release(before);
+    MR_CHECK_EQ(mr_metadata_snapshots(f.metadata), 1);
     mr_metadata_snapshot_release(after);
+    MR_CHECK_EQ(mr_metadata_snapshots(f.metadata), 1); /* the state keeps the current one */
+    create(&f, 3, "v", 1);
+    MR_CHECK_EQ(mr_metadata_snapshots(f.metadata), 0);
     teardown(&f);
 }
 
@@ -739,7 +742,7 @@ MR_TEST_MAIN(MR_TEST_CASE(a_cluster_id_is_taken_once),
              MR_TEST_CASE(what_would_make_the_saved_state_too_large_is_refused),
              MR_TEST_CASE(blocks_of_producer_ids_never_overlap),
              MR_TEST_CASE(leader_epochs_rise_with_unclean_starts),
-             MR_TEST_CASE(a_snapshot_does_not_change_and_outlives_the_state),
+             MR_TEST_CASE(a_snapshot_does_not_change_and_is_freed_by_its_last_holder),
              MR_TEST_CASE(a_saved_state_loads_equal_and_never_lowers_the_epoch),
              MR_TEST_CASE(more_partitions_come_behind_the_old_ones_and_once),
              MR_TEST_CASE(a_topics_configuration_changes_whole_or_not),

@@ -9,6 +9,7 @@
 #define MIB          (1024u * 1024)
 #define FETCH        1
 #define FETCH_LATEST 11
+#define HEARTBEAT    12
 #define SEEDS        50u
 
 /* Frames up to 8 MiB, and memory for one of them. */
@@ -101,6 +102,38 @@ MR_TEST(a_frame_of_no_or_of_too_great_length_closes_its_connection)
         sim_client_close(&client);
         sim_server_stop(&sim);
     }
+}
+
+/* Coordinators' requests are decoded in a later turn, when others have been cut behind them. */
+MR_TEST(a_malformed_request_ends_its_connection_between_those_before_and_behind_it)
+{
+    static const uint8_t body[2] = {0x7f, 0xff}; /* a group's name of 32,767 bytes */
+    struct sim_server_config config = sim_server_defaults(1);
+    struct sim_client client;
+    struct sim_client *clients[] = {&client};
+    struct sim_server sim;
+    int32_t id;
+
+    sim_server_start(&sim, &config);
+    sim_client_open(&client, &sim);
+    for (int32_t i = 0; i < 5; i++) {
+        sim_client_ask(&client, i, 100);
+    }
+    sim_client_request(&client, HEARTBEAT, 0, 5, body, sizeof(body), 0);
+    for (int32_t i = 6; i < 10; i++) {
+        sim_client_ask(&client, i, 100);
+    }
+    sim_clients_run(clients, 1, MR_NS_PER_S);
+    for (int32_t i = 0; i < 5; i++) {
+        MR_CHECK(sim_client_answer(&client, &id) > 0);
+        MR_CHECK_EQ(id, i);
+    }
+    MR_CHECK(sim_client_answer(&client, &id) <= 0);
+    MR_CHECK(client.ended);
+    MR_CHECK_EQ(sim.server->stats.frames_bad, 1);
+    MR_CHECK_EQ(sim.server->requests_used, 0);
+    sim_client_close(&client);
+    sim_server_stop(&sim);
 }
 
 MR_TEST(an_announced_length_takes_no_memory)
@@ -273,6 +306,7 @@ main(int argc, char **argv)
     static const struct mr_test_case cases[] = {
         MR_TEST_CASE(requests_are_answered_in_order_however_their_bytes_are_cut),
         MR_TEST_CASE(a_frame_of_no_or_of_too_great_length_closes_its_connection),
+        MR_TEST_CASE(a_malformed_request_ends_its_connection_between_those_before_and_behind_it),
         MR_TEST_CASE(an_announced_length_takes_no_memory),
         MR_TEST_CASE(frames_that_do_not_move_give_way_to_those_that_wait),
         MR_TEST_CASE(a_slow_frame_goes_on_while_nobody_needs_its_memory),

@@ -264,7 +264,51 @@ MR_TEST(the_volatile_overlay_orders_what_meets_a_flush)
     mr_dev_close(dev);
 }
 
+/* Goal: every way to drive a file reads what it has written, whether the file system has polled I/O
+ * or not; what it cannot do is left out. Method: all combinations; more operations at once than the
+ * device is given. */
+MR_TEST(options_change_nothing_but_the_way)
+{
+    for (unsigned way = 0; way < 16; way++) {
+        struct mr_dev_options options = {.flush_writes = way & 1,
+                                         .polled = way & 2,
+                                         .passthrough = way & 4,
+                                         .registered = way & 8,
+                                         .depth = 3};
+        struct probe probes[8];
+        struct mr_dev *dev = open_or_skip();
+        int lent;
+
+        mr_dev_close(dev);
+        MR_CHECK_EQ(mr_dev_open(path, &uring, &options, &dev), 0);
+        lent = mr_dev_lend(dev, back, sizeof(back));
+        MR_CHECK(lent == 0 || lent == -ENOMEM || (!options.registered && lent == -ENOTSUP));
+        for (unsigned i = 0; i < 8; i++) {
+            probes[i] = (struct probe){.io.done = probe_done};
+            memset(back[i], (int)(way * 8 + i + 1), MR_DEV_BLOCK);
+            iov[i] = (struct iovec){back[i], MR_DEV_BLOCK};
+            mr_dev_write(dev, &probes[i].io, &iov[i], 1, i * MR_DEV_BLOCK, i % 2);
+        }
+        for (unsigned i = 0; i < 8; i++) {
+            while (!probes[i].done) {
+                MR_CHECK_EQ(mr_dev_wait(dev), 0);
+            }
+            MR_CHECK_EQ(probes[i].result, 0);
+        }
+        MR_CHECK(!mr_dev_busy(dev));
+        for (unsigned i = 0; i < 8; i++) {
+            MR_CHECK_EQ(read_value(dev, i)[17], way * 8 + i + 1);
+            MR_CHECK_EQ(in_file(i, MR_DEV_BLOCK - 1), way * 8 + i + 1);
+        }
+        MR_CHECK_EQ(flush(dev), 0);
+        mr_dev_close(dev);
+    }
+    MR_CHECK_EQ(uring.files, 0);
+    MR_CHECK_EQ(uring.buffers, 0);
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(slices_are_written_and_read_back), MR_TEST_CASE(a_short_read_is_an_error),
              MR_TEST_CASE(a_device_has_one_owner), MR_TEST_CASE(a_prepared_file_grows_by_zeros),
              MR_TEST_CASE(the_volatile_overlay_holds_writes_until_a_flush),
-             MR_TEST_CASE(the_volatile_overlay_orders_what_meets_a_flush))
+             MR_TEST_CASE(the_volatile_overlay_orders_what_meets_a_flush),
+             MR_TEST_CASE(options_change_nothing_but_the_way))

@@ -3,6 +3,8 @@
 #include "dataplane/base/endian.h"
 #include "tests/unit/storage/store_fixture.h"
 
+#define COLD_READERS 8
+
 /* Sizes around every limit come back, hot, after a crash, and cold after a clean close. */
 MR_TEST(batches_of_every_size_survive_a_crash_and_a_close)
 {
@@ -140,7 +142,7 @@ MR_TEST(the_journal_wraps_and_checkpoints_free_it)
     mr_store_stats(f.store, &stats);
     MR_CHECK(stats.group_bytes > 3 * MIB);
     MR_CHECK(stats.checkpoints >= 3);
-    MR_CHECK(stats.tail_images > 0);
+    MR_CHECK(stats.tail_images > 0 && stats.carried_blocks > 0);
     crash(&f);
     for (unsigned i = 0; i < 600; i++) {
         check_batch(&f, log_of(&f, (int32_t)(i % 3)), i / 3, 5000, (uint8_t)i);
@@ -504,6 +506,98 @@ MR_TEST(a_sequential_cold_reader_is_read_ahead_for)
     tear_down(&f);
 }
 
+/* The blocks of a large append are on their way before the group before it is durable; its set, and
+ * so its answer, are not. */
+MR_TEST(a_large_append_is_written_beside_the_group_before)
+{
+    struct mr_store_stats stats;
+    struct sent small, large;
+    struct fixture f;
+    unsigned in_flight;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    send_durable(&f, log_of(&f, 0), 100, 'a');
+    mr_dev_sim_stall(f.sim, true);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &small, 100, 'b', -1, -1, -1), 0);
+    turn(&f);
+    in_flight = mr_dev_sim_in_flight(f.sim);
+    MR_CHECK_EQ(submit(log_of(&f, 1), &large, 300000, 'c', -1, -1, -1), 0);
+    MR_CHECK(mr_dev_sim_in_flight(f.sim) > in_flight);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.early_runs_flying > 0);
+    mr_dev_sim_stall(f.sim, false);
+    settle(&f);
+    MR_CHECK(small.answered && large.answered);
+    crash(&f);
+    check_batch(&f, log_of(&f, 0), 1, 100, 'b');
+    check_batch(&f, log_of(&f, 1), 0, 300000, 'c');
+    tear_down(&f);
+}
+
+/* Where a group is small in all, nothing of it goes direct; in a larger one the same append does.
+ */
+MR_TEST(a_lone_append_of_moderate_size_stays_in_the_journal)
+{
+    struct mr_store_stats stats;
+    struct sent sent[2];
+    struct fixture f;
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    f.config.direct_run_bytes = 12288;
+    crash(&f);
+    send_durable(&f, log_of(&f, 0), 32768, 'a');
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.direct_bytes, 0);
+    for (int32_t i = 0; i < 2; i++) {
+        MR_CHECK_EQ(submit(log_of(&f, i), &sent[i], 16385, 'b', -1, -1, -1), 0);
+    }
+    settle(&f);
+    MR_CHECK(sent[0].answered && sent[1].answered);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK(stats.direct_bytes > 0);
+    crash(&f);
+    check_batch(&f, log_of(&f, 0), 1, 16385, 'b');
+    check_batch(&f, log_of(&f, 1), 0, 16385, 'b');
+    tear_down(&f);
+}
+
+/* However many logs are read from the drive, little of it is under way at a time while there are
+ * appends; who had to wait is told. */
+MR_TEST(cold_reads_beside_appends_are_few_at_a_time)
+{
+    struct fixture f;
+    struct mr_read reads[COLD_READERS] = {0};
+
+    set_up(&f, 64 * MIB, 4 * MIB);
+    for (int32_t i = 0; i < COLD_READERS; i++) {
+        send_durable(&f, log_of(&f, i), MIB / 2, 'a');
+    }
+    for (unsigned appends = 0; appends < 2; appends++) {
+        unsigned began = 0;
+
+        mr_store_close(f.store);
+        mr_dev_sim_power_cut(f.sim);
+        connect_and_open(&f);
+        if (appends) {
+            send_durable(&f, log_of(&f, COLD_READERS), 100, 'b');
+        }
+        mr_dev_sim_stall(f.sim, true);
+        for (int32_t i = 0; i < COLD_READERS; i++) {
+            reads[i] = (struct mr_read){.done = read_done, .bytes_max = MIB, .one_at_least = true};
+            began += mr_log_read(log_of(&f, i), &reads[i]) == 0;
+        }
+        MR_CHECK_EQ(began, appends ? 2 : COLD_READERS);
+        mr_dev_sim_stall(f.sim, false);
+        f.rooms = 0;
+        settle(&f);
+        MR_CHECK(!appends || f.rooms > 0);
+        for (int32_t i = 0; i < COLD_READERS; i++) {
+            mr_log_read_release(f.store, &reads[i]);
+        }
+    }
+    tear_down(&f);
+}
+
 /* The index of a full extent is read from behind its data, so that a cold read in its middle loads
  * little; where it has rotted the walk over the extent finds the batch as well. */
 MR_TEST(a_cold_read_finds_its_place_by_the_index_on_the_medium)
@@ -629,6 +723,9 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_read_only_open_writes_nothing),
              MR_TEST_CASE(a_read_from_memory_is_not_answered_with_rot),
              MR_TEST_CASE(a_sequential_cold_reader_is_read_ahead_for),
+             MR_TEST_CASE(a_large_append_is_written_beside_the_group_before),
+             MR_TEST_CASE(a_lone_append_of_moderate_size_stays_in_the_journal),
+             MR_TEST_CASE(cold_reads_beside_appends_are_few_at_a_time),
              MR_TEST_CASE(a_cold_read_finds_its_place_by_the_index_on_the_medium),
              MR_TEST_CASE(another_version_of_the_format_is_refused_with_a_reason),
              MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))
