@@ -15,7 +15,7 @@ def cell(values):
 
 
 def ratio(values, by):
-    if not values or not by:
+    if not values or not by or statistics.median(by) == 0:
         return ''
     return '%.2f' % (statistics.median(values) / statistics.median(by))
 
@@ -30,6 +30,10 @@ def main():
         key, value = line.split()
         runs.setdefault(key, []).append(float(value))
 
+    nothing = sorted(key for key, values in runs.items() if 0 in values)
+    if nothing:
+        print('WARNING: other work had the cores: nothing was measured of ' + ', '.join(nothing))
+
     def of(key):
         return runs.get(key, [])
 
@@ -43,6 +47,9 @@ def main():
                 row('%s, MTU %s, %s' % (kind, mtu, way), cell(of(key)), cell(pmd),
                     ratio(of(key), pmd), ratio(of(key), of('loopback-' + way)),
                     cell(of(key + '-client')), cell(of(key + '-server')))
+    key = 'summed-1500-in'
+    row('memif, MTU 1500, in, checksums in software', cell(of(key)), '', '',
+        ratio(of(key), of('loopback-in')), cell(of(key + '-client')), cell(of(key + '-server')))
     for way in ('in', 'out'):
         row('Linux loopback, ' + way, cell(of('loopback-' + way)), '', '', '', '', '')
     print()

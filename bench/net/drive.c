@@ -19,6 +19,13 @@ drive_die(const char *what)
     exit(1);
 }
 
+bool
+drive_over(void)
+{
+    return drive.seconds > 0 &&
+           mr_clock_now_ns(&mr_clock_system) - drive.begin_ns >= drive.seconds * MR_NS_PER_S;
+}
+
 static void
 report(double seconds)
 {
@@ -62,13 +69,16 @@ run(void)
 
 static const char usage[] =
     "usage: mr_net_drive --connect HOST:PORT --mode echo|in|out|churn [--count N] [--size BYTES]\n"
-    "                    [--timeout SECONDS] [--unchecked]\n"
+    "                    [--timeout SECONDS] [--seconds N] [--unchecked]\n"
     "  by sockets:       [--congestion NAME] [--hold CONNECTIONS] [--spin]\n"
-    "                    [--seconds N]\n"
     "  by the contract:  --transport kernel|dpdk [--connections N] [--address OURS]\n"
     "                    [--device VDEV [--beside VDEV]] [--packets N] [--mtu BYTES] [--huge]\n"
     "                    [--sleep-us US]\n"
-    "--count: bytes of a bulk transfer, round trips of --size bytes each, or seconds of churn.\n"
+    "--count: bytes of a bulk transfer, which --seconds may end before, round trips of --size "
+    "bytes\n"
+    "each, or seconds of churn.\n"
+    "--stay keeps the device until it is killed: a peer that polls a memif may not survive its "
+    "end.\n"
     "--mode answer is the other end of round trips between spinning sockets, for one "
     "client.\n" WIRE_USAGE;
 
@@ -122,6 +132,9 @@ option(int which, char *value)
     case 'u':
         drive.unchecked = true;
         return true;
+    case 'y':
+        drive.stay = true;
+        return true;
     case 'p':
         drive.spin = true;
         return true;
@@ -146,6 +159,7 @@ parse(int argc, char **argv)
                                             {"seconds", required_argument, NULL, 'S'},
                                             {"unchecked", no_argument, NULL, 'u'},
                                             {"spin", no_argument, NULL, 'p'},
+                                            {"stay", no_argument, NULL, 'y'},
                                             WIRE_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     int which;

@@ -15,11 +15,12 @@ struct drive {
     bool socket;      /* not over it, but by sockets */
     bool spin;        /* sockets that do not block */
     bool unchecked;
+    bool stay; /* does not take the device down, until it is killed */
     const char *host;
     uint16_t port;
     char mode;
     uint64_t count;       /* bytes, round trips, or seconds of churn */
-    unsigned seconds;     /* after which a transfer out by sockets stops; 0: at its end */
+    unsigned seconds;     /* after which it stops; 0: when all is done */
     unsigned hold;        /* connections that are open beside and say nothing */
     unsigned connections; /* that round trips take at random */
     uint32_t size;        /* of a round trip */
@@ -31,6 +32,9 @@ struct drive {
 };
 
 extern struct drive drive;
+
+/* Whether it has had its seconds. */
+bool drive_over(void);
 
 __attribute__((noreturn)) void drive_die(const char *what);
 

@@ -2,6 +2,7 @@
  * round trips on one of many connections at a time, taken at random. */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "bench/net/drive.h"
 #include "dataplane/base/assert.h"
@@ -10,6 +11,7 @@
 
 #define OPENING_MAX 128u /* at a time */
 #define SENDS       4u   /* of a bulk transfer under way */
+#define LAST_NS     (20 * MR_NS_PER_MS)
 
 struct conn {
     struct mr_net_conn *net; /* NULL once closed */
@@ -31,6 +33,7 @@ static uint8_t request[NET_REQUEST_BYTES];
 static struct item items[SENDS];
 static uint64_t queued;   /* of a bulk transfer in */
 static uint64_t received; /* since the beginning, or of this round trip */
+static bool ending;       /* what is not sent yet is not wanted any more */
 static uint64_t position; /* in the pattern of what is received next */
 
 static void
@@ -141,7 +144,7 @@ on_done(struct mr_net_send *send, int result)
 {
     struct item *item = MR_CONTAINER_OF(send, struct item, send);
 
-    if (result) {
+    if (result && !ending) {
         errno = -result;
         drive_die("send");
     }
@@ -163,7 +166,7 @@ round_trips(void)
     struct mr_rng rng;
 
     mr_rng_init(&rng, 1);
-    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP; i++) {
+    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP && !drive_over(); i++) {
         struct conn *conn = &conns[mr_rng_below(&rng, drive.connections)];
         uint64_t begin = mr_clock_now_ns(&mr_clock_system);
 
@@ -182,7 +185,7 @@ round_trips(void)
 static void
 bulk_in(void)
 {
-    while (received == 0) {
+    while (received == 0 && !drive_over()) {
         for (unsigned i = 0; i < SENDS && queued < drive.count; i++) {
             uint64_t left = drive.count - queued;
             size_t size = left < NET_PATTERN_PIECE ? (size_t)left : NET_PATTERN_PIECE;
@@ -194,17 +197,35 @@ bulk_in(void)
         }
         wire_turn(&drive.wire);
     }
+    if (received == 0) {
+        drive.count = drive.wire.net->bytes_sent;
+    }
+}
+
+static void
+bulk_out(void)
+{
+    while (received < drive.count && !drive_over()) {
+        wire_turn(&drive.wire);
+    }
+    drive.count = received;
 }
 
 static void
 close_all(void)
 {
+    ending = true;
     for (unsigned i = 0; i < drive.connections; i++) {
         if (conns[i].net) {
             mr_net_close(conns[i].net);
         }
     }
     while (drive.wire.net->connections > 0) {
+        wire_turn(&drive.wire);
+    }
+    /* What was said last has to leave before the device goes. */
+    for (uint64_t end_ns = mr_clock_now_ns(&mr_clock_system) + LAST_NS;
+         mr_clock_now_ns(&mr_clock_system) < end_ns;) {
         wire_turn(&drive.wire);
     }
 }
@@ -229,9 +250,7 @@ drive_by_net(void)
     } else if (drive.mode == 'i') {
         bulk_in();
     } else {
-        while (received < drive.count) {
-            wire_turn(&drive.wire);
-        }
+        bulk_out();
     }
 }
 
@@ -239,5 +258,7 @@ void
 drive_net_end(void)
 {
     close_all();
-    wire_close(&drive.wire);
+    if (drive.stay) {
+        pause();
+    }
 }

@@ -100,12 +100,18 @@ check(uint64_t position, const uint8_t *data, size_t size)
 static void
 bulk_in(int fd)
 {
-    for (uint64_t at = 0; at < drive.count;) {
+    uint64_t at = 0;
+
+    while (at < drive.count && !drive_over()) {
         uint64_t left = drive.count - at;
         size_t size = left < NET_PATTERN_PIECE ? (size_t)left : NET_PATTERN_PIECE;
 
         send_all(fd, net_pattern_at(&drive.pattern, at), size);
         at += size;
+    }
+    if (at < drive.count) {
+        drive.count = at;
+        return;
     }
     receive_some(fd, bytes, 1);
     if (bytes[0] != 'k') {
@@ -117,10 +123,9 @@ bulk_in(int fd)
 static void
 bulk_out(int fd)
 {
-    uint64_t end_ns = drive.seconds ? drive.begin_ns + drive.seconds * MR_NS_PER_S : UINT64_MAX;
     uint64_t at = 0;
 
-    while (at < drive.count && mr_clock_now_ns(&mr_clock_system) < end_ns) {
+    while (at < drive.count && !drive_over()) {
         size_t got = receive_some(fd, bytes, sizeof(bytes));
 
         check(at, bytes, got);
@@ -132,7 +137,7 @@ bulk_out(int fd)
 static void
 round_trips(int fd)
 {
-    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP; i++) {
+    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP && !drive_over(); i++) {
         uint64_t begin = mr_clock_now_ns(&mr_clock_system);
         size_t got = 0;
 

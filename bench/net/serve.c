@@ -311,6 +311,5 @@ main(int argc, char **argv)
     printf("listening\n");
     fflush(stdout);
     serve();
-    wire_close(&server.wire);
     return server.wrong > 0;
 }

@@ -1,7 +1,8 @@
 /* bench/net/wire.h: the transport that mr_net_serve and mr_net_drive run over, by kernel sockets or
  * by a DPDK device and our own TCP, and the loop that turns it.
  *
- * Thread: one, which polls. Lifecycle: fill in the options -> open -> turn* -> (process ends). */
+ * Thread: one, which polls. Lifecycle: fill in the options -> open -> turn* -> close, or the end of
+ * the process. */
 #ifndef MR_BENCH_NET_WIRE_H
 #define MR_BENCH_NET_WIRE_H
 
@@ -61,7 +62,8 @@ void wire_turn(struct wire *wire);
 /* Of the time stamp counter, in turns with work; with DPDK only. */
 uint64_t wire_cycles(const struct wire *wire);
 
-/* Ends a DPDK device in order, so that the peer learns of it. */
+/* Takes a DPDK device down. A peer that polls a memif, or this end's own thread, may not survive
+ * that: where it matters the device is left to the end of the process. */
 void wire_close(struct wire *wire);
 
 #endif

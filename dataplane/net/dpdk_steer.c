@@ -50,7 +50,7 @@ mr_dpdk_steer_open(struct mr_dpdk_steer *steer, uint16_t port_id, uint16_t queue
     steer->queue_count = queue_count;
     read_reta(steer, port_id, reta_size);
     for (uint16_t i = 0; i < queue_count && queue_count > 1; i++) {
-        snprintf(name, sizeof(name), "hand%u", i);
+        snprintf(name, sizeof(name), "hand%u.%u", port_id, i);
         steer->rings[i] = rte_ring_create(name, RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
         if (!steer->rings[i]) {
             return -ENOMEM;
