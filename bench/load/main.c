@@ -246,8 +246,5 @@ main(int argc, char **argv)
     status = run_all(&run);
     load_plan_free(&plan);
     load_payload_free(&payload);
-    if (options.device) {
-        load_wire_close();
-    }
     return status;
 }

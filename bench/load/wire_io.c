@@ -282,9 +282,3 @@ load_wire_turn(uint64_t due_ns)
         usleep(REST_US);
     }
 }
-
-void
-load_wire_close(void)
-{
-    wire_close(&wire);
-}

@@ -193,12 +193,3 @@ wire_turn(struct wire *wire)
         mr_uring_wait(&wire->uring, MR_NS_PER_S / 10);
     }
 }
-
-void
-wire_close(struct wire *wire)
-{
-    if (wire->dpdk) {
-        mr_dpdk_port_close(&wire->port);
-        rte_eal_cleanup();
-    }
-}
