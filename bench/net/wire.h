@@ -62,8 +62,4 @@ void wire_turn(struct wire *wire);
 /* Of the time stamp counter, in turns with work; with DPDK only. */
 uint64_t wire_cycles(const struct wire *wire);
 
-/* Takes a DPDK device down. A peer that polls a memif, or this end's own thread, may not survive
- * that: where it matters the device is left to the end of the process. */
-void wire_close(struct wire *wire);
-
 #endif
