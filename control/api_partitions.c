@@ -37,7 +37,8 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
     for (int32_t i = 0; i < added; i++) {
         const struct mr_create_partitions_request_assignment *one = &topic->assignments[i];
 
-        if (!*places || one->broker_ids_count != 1 || mr_node_slot(nodes, one->broker_ids[0]) < 0) {
+        if (!*places || one->broker_ids_count != 1 ||
+            !mr_node_can_hold(control, one->broker_ids[0])) {
             refuse(answer, MR_KAFKA_INVALID_REPLICA_ASSIGNMENT,
                    mr_ctl_text(request, "every partition must be assigned to broker %d alone",
                                nodes->id));

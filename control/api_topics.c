@@ -82,8 +82,7 @@ judge_assignments(struct mr_control *control, struct mr_ctl_request *request,
         const struct mr_create_topics_request_replica_assignment *one = &topic->assignments[i];
 
         if (one->partition_index >= 0 && one->partition_index < topic->assignments_count &&
-            one->broker_ids_count == 1 &&
-            mr_node_slot(&control->config.nodes, one->broker_ids[0]) >= 0) {
+            one->broker_ids_count == 1 && mr_node_can_hold(control, one->broker_ids[0])) {
             found[one->partition_index] = true;
         }
     }
@@ -214,6 +213,15 @@ on_created(struct mr_proposal *proposal, const struct mr_metadata_outcome *outco
 }
 
 /* ---- CreateTopics ---------------------------------------------------------------------------- */
+
+/* With fewer stores than shards some of this machine's brokers have none. */
+bool
+mr_node_can_hold(const struct mr_control *control, int32_t node_id)
+{
+    int32_t slot = mr_node_slot(&control->config.nodes, node_id);
+
+    return slot >= 0 && (uint32_t)slot < control->store_count;
+}
 
 uint16_t *
 mr_partitions_place(const struct mr_control *control, const uint16_t *places, uint32_t count)

@@ -145,6 +145,9 @@ void mr_tombstone_done(struct mr_control *control, struct mr_ctl_log *log);
 
 #define MR_OFFSETS_TOPIC "__consumer_offsets"
 
+/* Whether a partition can be assigned to the broker. */
+bool mr_node_can_hold(const struct mr_control *control, int32_t node_id);
+
 /* Stores for new partitions, by placement.h; partition i on those of broker `places[i]` of this
  * machine, NULL: anywhere. The caller's to free; NULL without memory. */
 uint16_t *mr_partitions_place(const struct mr_control *control, const uint16_t *places,

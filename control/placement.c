@@ -1,6 +1,8 @@
 /* control/placement.c: the least loaded store first. */
 #include "control/placement.h"
 
+#include "dataplane/base/assert.h"
+
 void
 mr_placement(uint32_t *load, uint32_t store_count, const uint16_t *places, uint32_t modulus,
              uint16_t *stores, uint32_t count)
@@ -16,6 +18,7 @@ mr_placement(uint32_t *load, uint32_t store_count, const uint16_t *places, uint3
             }
         }
         stores[i] = (uint16_t)best;
+        MR_ASSERT(best < store_count);
         load[best]++;
     }
 }

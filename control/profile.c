@@ -15,6 +15,7 @@
 #define LIST_SIZE_MAX   4096
 #define SHARDS_MAX      127
 #define DEVICE_SIZE_MAX 512
+#define DEVICES_MAX     16u
 #define DPDK_MTU_MIN    576
 #define DPDK_MTU_MAX    9000
 
@@ -353,6 +354,10 @@ check_several(const struct mr_config *config, unsigned count, char *error, size_
 {
     int64_t shards = mr_config_long(config, "shards");
 
+    if (count > DEVICES_MAX) {
+        return mr_config_refuse(config, "dpdk.device", error, size, "at most %u devices",
+                                DEVICES_MAX);
+    }
     if (shards != count) {
         return mr_config_refuse(config, "dpdk.device", error, size,
                                 "%u devices are one for each shard; set shards to as many", count);

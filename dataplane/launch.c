@@ -302,7 +302,9 @@ next_look_ns(const struct running *running)
 {
     const struct mr_launch *plan = running->plan;
 
-    if (running->interrupt_fd < 0) {
+    /* What another shard hands over comes without an interrupt. */
+    if (running->interrupt_fd < 0 || (plan->shard_count > 1 && !plan->dpdk_port->rss) ||
+        plan->dpdk_port->steer.direct_port) {
         return running->shard.now_ns + plan->dpdk_poll_ns;
     }
     return mr_dpdk_port_arm(plan->dpdk_port, plan->dpdk_queue) ? UINT64_MAX : running->shard.now_ns;
@@ -320,6 +322,11 @@ deadline_ns(void *context)
 
         of_net = poll < of_net ? poll : of_net;
         deadline = of_net < deadline ? of_net : deadline;
+    }
+    for (unsigned i = 0; i < running->unit_count; i++) {
+        if (running->units[i].dev && mr_dev_busy(running->units[i].dev)) {
+            return running->shard.now_ns; /* a ring of the store's own is not slept on */
+        }
     }
     if (running->stopping && running->stop_deadline_ns < deadline) {
         return running->stop_deadline_ns;

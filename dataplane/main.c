@@ -627,7 +627,9 @@ run(struct broker *broker)
     status = mr_control_run(broker->control, on_ready, broker);
     rte_eal_mp_wait_lcore();
     for (unsigned i = 0; i < plan->nic_count; i++) {
-        mr_dpdk_port_close(&broker->dpdk_ports[i]);
+        if (strcmp(broker->dpdk_ports[i].driver, "net_memif") != 0) { /* its thread may be in it */
+            mr_dpdk_port_close(&broker->dpdk_ports[i]);
+        }
     }
     return status;
 }

@@ -360,7 +360,8 @@ put_log(struct encoder *encoder, struct mr_log *log)
     while (i > 0 && log->extents[i - 1]->sequence == 0) {
         i--;
     }
-    for (; i < log->extent_count; i++) {
+    /* Those that an append took which was put off are not counted: they wait for it. */
+    for (; i < log->extent_count && log->extents[i]->first_block * BLOCK < log->end_position; i++) {
         struct extent *extent = log->extents[i];
 
         rec.type = MR_REC_ALLOCATE;

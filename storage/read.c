@@ -397,14 +397,14 @@ read_wait(struct read_state *state, uint64_t position, uint64_t size)
 {
     struct mr_log *log = state->read->log;
     struct chunk *chunk = cache_find(log, position / BLOCK);
+    bool fresh = !chunk || !chunk->loading;
     int error;
 
-    if ((!chunk || !chunk->loading) && loads_are_enough(log->store)) {
+    if (fresh && loads_are_enough(log->store)) {
         return -EAGAIN;
     }
     /* Each time it is loaded it may be evicted before the rest has come; not without end. */
-    state->tries += !chunk || !chunk->loading;
-    if (state->tries > TRIES_MAX) {
+    if (fresh && state->tries >= TRIES_MAX) {
         return read_answer(state, MR_KAFKA_KAFKA_STORAGE_ERROR, 0);
     }
     if (size < CHUNK_BYTES) {
@@ -417,6 +417,7 @@ read_wait(struct read_state *state, uint64_t position, uint64_t size)
     if (error) {
         return error;
     }
+    state->tries += fresh;
     mr_list_push_back(&log->reads, &state->node);
     return 0;
 }

@@ -14,7 +14,6 @@
 
 #define ARP_GAP_NS   (100 * MR_NS_PER_MS)
 #define EXTERNAL_MIN 512u /* bytes of a slice below which a copy is cheaper than another packet */
-#define PAGE_SHIFT   21   /* physical memory is contiguous in huge pages only */
 #define CHECKSUM_AT  16u  /* in the TCP header */
 
 /* In the private area of a packet that points into a send. */
@@ -87,21 +86,9 @@ on_sent(void *data, void *opaque)
 
 /* RTE_BAD_IOVA: the device cannot reach it. */
 static rte_iova_t
-reachable(const struct mr_dpdk_port *port, const uint8_t *data, uint32_t size)
+reachable(const struct mr_dpdk_port *port, const uint8_t *data)
 {
-    uintptr_t begin = (uintptr_t)data;
-
-    if (port->external == MR_DPDK_EXTERNAL_ANY) {
-        return begin; /* it is read by the processor */
-    }
-    if (port->external == MR_DPDK_EXTERNAL_NONE || !rte_mem_virt2memseg_list(data)) {
-        return RTE_BAD_IOVA;
-    }
-    if (rte_eal_iova_mode() == RTE_IOVA_PA &&
-        begin >> PAGE_SHIFT != (begin + size - 1) >> PAGE_SHIFT) {
-        return RTE_BAD_IOVA;
-    }
-    return rte_mem_virt2iova(data);
+    return port->external ? (rte_iova_t)(uintptr_t)data : RTE_BAD_IOVA;
 }
 
 static struct rte_mbuf *
@@ -172,7 +159,7 @@ append_payload(struct mr_dpdk_out *out, struct rte_mbuf *head, const struct mr_t
         bool good;
 
         if (slice->size >= EXTERNAL_MIN) {
-            iova = reachable(out->port, slice->data, slice->size);
+            iova = reachable(out->port, slice->data);
         }
         good = iova == RTE_BAD_IOVA ? append_copy(out, head, &tail, slice->data, slice->size)
                                     : append_external(out, head, &tail, slice, iova);

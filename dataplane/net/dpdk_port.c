@@ -64,6 +64,10 @@ is_software(const struct rte_eth_dev_info *info)
     return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0;
 }
 
+/* Payload that is pointed to must be let go of soon after it was sent. These drivers copy it at
+ * once. Those of cards do not: they look at what was sent when their ring is nearly full, or in
+ * steps of 32 descriptors; and igb's clean-up waits for descriptors in the middle of a frame, which
+ * no card ever marks as done. Over them payload is copied until one has been tried. */
 static bool
 copies_frames(const struct rte_eth_dev_info *info)
 {
@@ -75,15 +79,6 @@ copies_frames(const struct rte_eth_dev_info *info)
         }
     }
     return false;
-}
-
-/* Payload that is pointed to must be let go of soon, for which a driver is asked to look at what
- * was sent (rte_eth_tx_done_cleanup). igb's then waits, when its ring comes round, for descriptors
- * in the middle of a frame, which no card ever marks as done: its queue sends nothing any more. */
-static bool
-cannot_let_go(const struct rte_eth_dev_info *info)
-{
-    return strcmp(info->driver_name, "net_e1000_igb") == 0;
 }
 
 /* What the device does itself of what is sent: TCP checksums, cutting, gathering from elsewhere. */
@@ -100,11 +95,11 @@ choose_transmit(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info)
         port->checksums = true;
         wanted |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
     }
-    if ((has & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) && !cannot_let_go(info)) {
-        port->external = copies_frames(info) ? MR_DPDK_EXTERNAL_ANY : MR_DPDK_EXTERNAL_EAL;
+    if ((has & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) && copies_frames(info)) {
+        port->external = true;
         wanted |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     }
-    if ((has & cutting) == cutting && port->external != MR_DPDK_EXTERNAL_NONE) {
+    if ((has & cutting) == cutting && port->external) {
         port->tso_max = TSO_MAX;
         wanted |= cutting;
     }
@@ -194,7 +189,6 @@ start(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16_t m
     return error;
 }
 
-/* ADDRESS[/BITS], and the gateway. */
 /* ---- steering -------------------------------------------------------------------------------- */
 
 static struct rte_flow *
@@ -241,6 +235,7 @@ steer(struct mr_dpdk_port *port, uint16_t first)
 /* ---- open and close ----------------------------------------------------------------------------
  */
 
+/* ADDRESS[/BITS], and the gateway. */
 static int
 parse_addresses(const struct mr_dpdk_port_config *config, struct mr_dpdk_port *port, char *error,
                 size_t error_size)

@@ -30,13 +30,6 @@ struct mr_dpdk_port_config {
     bool trusted; /* nothing is corrupted on the way: nobody computes or looks at TCP checksums */
 };
 
-/* Which memory a frame may point into instead of carrying a copy. */
-enum mr_dpdk_external {
-    MR_DPDK_EXTERNAL_NONE,
-    MR_DPDK_EXTERNAL_EAL, /* the EAL's, which the device knows */
-    MR_DPDK_EXTERNAL_ANY, /* a device in software, which copies */
-};
-
 struct mr_dpdk_port {
     uint16_t id;
     uint16_t queue_count;
@@ -48,7 +41,7 @@ struct mr_dpdk_port {
     bool trusted;
     uint32_t packets; /* in each pool */
     bool checksums;   /* the device computes TCP checksums of what is sent */
-    enum mr_dpdk_external external;
+    bool external;    /* a frame may point to payload: a device in software, which copies it */
     uint32_t tso_max; /* payload that the device cuts itself; 0: it does not */
     bool interrupts;  /* mr_dpdk_port_interrupt() may work */
     char driver[32];  /* DPDK's name of it */
