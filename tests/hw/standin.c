@@ -46,6 +46,8 @@ on_exit_failed(void)
     }
 }
 
+#define QUEUES_CUTS 5 /* with fewer, the few connections may all have been for one queue */
+
 /* Requests came to both queues of the card: its RSS spreads connections. */
 static void
 check_queues(void)
@@ -136,7 +138,9 @@ main(int argc, char **argv)
     numbered_judge(&topic, topic.producers[0].handle);
     printf("%u cuts, %" PRIu64 " records found, every acknowledged one once and in order\n", cuts,
            topic.found);
-    check_queues();
+    if (cuts >= QUEUES_CUTS) {
+        check_queues();
+    }
     check_drive(argv[3]);
     rd_kafka_destroy(topic.producers[0].handle);
     power_kill();
