@@ -12,8 +12,8 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
 
-#define PIECES      8u /* of a connection, on their way */
-#define PIECE_BYTES (256u * 1024)
+#define PIECES      64u /* of a connection, on their way */
+#define PIECE_BYTES (64u * 1024)
 #define REST_NS     (100 * MR_NS_PER_US) /* what is due later than this lets the process rest */
 #define REST_US     20
 
