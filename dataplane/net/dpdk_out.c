@@ -84,13 +84,6 @@ on_sent(void *data, void *opaque)
     mr_tcp_send_unhold(external->send);
 }
 
-/* RTE_BAD_IOVA: the device cannot reach it. */
-static rte_iova_t
-reachable(const struct mr_dpdk_port *port, const uint8_t *data)
-{
-    return port->external ? (rte_iova_t)(uintptr_t)data : RTE_BAD_IOVA;
-}
-
 static struct rte_mbuf *
 append_packet(struct mr_dpdk_out *out, struct rte_mbuf *head, struct rte_mbuf **tail)
 {
@@ -106,7 +99,7 @@ append_packet(struct mr_dpdk_out *out, struct rte_mbuf *head, struct rte_mbuf **
 
 static bool
 append_external(struct mr_dpdk_out *out, struct rte_mbuf *head, struct rte_mbuf **tail,
-                const struct mr_tcp_slice *slice, rte_iova_t iova)
+                const struct mr_tcp_slice *slice)
 {
     struct rte_mbuf *mbuf = append_packet(out, head, tail);
     struct external *external;
@@ -120,8 +113,9 @@ append_external(struct mr_dpdk_out *out, struct rte_mbuf *head, struct rte_mbuf 
     rte_mbuf_ext_refcnt_set(&external->shared, 1);
     out->held++;
     mr_tcp_send_hold(slice->send);
-    rte_pktmbuf_attach_extbuf(mbuf, (void *)(uintptr_t)slice->data, iova, (uint16_t)slice->size,
-                              &external->shared);
+    /* The driver reads it with the processor: any address will do. */
+    rte_pktmbuf_attach_extbuf(mbuf, (void *)(uintptr_t)slice->data, (uintptr_t)slice->data,
+                              (uint16_t)slice->size, &external->shared);
     mbuf->data_len = (uint16_t)slice->size;
     return true;
 }
@@ -155,14 +149,10 @@ append_payload(struct mr_dpdk_out *out, struct rte_mbuf *head, const struct mr_t
 
     for (unsigned i = 0; i < frame->slice_count; i++) {
         const struct mr_tcp_slice *slice = &frame->slices[i];
-        rte_iova_t iova = RTE_BAD_IOVA;
-        bool good;
+        bool points = out->port->external && slice->size >= EXTERNAL_MIN;
+        bool good = points ? append_external(out, head, &tail, slice)
+                           : append_copy(out, head, &tail, slice->data, slice->size);
 
-        if (slice->size >= EXTERNAL_MIN) {
-            iova = reachable(out->port, slice->data);
-        }
-        good = iova == RTE_BAD_IOVA ? append_copy(out, head, &tail, slice->data, slice->size)
-                                    : append_external(out, head, &tail, slice, iova);
         if (!good) {
             return false;
         }

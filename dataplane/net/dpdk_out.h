@@ -1,9 +1,9 @@
 /* net/dpdk_out.h: frames of one shard on their way to a queue of the port.
  *
- * Frames gather in a burst. The payload of a send stays where it is, where the device takes such
- * memory (port->external): a frame is then a packet with the headers, followed by packets that
- * point into the send, which is held until the device has let go of it. Small pieces, and memory
- * that the device cannot reach, are copied. Where the device sums up and cuts, it is told so.
+ * Frames gather in a burst. Over a device that copies frames itself (port->external) the payload of
+ * a send stays where it is: a frame is a packet with the headers, followed by packets that point
+ * into the send, which is held until the device has let go of it. Small pieces, and all payload
+ * over other devices, are copied. Where the device sums up and cuts, it is told so.
  *
  * A frame whose neighbour is not known yet waits for the answer to ARP.
  *

@@ -5,21 +5,9 @@
 # records in every codec, a consumer group reads once more, contents are compared; two shards with a
 # queue each; SIGTERM ends it cleanly while clients are connected.
 . "$(dirname "$0")/lib.sh"
-need kcat ip ethtool ping python3
-[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
-
-SERVER=mr-server-$$ CLIENT=mr-client-$$
-ip netns add "$SERVER" 2>/dev/null || skip "no network namespaces here"
-trap 'ip netns del $SERVER; ip netns del $CLIENT 2>/dev/null; cleanup' EXIT
-ip netns add "$CLIENT"
-ip link add mrs$$ netns "$SERVER" type veth peer name mrc$$ netns "$CLIENT"
-for side in "$SERVER mrs$$" "$CLIENT mrc$$"; do
-    set -- $side
-    ip -n "$1" link set lo up
-    ip -n "$1" link set "$2" up
-    ip netns exec "$1" ethtool -K "$2" tx off tso off gso off gro off >/dev/null
-done
-ip -n "$CLIENT" address add 10.99.0.2/24 dev mrc$$
+need kcat ping python3
+. "$COMPAT/namespaces.sh"
+wire 0 10.99.0
 BROKER=10.99.0.1:9092
 
 client() {
@@ -32,7 +20,7 @@ start() {
     rm -rf "$WORK/data"
     ip netns exec "$SERVER" "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen $BROKER \
         --shards "$1" --set transport=dpdk --set dpdk.address=10.99.0.1 --set admin.listen= \
-        --set "dpdk.device=net_af_packet0,iface=mrs$$,blocksz=16384,framesz=2048,framecnt=4096,qdisc_bypass=1,qpairs=$1" \
+        --set "dpdk.device=net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=4096,qdisc_bypass=1,qpairs=$1" \
         >"$WORK/broker.out" 2>"$WORK/broker.log" &
     BROKER_PID=$!
     wait_until 30 "the broker is ready" broker_said

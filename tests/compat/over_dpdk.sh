@@ -4,29 +4,10 @@
 # clients are in another.
 # Usage: over_dpdk.sh af_packet|af_xdp|af_xdp_each SHARDS SCRIPT [ARGUMENTS...]
 . "$(dirname "$0")/lib.sh"
-need ip ethtool
-[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
 device=$1 shards=$2 script=$3
 shift 3
 MR_FETCH_ONLY=yes "$COMPAT/$script" "$@" >/dev/null || fail "$script cannot be prepared"
-server=mr-os-$$ client=mr-oc-$$
-ip netns add "$server" 2>/dev/null || skip "no network namespaces here"
-trap 'ip netns del $server; ip netns del $client 2>/dev/null; cleanup' EXIT
-ip netns add "$client"
-ip -n "$server" link set lo up
-ip -n "$client" link set lo up
-
-# wire NAME NET: a pair of devices, sNAME and cNAME, and the client's address NET.2.
-wire() {
-    local side
-    ip link add "s$1" netns "$server" type veth peer name "c$1" netns "$client"
-    for side in "$server s$1" "$client c$1"; do
-        ip -n ${side% *} link set "${side#* }" up
-        ip netns exec ${side% *} ethtool -K "${side#* }" tx off tso off gso off gro off >/dev/null
-    done
-    ip -n "$client" address add "$2.2/24" dev "c$1"
-}
-
+. "$COMPAT/namespaces.sh"
 wire 0 10.99.0
 address=10.99.0.1
 case $device in
@@ -39,9 +20,9 @@ af_xdp_each) # a device with one queue for each shard, which only direct routing
     MR_BROKER_FLAGS="$MR_BROKER_FLAGS --set direct.routing=true"
     ;;
 esac
-MR_BROKER_HOST=10.99.0.1 MR_BROKER_IN="ip netns exec $server" \
+MR_BROKER_HOST=10.99.0.1 MR_BROKER_IN="ip netns exec $SERVER" \
     MR_BROKER_FLAGS="$MR_BROKER_FLAGS --shards $shards --set transport=dpdk --set dpdk.address=$address --set dpdk.device=$vdev" \
-    ip netns exec "$client" "$COMPAT/$script" "$@" || {
+    ip netns exec "$CLIENT" "$COMPAT/$script" "$@" || {
     [ $? -eq 77 ] && skip "the test is skipped, see above"
     fail "over $device, $shards shards"
 }

@@ -7,24 +7,13 @@
 # do not read take all they can get. After each the broker's own figures are compared with those of
 # the start.
 . "$(dirname "$0")/lib.sh"
-need kcat ip ethtool python3 curl
-[ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
-
-SERVER=mr-ts-$$ CLIENT=mr-tc-$$ ADMIN=127.0.0.1:9644
-ip netns add "$SERVER" 2>/dev/null || skip "no network namespaces here"
-trap 'ip netns del $SERVER; ip netns del $CLIENT 2>/dev/null; cleanup' EXIT
-ip netns add "$CLIENT"
-ip link add mrs$$ netns "$SERVER" type veth peer name mrc$$ netns "$CLIENT"
-for side in "$SERVER mrs$$" "$CLIENT mrc$$"; do
-    set -- $side
-    ip -n "$1" link set lo up
-    ip -n "$1" link set "$2" up
-    ip netns exec "$1" ethtool -K "$2" tx off tso off gso off gro off >/dev/null
-done
-ip -n "$CLIENT" address add 10.99.0.2/24 dev mrc$$
-ip -n "$CLIENT" address add 10.99.0.3/24 dev mrc$$
+need kcat python3 curl
+. "$COMPAT/namespaces.sh"
+ADMIN=127.0.0.1:9644
+wire 0 10.99.0
+ip -n "$CLIENT" address add 10.99.0.3/24 dev c0
 BROKER=10.99.0.1:9092
-DEVICE=net_af_packet0,iface=mrs$$,blocksz=16384,framesz=2048,framecnt=1024,qdisc_bypass=1
+DEVICE=net_af_packet0,iface=s0,blocksz=16384,framesz=2048,framecnt=1024,qdisc_bypass=1
 ip netns exec "$SERVER" "$MR_BUILD/millraced" --data-dir "$WORK/data" --listen $BROKER --shards 1 \
     --set transport=dpdk --set dpdk.address=10.99.0.1 --set dpdk.device=$DEVICE \
     --set dpdk.packets=2048 --set admin.listen=$ADMIN --set connections.max.idle.ms=15000 \
@@ -66,9 +55,9 @@ pools >"$WORK/start"
     client kcat -q -P -b $BROKER -t link -p 0 -E -X message.timeout.ms=100000 &
 sender=$!
 sleep 2
-ip -n "$CLIENT" link set mrc$$ down
+ip -n "$CLIENT" link set c0 down
 sleep 10
-ip -n "$CLIENT" link set mrc$$ up
+ip -n "$CLIENT" link set c0 up
 wait $sender || fail "a producer does not survive ten seconds without a link"
 same "records behind the gap" 200 \
     "$(client kcat -q -C -b $BROKER -t link -p 0 -o beginning -e | cut -d' ' -f1 | sort -un | wc -l)"
@@ -87,16 +76,16 @@ time.sleep(3)
 PYTHON
 gone=$!
 sleep 2
-ip -n "$CLIENT" address del 10.99.0.3/24 dev mrc$$
+ip -n "$CLIENT" address del 10.99.0.3/24 dev c0
 wait $gone
 back "clients that vanished"
 
 # The client's frames may be larger than the broker's.
-ip -n "$CLIENT" link set mrc$$ mtu 4000
+ip -n "$CLIENT" link set c0 mtu 4000
 client kcat -q -P -b $BROKER -t mtu -p 0 -X message.max.bytes=1048588 <"$WORK/large"
 same "large records from a larger MTU" "$(sum <"$WORK/large")" \
     "$(client kcat -q -C -b $BROKER -t mtu -p 0 -o beginning -e -X fetch.message.max.bytes=2000000 | sum)"
-ip -n "$CLIENT" link set mrc$$ mtu 1500
+ip -n "$CLIENT" link set c0 mtu 1500
 back "an MTU mismatch"
 
 # More frames than descriptors, from eight senders at once, beside a client that works.
