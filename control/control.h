@@ -37,6 +37,8 @@ struct mr_control_config {
     int32_t node_id; /* node.id */
     struct mr_nodes nodes;
     unsigned shard_count;
+    const int *worker_cpus; /* for the kernel's workers; none: any */
+    unsigned worker_cpu_count;
     uint64_t growth_bytes; /* 0: stores do not grow */
     /* Opens another engine for the metadata log, whose callbacks run where `uring` is reaped; it
      * may lead from the start. NULL: metalog_local.h on `metadata_path`. */

@@ -25,6 +25,8 @@ struct mr_launch {
     const struct mr_clock *clock;
     struct mr_mesh_port *port;
     uint64_t spin_ns;
+    const int *worker_cpus;    /* for the kernel's workers */
+    unsigned worker_cpu_count; /* 0: any */
     struct mr_server_config server;
     struct mr_store_config store; /* limits; device, arena and callbacks are the shard's */
     struct mr_launch_store *stores;

@@ -27,6 +27,7 @@
 #include "control/profile.h"
 #include "dataplane/base/log.h"
 #include "dataplane/launch.h"
+#include "dataplane/net/dpdk_socket.h"
 #include "dataplane/plan.h"
 #include "dataplane/shard/timer.h"
 #include "dataplane/stores.h"
@@ -399,6 +400,9 @@ start_eal(struct broker *broker, const char *device, char *error, size_t error_s
         arguments[count++] = "--no-pci";
         for (unsigned i = 0; i < plan->nic_count; i++) {
             mr_config_item(device, ';', i, devices[i], sizeof(devices[i]));
+            if (mr_dpdk_socket_clear(devices[i], error, error_size) != 0) {
+                return -EADDRINUSE;
+            }
             arguments[count++] = "--vdev";
             arguments[count++] = devices[i];
         }
@@ -474,6 +478,8 @@ plan_launch(struct broker *broker, unsigned shard, struct mr_launch_store *store
         .clock = &mr_clock_system,
         .port = mr_mesh_port(broker->mesh, shard),
         .spin_ns = plan->spin_ns,
+        .worker_cpus = plan->worker_cpus,
+        .worker_cpu_count = plan->worker_cpu_count,
         .server = plan->server,
         .store = plan->store,
         .stores = stores,
@@ -601,6 +607,8 @@ prepare(struct broker *broker, char *error, size_t error_size)
     control.node_id = plan->node_id;
     control.nodes = plan->server.nodes;
     control.shard_count = plan->shard_count;
+    control.worker_cpus = plan->worker_cpus;
+    control.worker_cpu_count = plan->worker_cpu_count;
     control.growth_bytes = plan->growth_bytes;
     result = mr_control_create(&control, &broker->control, error, error_size);
     result = result ? result : mr_stores_make(plan, broker->control, error, error_size);

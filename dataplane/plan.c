@@ -50,6 +50,17 @@ find_cpus(struct mr_plan *plan)
     }
 }
 
+static bool
+has_shard(const struct mr_plan *plan, int cpu)
+{
+    for (unsigned i = 0; i < plan->shard_count; i++) {
+        if (plan->shard_cpus[i] == cpu) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Those of the configuration; else a CPU for each shard as long as there are enough, the first
  * being the last to be taken, and any for the control thread. */
 static void
@@ -66,6 +77,11 @@ plan_cpus(const struct mr_config *config, struct mr_plan *plan)
         plan->shard_cpus[i] = plan->cpus[(i + 1) % plan->cpu_count];
     }
     mr_profile_cpus(mr_config_get(config, "cores.cpus"), plan->shard_cpus, plan->shard_count);
+    for (unsigned i = 0; i < plan->control_cpu_count && plan->spin_ns == UINT64_MAX; i++) {
+        if (!has_shard(plan, plan->control_cpus[i])) {
+            plan->worker_cpus[plan->worker_cpu_count++] = plan->control_cpus[i];
+        }
+    }
 }
 
 static void
@@ -81,12 +97,12 @@ plan_shards(const struct mr_config *config, struct mr_plan *plan)
                                 ? plan->shard_count
                                 : MR_MESH_ENDPOINTS_MAX - 1;
     }
-    plan_cpus(config, plan);
     plan->nic_interrupts = strcmp(idle, "interrupts") == 0;
     plan->spin_ns = (uint64_t)mr_config_long(config, "cores.spin.us") * MR_NS_PER_US;
     if (strcmp(idle, "spin") == 0) {
         plan->spin_ns = UINT64_MAX;
     }
+    plan_cpus(config, plan);
 }
 
 /* ---- data directories and stores ------------------------------------------------------------- */

@@ -22,6 +22,8 @@ struct mr_plan {
     int shard_cpus[MR_MESH_ENDPOINTS_MAX]; /* of each shard */
     unsigned control_cpu_count;
     int control_cpus[256];
+    unsigned worker_cpu_count; /* 0: shards sleep, or have every CPU */
+    int worker_cpus[256];      /* for the kernel's workers: control_cpus without those of shards */
     uint64_t spin_ns;    /* an idle shard polls so long before it sleeps; UINT64_MAX: for ever */
     bool nic_interrupts; /* a sleeping shard over DPDK is woken by its queue */
     char dirs[MR_PLAN_DIRS_MAX][MR_CONTROL_PATH_SIZE - 64];

@@ -2,6 +2,7 @@
 #include "dataplane/base/uring.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "dataplane/base/assert.h"
@@ -43,6 +44,21 @@ mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool 
     return setup(uring, entries,
                  IORING_SETUP_SINGLE_ISSUER | (polled ? IORING_SETUP_IOPOLL : 0u) |
                      (commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0u));
+}
+
+int
+mr_uring_place_workers(struct mr_uring *uring, const int *cpus, unsigned count)
+{
+    cpu_set_t set;
+
+    if (count == 0) {
+        return 0;
+    }
+    CPU_ZERO(&set);
+    for (unsigned i = 0; i < count; i++) {
+        CPU_SET(cpus[i], &set);
+    }
+    return io_uring_register_iowq_aff(&uring->ring, sizeof(set), &set);
 }
 
 /* A free slot of a table, or -EMFILE. */

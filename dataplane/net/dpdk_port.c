@@ -18,6 +18,7 @@
 
 #define DESCRIPTORS  512u
 #define POOL_CACHE   64u
+#define DRIVER_KEEPS 5120u /* of the packets to receive into; see create_receive() */
 #define MTU_DEFAULT  1500u
 #define FRAME_EXTRA  64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
 #define ROOM_DEFAULT 2048u /* of a packet, beyond DPDK's headroom */
@@ -33,17 +34,26 @@ data_room(uint16_t mtu)
     return (uint16_t)(mtu <= MTU_DEFAULT ? ROOM_DEFAULT : mtu + FRAME_EXTRA);
 }
 
-/* Of `queues` queues. */
 static struct rte_mempool *
-create_pool(const char *what, unsigned queue, unsigned queues, const struct mr_dpdk_port *port,
+create_pool(const char *what, unsigned queue, unsigned packets, const struct mr_dpdk_port *port,
             uint16_t private_size)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
 
     snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
-    return rte_pktmbuf_pool_create(
-        name, queues * (port->packets + DESCRIPTORS), POOL_CACHE, private_size,
-        (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
+    return rte_pktmbuf_pool_create(name, packets, POOL_CACHE, private_size,
+                                   (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
+                                   SOCKET_ID_ANY);
+}
+
+/* Connections may hold port->packets of each queue, and the driver has its own on top: it could
+ * neither receive nor send what would free the others. AF_XDP's takes most: 2,048 for the kernel to
+ * fill, 512 to send, which it copies into packets of this pool, and 2,048 that were sent. */
+static struct rte_mempool *
+create_receive(unsigned queue, unsigned queues, const struct mr_dpdk_port *port)
+{
+    return create_pool("receive", queue, queues * (port->packets + DRIVER_KEEPS), port,
+                       MR_DPDK_PRIVATE_SIZE);
 }
 
 size_t
@@ -54,7 +64,7 @@ mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu)
     if (mtu > MTU_DEFAULT) {
         packet += data_room(mtu);
     }
-    return queue_count * (2 * (packets + DESCRIPTORS) * packet + QUEUE_BYTES);
+    return queue_count * ((2 * packets + DRIVER_KEEPS + DESCRIPTORS) * packet + QUEUE_BYTES);
 }
 
 /* A device in software that has no way to be told of an MTU takes what it is given. */
@@ -150,10 +160,10 @@ set_up_queue(struct mr_dpdk_port *port, uint16_t queue)
     } else {
         /* Where packets are handed over, shards hold each other's: from one pool for all, so that
          * what each may hold is never all that another has to receive with. */
-        port->receive_pools[queue] = create_pool(
-            "receive", queue, port->rss ? 1 : port->queue_count, port, MR_DPDK_PRIVATE_SIZE);
+        port->receive_pools[queue] = create_receive(queue, port->rss ? 1 : port->queue_count, port);
     }
-    port->transmit_pools[queue] = create_pool("transmit", queue, 1, port, MR_DPDK_SEND_SIZE);
+    port->transmit_pools[queue] =
+        create_pool("transmit", queue, port->packets + DESCRIPTORS, port, MR_DPDK_SEND_SIZE);
     if (!port->receive_pools[queue] || !port->transmit_pools[queue]) {
         return -ENOMEM;
     }

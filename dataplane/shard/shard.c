@@ -1,6 +1,8 @@
 /* shard/shard.c: the turn, and when to sleep. */
 #include "dataplane/shard/shard.h"
 
+#include <sched.h>
+
 #include "dataplane/base/assert.h"
 #include "dataplane/shard/timer.h"
 
@@ -74,6 +76,9 @@ mr_shard_turn(struct mr_shard *shard, bool may_sleep)
     mr_mesh_flush(shard->port);
     if (work > 0 || !may_sleep) {
         mr_uring_submit(&shard->uring);
+        if (work == 0 && shard->uring.in_flight > 0) {
+            sched_yield(); /* to a worker of the kernel that has this core too, e.g. for a flush */
+        }
     } else {
         sleep_now(shard);
     }

@@ -4,6 +4,7 @@
 # at the other end of memif's.
 . "$(dirname "$0")/../compat/lib.sh"
 need ip ethtool kcat
+[ "$(nproc)" -ge 2 ] || skip "a shard and the control thread want a CPU each"
 [ "$(id -u)" -eq 0 ] || skip "network namespaces need root"
 
 PROFILES=$COMPAT/../../hw-profiles
@@ -48,6 +49,26 @@ grep -q 'no interrupts for its queues' "$WORK/broker.log" || fail "nothing is sa
 wait_until 30 "the broker answers" asked
 broker_stop
 
+# A shard that always polls has its CPU to itself: the kernel's workers are on the control thread's.
+start af-packet --set cores.idle=spin --set cores.cpus=1 --set cores.control=0
+for name in /proc/$BROKER_PID/task/*/comm; do
+    case $(cat "$name") in iou-wrk*) taskset -pc "$(basename "$(dirname "$name")")" ;; esac
+done >"$WORK/workers"
+grep -q 'list: 0$' "$WORK/workers" || fail "no worker of the kernel's on CPU 0"
+grep 'list: ' "$WORK/workers" | grep -v 'list: 0$' && fail "workers of the kernel's on a shard's CPU"
+broker_stop
+
+# What a killed broker left where its device listens stops neither the next one nor the one after.
 start memif
+kill -9 $BROKER_PID
+wait $BROKER_PID 2>/dev/null || true
+start memif
+broker_stop
+start memif
+if "$MR_BUILD/millraced" --profile "$PROFILES/memif.ini" --data-dir "$WORK/second" \
+    --set admin.listen= >"$WORK/second.out" 2>&1; then
+    fail "two brokers started on one memif socket"
+fi
+grep -q 'is in use; stop the process' "$WORK/second.out" || fail "no word of the socket in use"
 broker_stop
 pass
