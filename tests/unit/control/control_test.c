@@ -386,6 +386,9 @@ on_message(void *context, const struct mr_msg *message)
         on_reply(world_of_messages, message->context);
         break;
     case MR_MSG_SNAPSHOT:
+        if (shard->stopped) {
+            break; /* the control thread, whose it is, may have ended */
+        }
         MR_CHECK(!shard->offered);
         shard->offered = message->context;
         MR_CHECK(shard->offered->epoch > shard->epoch);
