@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,7 +279,12 @@ load_wire_turn(uint64_t due_ns)
     uint64_t work_ns = wire.work_ns;
 
     wire_turn(&wire);
-    if (wire.work_ns == work_ns && due_ns > mr_clock_now_ns(&mr_clock_system) + REST_NS) {
+    if (wire.work_ns != work_ns) {
+        return;
+    }
+    if (due_ns > mr_clock_now_ns(&mr_clock_system) + REST_NS) {
         usleep(REST_US);
+    } else {
+        sched_yield(); /* to the kernel's threads, which finish the broker's writes here too */
     }
 }

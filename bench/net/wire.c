@@ -2,6 +2,7 @@
 #include "bench/net/wire.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define QUIET_TURNS     200u /* without work, before it sleeps */
 #define PACKETS_DEFAULT 8192u
 #define ARGUMENTS_MAX   20u
+#define LCORES_SIZE     (5 * CPU_SETSIZE)
 #define MEGABYTE        (1024u * 1024)
 
 void
@@ -81,6 +83,26 @@ open_kernel(struct wire *wire, const struct mr_net_events *events)
     return mr_net_uring_create(&config, events, &wire->net);
 }
 
+/* Lcore 0 on the CPUs that this process may use. */
+static void
+name_lcores(char *out, size_t out_size)
+{
+    size_t used = (size_t)snprintf(out, out_size, "0@(");
+    const char *comma = "";
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    MR_ASSERT(sched_getaffinity(0, sizeof(set), &set) == 0);
+    for (int cpu = 0; cpu < CPU_SETSIZE && used < out_size; cpu++) {
+        if (CPU_ISSET(cpu, &set)) {
+            used += (size_t)snprintf(out + used, out_size - used, "%s%d", comma, cpu);
+            comma = ",";
+        }
+    }
+    MR_ASSERT(used + 1 < out_size);
+    strcpy(out + used, ")");
+}
+
 /* One process has the EAL once; two at a time must not find each other's. */
 static int
 start_eal(const struct wire *wire)
@@ -90,10 +112,10 @@ start_eal(const struct wire *wire)
                                             "0",           "--lcores"};
     size_t bytes = mr_dpdk_port_bytes(1, wire->packets, wire->mtu);
     char memory[16];
-    char lcores[32];
+    char lcores[LCORES_SIZE];
     int count = 8;
 
-    snprintf(lcores, sizeof(lcores), "0@(0-%ld)", sysconf(_SC_NPROCESSORS_ONLN) - 1);
+    name_lcores(lcores, sizeof(lcores));
     snprintf(memory, sizeof(memory), "%zu", bytes / MEGABYTE + 32);
     arguments[count++] = lcores;
     if (wire->huge) {

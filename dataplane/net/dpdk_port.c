@@ -34,16 +34,34 @@ data_room(uint16_t mtu)
     return (uint16_t)(mtu <= MTU_DEFAULT ? ROOM_DEFAULT : mtu + FRAME_EXTRA);
 }
 
+/* Only a card needs each packet in one page of memory. For devices in software they lie one after
+ * the other: AF_XDP's driver shows the kernel no more than their sizes come to, and packets beyond
+ * that would be lost to it one by one. */
 static struct rte_mempool *
 create_pool(const char *what, unsigned queue, unsigned packets, const struct mr_dpdk_port *port,
             uint16_t private_size)
 {
+    const struct rte_pktmbuf_pool_private room = {
+        .mbuf_data_room_size = (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
+        .mbuf_priv_size = private_size,
+    };
+    unsigned size = (unsigned)sizeof(struct rte_mbuf) + private_size + room.mbuf_data_room_size;
     char name[RTE_MEMPOOL_NAMESIZE];
+    struct rte_mempool *pool;
 
     snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
-    return rte_pktmbuf_pool_create(name, packets, POOL_CACHE, private_size,
-                                   (uint16_t)(data_room(port->mtu) + RTE_PKTMBUF_HEADROOM),
-                                   SOCKET_ID_ANY);
+    pool = rte_mempool_create_empty(name, packets, size, POOL_CACHE, sizeof(room), SOCKET_ID_ANY,
+                                    port->software ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
+    if (!pool) {
+        return NULL;
+    }
+    rte_pktmbuf_pool_init(pool, (void *)(uintptr_t)&room);
+    if (rte_mempool_populate_default(pool) < 0) {
+        rte_mempool_free(pool);
+        return NULL;
+    }
+    rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+    return pool;
 }
 
 /* Connections may hold port->packets of each queue, and the driver has its own on top: it could
@@ -65,13 +83,6 @@ mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu)
         packet += data_room(mtu);
     }
     return queue_count * ((2 * packets + DRIVER_KEEPS + DESCRIPTORS) * packet + QUEUE_BYTES);
-}
-
-/* A device in software that has no way to be told of an MTU takes what it is given. */
-static bool
-is_software(const struct rte_eth_dev_info *info)
-{
-    return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0;
 }
 
 /* Payload that is pointed to must be let go of soon after it was sent. These drivers copy it at
@@ -139,7 +150,7 @@ configure(struct mr_dpdk_port *port, const struct rte_eth_dev_info *info, uint16
     conf.txmode.offloads = choose_transmit(port, info);
     conf.rxmode.mtu = mtu;
     error = rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
-    if (error && mtu > MTU_DEFAULT && is_software(info)) {
+    if (error && mtu > MTU_DEFAULT && port->software) { /* it cannot be told of one, and takes it */
         conf.rxmode.mtu = 0;
         error = rte_eth_dev_configure(port->id, port->queue_count, port->queue_count, &conf);
     }
@@ -318,7 +329,10 @@ mr_dpdk_port_open(const struct mr_dpdk_port_config *config, struct mr_dpdk_port 
                  queue_count, info.max_rx_queues);
         return -ENOTSUP;
     }
-    result = result ? result : start(port, &info, config->mtu);
+    if (!result) {
+        port->software = strcmp(rte_bus_name(rte_dev_bus(info.device)), "vdev") == 0;
+        result = start(port, &info, config->mtu);
+    }
     if (result) {
         snprintf(error, error_size, "the DPDK device does not start: %s", strerror(-result));
         return result;

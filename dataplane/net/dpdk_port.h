@@ -39,6 +39,7 @@ struct mr_dpdk_port {
     unsigned bits;    /* of its subnet */
     uint32_t gateway; /* 0: none */
     bool trusted;
+    bool software;    /* no card, but a driver such as AF_XDP's */
     uint32_t packets; /* in each pool */
     bool checksums;   /* the device computes TCP checksums of what is sent */
     bool external;    /* a frame may point to payload: a device in software, which copies it */
