@@ -63,6 +63,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"dev.volatile", MR_CONFIG_BOOLEAN, "false", true, true, "stores live in memory with a power switch: for tests only"},
     {"direct.routing", MR_CONFIG_BOOLEAN, "false", true, true, "every shard is a broker of its own for clients, at a port of its own"},
     {"dpdk.address", MR_CONFIG_STRING, "", true, true, "ADDRESS/BITS of the DPDK device"},
+    {"dpdk.checksums", MR_CONFIG_BOOLEAN, "true", true, true, "TCP checksums are computed and checked; false: over memif only, whose peer must not check them either"},
     {"dpdk.device", MR_CONFIG_STRING, "", true, true, "PCI address or vdev that DPDK drives"},
     {"dpdk.driver", MR_CONFIG_STRING, "", true, true, "DPDK driver that must have taken the device, such as net_ice; empty: any"},
     {"dpdk.gateway", MR_CONFIG_STRING, "", true, true, "next hop outside the subnet of dpdk.address"},

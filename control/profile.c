@@ -39,6 +39,7 @@ static const struct {
     {"nic", "address", "dpdk.address"},
     {"nic", "gateway", "dpdk.gateway"},
     {"nic", "mtu", "dpdk.mtu"},
+    {"nic", "checksums", "dpdk.checksums"},
     {"nic", "packets", "dpdk.packets"},
     {"nic", "poll_us", "dpdk.poll.us"},
     {"drives", "paths", "log.dirs"},
@@ -437,6 +438,11 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     if (mtu != 0 && (mtu < DPDK_MTU_MIN || mtu > DPDK_MTU_MAX)) {
         return mr_config_refuse(config, "dpdk.mtu", error, size, "0 for the device's, or %d to %d",
                                 DPDK_MTU_MIN, DPDK_MTU_MAX);
+    }
+    if (!mr_config_bool(config, "dpdk.checksums") &&
+        strncmp(mr_config_get(config, "dpdk.device"), "net_memif", strlen("net_memif")) != 0) {
+        return mr_config_refuse(config, "dpdk.checksums", error, size,
+                                "only memory (net_memif) corrupts nothing; leave it out");
     }
     if (queues > 0 && queues < shards) {
         return mr_config_refuse(config, "dpdk.queues", error, size,

@@ -448,6 +448,7 @@ open_port(struct broker *broker, unsigned index, char *error, size_t error_size)
         .queue_count = (uint16_t)(plan->nic_count > 1 ? 1 : plan->shard_count),
         .direct_port = plan->server.nodes.count > 1 ? plan->listen_port : 0,
         .mtu = plan->dpdk_mtu,
+        .trusted = !mr_config_bool(broker->config, "dpdk.checksums"),
         .packets = plan->dpdk_packets,
         .interrupts = plan->nic_interrupts,
     };

@@ -62,6 +62,8 @@ static const struct entry entries[] = {
      AT(device), 0, 0},
     {"address", "A.B.C.D", "with --device: our IPv4 address there", TEXT, AT(address), 0, 0},
     {"mtu", "BYTES", "with --device: its MTU (default: its own)", INT, AT(mtu), 576, 9000},
+    {"trusted", NULL, "with --device: no TCP checksums, at both ends (dpdk.checksums=false)", FLAG,
+     AT(trusted), 0, 0},
     {"json", NULL, "print one line of JSON", FLAG, AT(json), 0, 0},
 };
 

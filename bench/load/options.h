@@ -39,6 +39,7 @@ struct load_options {
     const char *device;  /* NULL: sockets */
     const char *address; /* ours there */
     int32_t mtu;         /* 0: the device's */
+    bool trusted;        /* no TCP checksums */
 };
 
 /* Fills `options` from the command line. Returns 0; -EINVAL after a line on stderr; 1 after the

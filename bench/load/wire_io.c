@@ -268,6 +268,7 @@ load_wire_open(const struct load_options *options)
     wire.device = options->device;
     wire.address = options->address;
     wire.mtu = (uint16_t)options->mtu;
+    wire.trusted = options->trusted;
     wire.connections_max = (uint32_t)options->connections + 1;
     wire.sends_max = wire.connections_max * PIECES;
     return wire_open(&wire, &events) == 0 ? &io : NULL;

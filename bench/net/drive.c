@@ -31,8 +31,9 @@ report(double seconds)
 {
     struct mr_net_dpdk_counters counters = {0};
 
-    if (drive.mode == 'e') {
-        printf("{\"mode\": \"echo\", \"bytes\": %u, \"p50_us\": %.2f, \"p99_us\": %.2f", drive.size,
+    if (drive.mode == 'e' || drive.mode == 'b') {
+        printf("{\"mode\": \"%s\", \"bytes\": %u, \"p50_us\": %.2f, \"p99_us\": %.2f",
+               drive.mode == 'e' ? "echo" : "bare", drive.size,
                (double)mr_histo_quantile(&drive.histo, 500) / 1e3,
                (double)mr_histo_quantile(&drive.histo, 990) / 1e3);
     } else {
@@ -68,7 +69,8 @@ run(void)
 }
 
 static const char usage[] =
-    "usage: mr_net_drive --connect HOST:PORT --mode echo|in|out|churn [--count N] [--size BYTES]\n"
+    "usage: mr_net_drive --connect HOST:PORT --mode echo|bare|in|out|churn [--count N] [--size "
+    "BYTES]\n"
     "                    [--timeout SECONDS] [--seconds N] [--unchecked]\n"
     "  by sockets:       [--congestion NAME] [--hold CONNECTIONS] [--spin]\n"
     "  by the contract:  --transport kernel|dpdk [--connections N] [--address OURS]\n"
@@ -79,6 +81,7 @@ static const char usage[] =
     "each, or seconds of churn.\n"
     "--stay keeps the device until it is killed: a peer that polls a memif may not survive its "
     "end.\n"
+    "--mode bare is a round trip of frames over the device, without TCP, to mr_net_serve --bare.\n"
     "--mode answer is the other end of round trips between spinning sockets, for one "
     "client.\n" WIRE_USAGE;
 
@@ -175,7 +178,7 @@ parse(int argc, char **argv)
             return false;
         }
     }
-    return drive.host && drive.mode && strchr("eioca", drive.mode) && drive.size > 0 &&
+    return drive.host && drive.mode && strchr("ebioca", drive.mode) && drive.size > 0 &&
            drive.size <= DRIVE_SIZE_MAX && drive.connections > 0;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/net/bare.h"
 #include "bench/net/drive.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
@@ -230,6 +231,19 @@ close_all(void)
     }
 }
 
+static void
+bare_trips(void)
+{
+    for (uint64_t i = 0; i < drive.count + DRIVE_WARM_UP && !drive_over(); i++) {
+        uint64_t begin = mr_clock_now_ns(&mr_clock_system);
+
+        bare_round_trip(&drive.wire.port, drive.size);
+        if (i >= DRIVE_WARM_UP) {
+            mr_histo_record(&drive.histo, mr_clock_now_ns(&mr_clock_system) - begin);
+        }
+    }
+}
+
 void
 drive_by_net(void)
 {
@@ -242,10 +256,14 @@ drive_by_net(void)
         errno = -error;
         drive_die("transport");
     }
-    open_all();
+    if (drive.mode != 'b') {
+        open_all();
+    }
     drive.begin_ns = mr_clock_now_ns(&mr_clock_system);
     drive.wire.work_ns = 0;
-    if (drive.mode == 'e') {
+    if (drive.mode == 'b') {
+        bare_trips();
+    } else if (drive.mode == 'e') {
         round_trips();
     } else if (drive.mode == 'i') {
         bulk_in();
@@ -257,7 +275,9 @@ drive_by_net(void)
 void
 drive_net_end(void)
 {
-    close_all();
+    if (drive.mode != 'b') {
+        close_all();
+    }
     if (drive.stay) {
         pause();
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/net/bare.h"
 #include "bench/net/pattern.h"
 #include "bench/net/wire.h"
 #include "dataplane/base/assert.h"
@@ -44,6 +45,7 @@ struct server {
     const char *host;
     uint16_t port;
     bool unchecked;
+    bool bare;
     struct net_pattern pattern;
     struct mr_list items;
     uint64_t accepted;
@@ -51,7 +53,7 @@ struct server {
 };
 
 static struct server server;
-static sig_atomic_t stop;
+static volatile sig_atomic_t stop;
 
 static void
 on_signal(int number)
@@ -236,8 +238,10 @@ static const char usage[] =
     "usage: mr_net_serve --transport kernel|dpdk --listen HOST:PORT [--device VDEV [--beside "
     "VDEV]]\n"
     "                    [--connections N] [--packets N] [--mtu BYTES] [--huge] [--sleep-us US]\n"
-    "                    [--unchecked]\n" WIRE_USAGE
-    "--unchecked does not look at the bytes that it receives.\n";
+    "                    [--unchecked] [--bare]\n" WIRE_USAGE
+    "--unchecked does not look at the bytes that it receives. --bare: every frame of the device "
+    "is\n"
+    "sent back as it came.\n";
 
 static bool
 parse_listen(char *text)
@@ -259,6 +263,7 @@ parse(int argc, char **argv)
     static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
                                             {"connections", required_argument, NULL, 'c'},
                                             {"unchecked", no_argument, NULL, 'u'},
+                                            {"bare", no_argument, NULL, 'b'},
                                             WIRE_OPTIONS,
                                             {NULL, 0, NULL, 0}};
     int which;
@@ -277,6 +282,9 @@ parse(int argc, char **argv)
         case 'u':
             server.unchecked = true;
             break;
+        case 'b':
+            server.bare = true;
+            break;
         default:
             if (!wire_option(&server.wire, which, optarg)) {
                 return false;
@@ -285,7 +293,7 @@ parse(int argc, char **argv)
     }
     server.wire.address = server.host;
     server.wire.sends_max = server.wire.connections_max * SENDS_PER_CONN;
-    return server.host && server.wire.connections_max > 0;
+    return server.host && server.wire.connections_max > 0 && (!server.bare || server.wire.dpdk);
 }
 
 int
@@ -310,6 +318,10 @@ main(int argc, char **argv)
     signal(SIGINT, on_signal);
     printf("listening\n");
     fflush(stdout);
-    serve();
+    if (server.bare) {
+        bare_return(&server.wire.port, &stop);
+    } else {
+        serve();
+    }
     return server.wrong > 0;
 }
