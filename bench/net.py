@@ -56,7 +56,8 @@ def main():
     row('round trip of 64 B', 'p50 us', 'p99 us', 'p50 ÷ loopback', 'p99 ÷ loopback')
     row(*['---'] * 5)
     for name, key in (('Linux loopback, both ends spin', 'loopback-echo'),
-                      ('memif', 'memif-echo'), ('vhost', 'vhost-echo'),
+                      ('memif', 'memif-echo'), ('frames over a memif, no TCP', 'memif-bare'),
+                      ('vhost', 'vhost-echo'), ('frames over a vhost, no TCP', 'vhost-bare'),
                       ('memif, one of 10,000 connections', 'memif-many')):
         row(name, cell(of(key + '-p50')), cell(of(key + '-p99')),
             ratio(of(key + '-p50'), of('loopback-echo-p50')),

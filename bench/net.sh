@@ -47,15 +47,17 @@ per_packet() {
     note "$1" "$(awk -v c="$2" -v p="$3" 'BEGIN { printf "%.0f", c / p }')"
 }
 
-# pair KIND MTU MODE CONNECTIONS KEY [summed]: both sides ours. A memif computes no checksums, as
-# devices with offloads do it; vhost is such a device. summed: with checksums in software.
+# pair KIND MTU MODE CONNECTIONS KEY [summed]: both sides ours; MODE bare: frames without TCP. A memif
+# computes no checksums, as devices with offloads do it; vhost is such a device. summed: with checksums
+# in software.
 pair() {
-    local kind=$1 mtu=$2 mode=$3 connections=$4 key=$5 sums=--trusted result pid driver
+    local kind=$1 mtu=$2 mode=$3 connections=$4 key=$5 sums=--trusted bare= result pid driver
     [ "$kind${6:-}" = memif ] || sums=
+    [ "$mode" != bare ] || bare=--bare
     rm -f "$socket"
     : >"$work/pair"
     taskset -c 0 "$build/mr_net_serve" --transport dpdk --listen 10.0.0.1:7000 --unchecked \
-        --device "$(device "$kind" server "$mtu")" --mtu "$mtu" --connections "$connections" $sums \
+        --device "$(device "$kind" server "$mtu")" --mtu "$mtu" --connections "$connections" $sums $bare \
         >"$work/pair" 2>"$work/pair.log" &
     pid=$!
     listening "$work/pair"
@@ -75,7 +77,7 @@ pair() {
     kill $driver 2>/dev/null || true
     wait $driver || true
     result=$(cat "$work/drive")
-    if [ "$mode" = echo ]; then
+    if [ "$mode" = echo ] || [ "$mode" = bare ]; then
         note "$key-p50" "$(field p50_us <<<"$result")"
         note "$key-p99" "$(field p99_us <<<"$result")"
         return
@@ -233,6 +235,7 @@ for _ in $(seq "$rounds"); do
             pair $kind $mtu out 1 $kind-$mtu-out
         done
         pair $kind 1500 echo 1 $kind-echo
+        pair $kind 1500 bare 1 $kind-bare
     done
     pair memif 1500 in 1 summed-1500-in summed
     pair memif 1500 echo 10000 memif-many

@@ -336,6 +336,7 @@ mr_tcp_send(struct mr_tcp_conn *conn, struct mr_tcp_send *send)
 {
     uint64_t size = 0;
 
+    tcp_conn_prefetch(conn);
     MR_ASSERT(conn->flags & TCP_APP);
     for (unsigned i = 0; i < send->iov_count; i++) {
         size += send->iov[i].iov_len;

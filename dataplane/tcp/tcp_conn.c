@@ -180,6 +180,7 @@ tcp_conn_find(struct mr_tcp *tcp, uint32_t local, uint16_t local_port, uint32_t 
     {
         struct mr_tcp_conn *conn = MR_CONTAINER_OF(node, struct mr_tcp_conn, hash_node);
 
+        tcp_conn_prefetch(conn);
         if (conn->remote_port == remote_port && conn->remote == remote &&
             conn->local_port == local_port && conn->local == local) {
             return conn;

@@ -277,6 +277,7 @@ struct tcp_rx {
 #define TCP_SACK_ON      0x10000
 #define TCP_TS_ON        0x20000
 #define TCP_WSCALE_ON    0x40000
+#define TCP_CACHE_LINE 64
 #define TCP_ECN_ON       0x80000
 #define TCP_ECE_DUE      0x100000  /* tell the peer of congestion until it says CWR */
 #define TCP_CWR_DUE      0x200000  /* tell the peer that we have slowed down */
@@ -389,6 +390,16 @@ struct mr_tcp_conn {
     struct tcp_cc cc;
     struct tcp_rx rx;
 };
+
+/* Fetches all of it at once: one that has not spoken for long has left the caches, and would come
+ * back line by line, each when it is wanted. */
+static inline void
+tcp_conn_prefetch(const struct mr_tcp_conn *conn)
+{
+    for (size_t at = 0; at < sizeof(*conn); at += TCP_CACHE_LINE) {
+        __builtin_prefetch((const char *)conn + at, 1);
+    }
+}
 
 struct tcp_listener {
     uint32_t local;
