@@ -100,7 +100,7 @@ name_lcores(char *out, size_t out_size)
         }
     }
     MR_ASSERT(used + 1 < out_size);
-    strcpy(out + used, ")");
+    snprintf(out + used, out_size - used, ")");
 }
 
 /* One process has the EAL once; two at a time must not find each other's. */
