@@ -277,10 +277,10 @@ load_wire_open(const struct load_options *options)
 void
 load_wire_turn(uint64_t due_ns)
 {
-    uint64_t work_ns = wire.work_ns;
+    uint64_t work_cycles = wire.work_cycles;
 
     wire_turn(&wire);
-    if (wire.work_ns != work_ns) {
+    if (wire.work_cycles != work_cycles) {
         return;
     }
     if (due_ns > mr_clock_now_ns(&mr_clock_system) + REST_NS) {

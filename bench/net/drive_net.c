@@ -260,7 +260,7 @@ drive_by_net(void)
         open_all();
     }
     drive.begin_ns = mr_clock_now_ns(&mr_clock_system);
-    drive.wire.work_ns = 0;
+    drive.wire.work_cycles = 0;
     if (drive.mode == 'b') {
         bare_trips();
     } else if (drive.mode == 'e') {

@@ -203,7 +203,7 @@ print_counters(void)
 
     if (server.wire.dpdk) {
         mr_net_dpdk_counters(net, &counters);
-        cycles = wire_cycles(&server.wire);
+        cycles = server.wire.work_cycles;
     }
     printf("cycles %llu, packets in %llu, out %llu, bytes in %llu, out %llu\n",
            (unsigned long long)cycles, (unsigned long long)counters.packets_in,

@@ -180,26 +180,22 @@ wire_open(struct wire *wire, const struct mr_net_events *events)
 static bool
 work(struct wire *wire)
 {
-    uint64_t begin_ns = mr_clock_now_ns(&mr_clock_system);
+    uint64_t begin = rte_rdtsc();
     bool worked;
 
     if (wire->dpdk) {
-        worked = mr_net_dpdk_poll(wire->net, begin_ns);
-        worked |= mr_net_dpdk_flush(wire->net, begin_ns);
+        uint64_t now_ns = mr_clock_now_ns(&mr_clock_system);
+
+        worked = mr_net_dpdk_poll(wire->net, now_ns);
+        worked |= mr_net_dpdk_flush(wire->net, now_ns);
     } else {
         mr_uring_submit(&wire->uring);
         worked = mr_uring_reap(&wire->uring, REAP_MAX) > 0;
     }
     if (worked) {
-        wire->work_ns += mr_clock_now_ns(&mr_clock_system) - begin_ns;
+        wire->work_cycles += rte_rdtsc() - begin;
     }
     return worked;
-}
-
-uint64_t
-wire_cycles(const struct wire *wire)
-{
-    return (uint64_t)((double)wire->work_ns * (double)rte_get_tsc_hz() / MR_NS_PER_S);
 }
 
 void

@@ -30,8 +30,8 @@ struct wire {
     struct mr_net *net;
     struct mr_uring uring;
     struct mr_dpdk_port port;
-    unsigned quiet;   /* turns without work */
-    uint64_t work_ns; /* of turns with work */
+    unsigned quiet;       /* turns without work */
+    uint64_t work_cycles; /* of turns with work, of the time stamp counter */
 };
 
 /* The defaults. */
@@ -58,8 +58,5 @@ int wire_open(struct wire *wire, const struct mr_net_events *events);
 
 /* One turn, and a rest where that was asked for and there is nothing to do. */
 void wire_turn(struct wire *wire);
-
-/* Of the time stamp counter, in turns with work; with DPDK only. */
-uint64_t wire_cycles(const struct wire *wire);
 
 #endif
