@@ -183,6 +183,7 @@ tcp_conn_find(struct mr_tcp *tcp, uint32_t local, uint16_t local_port, uint32_t 
         tcp_conn_prefetch(conn);
         if (conn->remote_port == remote_port && conn->remote == remote &&
             conn->local_port == local_port && conn->local == local) {
+            __builtin_prefetch(conn->user, 1);
             return conn;
         }
     }
