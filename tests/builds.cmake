@@ -9,7 +9,8 @@ endfunction()
 
 # Unit tests, seeds of the crash simulators, and the real broker under power cuts, with compaction,
 # retention, deletion and growth, hostile clients and a client that asks for anything.
-mr_nested(asan_ubsan unit 1500 "-DMR_SANITIZE=address,undefined" ""
+mr_nested(asan_ubsan unit 1500 "-DMR_SANITIZE=address,undefined"
+  "units steer_test group_sim store_sim compact_sim power_cut power_churn millraced" --parallel 2
   -R "_test$|^group_sim$|^(store|compact)_sim_[0-9]|^power_(cut_1_shard|churn)$|^compat_hostile|^compat_fuzz_client$" -E "^saturate_test$|^transport_dpdk_test$")
 # In the folder of the test above: nothing is built twice.
 add_test(NAME fuzz_client_long COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/nested.sh

@@ -193,9 +193,6 @@ done
 start_kafka
 broker_start
 wait_until 60 "Apache Kafka serves" kafka_serves
-for version in $VERSIONS; do
-    save_classes $version "$KAFKA"
-done
 every_tool kafka "$KAFKA" &
 CHILDREN+=($!)
 every_tool millrace "$BROKER"

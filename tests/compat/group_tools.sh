@@ -47,8 +47,9 @@ produce() {
 }
 
 two_members() {
-    timeout 60 "${JAVA[@]}" -cp "$CACHE/jars-$NEW/*" "$(groups_class $NEW)" \
-        --bootstrap-server "$1" --describe --group "$2" --state 2>/dev/null | grep -q 'Stable *2'
+    tool_run $NEW "$OUT/raw" "$OUT/waiting" "$(groups_class $NEW)" \
+        --bootstrap-server "$1" --describe --group "$2" --state
+    grep -q 'Stable *2' "$OUT/raw"
 }
 
 # While two members are there: what --describe says of them.
@@ -108,8 +109,9 @@ every_tool() {
     mkdir "$OUT"
     for version in $VERSIONS; do
         groups=$(groups_class $version)
-        quiet "${JAVA[@]}" -cp "$CACHE/jars-$NEW/*" org.apache.kafka.tools.TopicCommand \
+        tool_run $NEW "$OUT/raw" "$OUT/created" org.apache.kafka.tools.TopicCommand \
             --bootstrap-server "$broker" --create --topic t-$version --partitions 3
+        same "status of the topic's creation" 0 "$STATUS"
         quiet produce "$broker" t-$version
         tool list-none $version "$groups" --bootstrap-server "$broker" --list
         tool consume $version "$(consumer_class $version)" --bootstrap-server "$broker" \
@@ -143,9 +145,6 @@ fetch_jars $NEW
 start_kafka
 broker_start --set admin.listen=
 wait_until 60 "Apache Kafka is ready" kafka_serves
-for version in $VERSIONS; do
-    save_classes $version "$KAFKA"
-done
 every_tool kafka "$KAFKA" &
 KAFKA_TOOLS=$!
 CHILDREN+=("$KAFKA_TOOLS")

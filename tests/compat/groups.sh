@@ -86,13 +86,39 @@ for spec in "$@"; do
     command_of "${spec%%:*}"
 done
 fetched
+
+# play SPEC: with the members' COMMAND.
+play() {
+    local status=0
+    python3 "$COMPAT/python/groups.py" "$MR_BUILD" "$WORK/$1" "$scenario" "${1%%:*}" "${1#*:}" \
+        "${COMMAND[@]}" >"$WORK/$1/said" 2>&1 || status=$?
+    cat "$WORK/$1/said"
+    if [ $status -ne 0 ]; then
+        tail -n 10 "$WORK/$1/broker.log"
+        fail "$1"
+    fi
+}
+
+at_once=3 # mostly they wait, for sessions that end and groups that settle
+if [ -n "$MR_BROKER_IN" ]; then
+    at_once=1 # there is one device
+fi
+playing=() failed=
+wait_for_first() {
+    wait "${playing[0]}" || failed=yes # the others end by themselves
+    playing=("${playing[@]:1}")
+}
 for spec in "$@"; do
+    if [ ${#playing[@]} -eq $at_once ]; then
+        wait_for_first
+    fi
     command_of "${spec%%:*}"
     mkdir -p "$WORK/$spec"
-    python3 "$COMPAT/python/groups.py" "$MR_BUILD" "$WORK/$spec" "$scenario" "${spec%%:*}" \
-        "${spec#*:}" "${COMMAND[@]}" || {
-        tail -n 10 "$WORK/$spec/broker.log"
-        fail "$spec"
-    }
+    play "$spec" &
+    playing+=($!)
 done
+while [ ${#playing[@]} -gt 0 ]; do
+    wait_for_first
+done
+[ -z "$failed" ] || exit 1
 pass

@@ -37,7 +37,7 @@ topics_of() {
 
 old_data_tools() {
     local broker=$1 topic
-    lines | tool console-producer $OLD kafka.tools.ConsoleProducer \
+    TOOL_INPUT=$WORK/lines tool console-producer $OLD kafka.tools.ConsoleProducer \
         --bootstrap-server "$broker" --topic one-$OLD
     for topic in one five; do
         tool perf-test-$topic $OLD org.apache.kafka.tools.ProducerPerformance --topic $topic-$OLD \
@@ -53,7 +53,7 @@ old_data_tools() {
 
 new_data_tools() {
     local broker=$1 topic
-    lines | tool console-producer $NEW org.apache.kafka.tools.ConsoleProducer \
+    TOOL_INPUT=$WORK/lines tool console-producer $NEW org.apache.kafka.tools.ConsoleProducer \
         --bootstrap-server "$broker" --topic one-$NEW
     for topic in one five; do
         tool perf-test-$topic $NEW org.apache.kafka.tools.ProducerPerformance --topic $topic-$NEW \
@@ -150,9 +150,7 @@ fetched
 start_kafka
 broker_start
 wait_until 60 "Apache Kafka serves" kafka_serves
-for version in $OLD $NEW; do
-    save_classes $version "$KAFKA"
-done
+lines >"$WORK/lines"
 every_tool kafka "$KAFKA" &
 CHILDREN+=($!)
 every_tool millrace "$BROKER"

@@ -20,7 +20,7 @@ fetch_jars_alone() {
         return
     fi
     need mvn
-    rm -rf "$jars" "$CACHE/classes-$version.jsa"
+    rm -rf "$jars"
     quiet mvn -q -B -Dmaven.repo.local="$CACHE/maven" -f "$pom" "$COPY_PLUGIN" \
         -DoutputDirectory="$jars"
     touch "$jars/complete"
@@ -55,31 +55,44 @@ END
     CHILDREN=($!)
 }
 
-
 # ---- the same command against both brokers -------------------------------------------------------
 
-# save_classes VERSION BROKER: what every tool loads is kept as an archive of the JVM's, which halves
-# the start of each. Without it (another JVM, two tests at once) the tools only start slower.
-save_classes() {
-    local archive=$CACHE/classes-$1.jsa class=org.apache.kafka.tools.TopicCommand
-    if [ -e "$archive" ]; then
-        return
-    fi
-    if [ "$1" = $OLD ]; then
-        class=kafka.admin.TopicCommand
-    fi
-    "${JAVA[@]}" -XX:ArchiveClassesAtExit="$archive.$$" -cp "$CACHE/jars-$1/*" $class \
-        --bootstrap-server "$2" --list >/dev/null 2>&1 && mv "$archive.$$" "$archive" || true
+declare -A TOOLS_ASK TOOLS_ANSWER # pipes to the JVM that runs the tools of a version
+
+# tools_start VERSION: its JVM ends with the shell that calls this.
+tools_start() {
+    local pipe=$OUT.$1 ask answer
+    mkfifo "$pipe.ask" "$pipe.answer"
+    "${JAVA[@]}" -cp "$CACHE/jars-$1/*" "$COMPAT/java/Tools.java" <"$pipe.ask" >"$pipe.answer" \
+        2>"$pipe.stderr" &
+    CHILDREN+=($!)
+    exec {ask}>"$pipe.ask" {answer}<"$pipe.answer"
+    TOOLS_ASK[$1]=$ask TOOLS_ANSWER[$1]=$answer
+}
+
+# tool_run VERSION OUTPUT ERROR CLASS ARGUMENTS...: leaves the tool's status in STATUS. TOOL_INPUT is
+# the file of its standard input.
+tool_run() {
+    local version=$1 output=$2 error=$3
+    shift 3
+    [ -n "${TOOLS_ASK[$version]:-}" ] || tools_start "$version"
+    {
+        printf '%s\t' "${TOOL_INPUT:-/dev/null}" "$output" "$error" "$@"
+        echo
+    } >&"${TOOLS_ASK[$version]}"
+    read -r STATUS <&"${TOOLS_ANSWER[$version]}" || {
+        cat "$OUT.$version.stderr"
+        fail "no answer from $*"
+    }
 }
 
 # tool NAME VERSION CLASS ARGUMENTS...: standard output, as the test's normalise() leaves it, and
 # status go to $OUT/VERSION-NAME.
 tool() {
-    local name=$1 version=$2 class=$3 status=0
-    shift 3
-    timeout 60 "${JAVA[@]}" -XX:SharedArchiveFile="$CACHE/classes-$version.jsa" -Xlog:disable -cp "$CACHE/jars-$version/*" "$class" "$@" \
-        >"$OUT/raw" 2>"$OUT/$version-$name.stderr" || status=$?
-    { normalise <"$OUT/raw" && echo "status $status"; } >"$OUT/$version-$name"
+    local name=$1 version=$2
+    shift 2
+    tool_run "$version" "$OUT/raw" "$OUT/$version-$name.stderr" "$@"
+    { normalise <"$OUT/raw" && echo "status $STATUS"; } >"$OUT/$version-$name"
 }
 
 # alike VERSION-NAME: whether both brokers gave the same output; else it shows how they differ.

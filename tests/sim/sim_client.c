@@ -19,20 +19,23 @@ sim_client_open(struct sim_client *client, struct sim_server *sim)
 }
 
 static uint8_t *
-extend(uint8_t **bytes, size_t *size, size_t more)
+extend(struct sim_bytes *bytes, size_t more)
 {
-    uint8_t *grown = realloc(*bytes, *size + more + 1);
-
-    MR_CHECK(grown != NULL);
-    *bytes = grown;
-    *size += more;
-    return grown + *size - more;
+    if (bytes->size + more > bytes->max) {
+        bytes->max = 2 * (bytes->size + more); /* a copy for each would be most of a test's time */
+        bytes->data = realloc(bytes->data, bytes->max);
+        MR_CHECK(bytes->data != NULL);
+    }
+    bytes->size += more;
+    return bytes->data + bytes->size - more;
 }
 
 void
 sim_client_put(struct sim_client *client, const void *data, size_t size)
 {
-    memcpy(extend(&client->out, &client->out_size, size), data, size);
+    if (size > 0) {
+        memcpy(extend(&client->out, size), data, size);
+    }
 }
 
 void
@@ -48,7 +51,9 @@ sim_client_request(struct sim_client *client, int16_t api, int16_t version, int3
     mr_be16_put(header + 12, UINT16_MAX);
     sim_client_put(client, header, sizeof(header));
     sim_client_put(client, body, body_size);
-    memset(extend(&client->out, &client->out_size, padding), 0, padding);
+    if (padding > 0) {
+        memset(extend(&client->out, padding), 0, padding);
+    }
 }
 
 void
@@ -64,7 +69,7 @@ pump_in(struct sim_client *client)
     ssize_t got = mr_net_sim_peer_receive(client->peer, bytes, sizeof(bytes));
 
     if (got > 0) {
-        memcpy(extend(&client->in, &client->in_size, (size_t)got), bytes, (size_t)got);
+        memcpy(extend(&client->in, (size_t)got), bytes, (size_t)got);
         return true;
     }
     client->ended |= got != -EAGAIN;
@@ -79,9 +84,9 @@ sim_client_pump(struct sim_client *client)
     if (!client->peer) {
         return false;
     }
-    if (client->out_at < client->out_size) {
-        ssize_t sent = mr_net_sim_peer_send(client->peer, client->out + client->out_at,
-                                            client->out_size - client->out_at);
+    if (client->out_at < client->out.size) {
+        ssize_t sent = mr_net_sim_peer_send(client->peer, client->out.data + client->out_at,
+                                            client->out.size - client->out_at);
 
         if (sent > 0) {
             client->out_at += (size_t)sent;
@@ -96,16 +101,16 @@ sim_client_answer(struct sim_client *client, int32_t *correlation_id)
 {
     size_t size;
 
-    if (client->in_size < 8) {
+    if (client->in.size < 8) {
         return 0;
     }
-    size = 4 + (size_t)mr_be32_get(client->in);
-    if (client->in_size < size) {
+    size = 4 + (size_t)mr_be32_get(client->in.data);
+    if (client->in.size < size) {
         return 0;
     }
-    *correlation_id = (int32_t)mr_be32_get(client->in + 4);
-    memmove(client->in, client->in + size, client->in_size - size);
-    client->in_size -= size;
+    *correlation_id = (int32_t)mr_be32_get(client->in.data + 4);
+    client->in.size -= size;
+    memmove(client->in.data, client->in.data + size, client->in.size);
     client->answers++;
     return size;
 }
@@ -134,8 +139,7 @@ sim_client_close(struct sim_client *client)
         mr_net_sim_peer_close(client->peer);
         client->peer = NULL;
     }
-    free(client->out);
-    free(client->in);
-    client->out = NULL;
-    client->in = NULL;
+    free(client->out.data);
+    free(client->in.data);
+    client->out = client->in = (struct sim_bytes){0};
 }

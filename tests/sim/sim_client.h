@@ -8,17 +8,20 @@
 
 #include "tests/sim/sim_server.h"
 
+struct sim_bytes {
+    uint8_t *data;
+    size_t size, max;
+};
+
 struct sim_client {
     struct sim_server *sim;
     struct mr_net_sim_peer *peer; /* NULL: closed */
-    uint8_t *out;                 /* bytes to be sent */
-    size_t out_size;
+    struct sim_bytes out;         /* to be sent, from out_at on */
     size_t out_at;
-    uint8_t *in; /* bytes received and not taken */
-    size_t in_size;
-    bool deaf;        /* does not receive */
-    bool ended;       /* the broker has closed */
-    uint64_t answers; /* whole ones taken */
+    struct sim_bytes in; /* received and not taken */
+    bool deaf;           /* does not receive */
+    bool ended;          /* the broker has closed */
+    uint64_t answers;    /* whole ones taken */
 };
 
 void sim_client_open(struct sim_client *client, struct sim_server *sim);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PIECE     65536u
 #define SPOILT    0xee
@@ -11,25 +12,47 @@
 
 /* ---- the pattern ----------------------------------------------------------------------------- */
 
-static uint8_t
-pattern_byte(unsigned salt, uint64_t position)
+/* Each row of the pattern is the same circle of bytes, from another of them on. */
+#define ROW 256u
+
+static const uint8_t *
+pattern_row(unsigned salt, uint64_t row)
 {
-    return (uint8_t)(position * 31 + (position >> 8) * 7 + (position >> 16) + salt);
+    static uint8_t circle[2 * ROW];
+
+    if (circle[1] == 0) {
+        for (unsigned i = 0; i < 2 * ROW; i++) {
+            circle[i] = (uint8_t)(i * 31);
+        }
+    }
+    return circle + (row * 7 + (row >> 8) * 13 + salt) % ROW;
+}
+
+/* The pattern from `position` to the end of its row; how much that is of `size` goes to `part`. */
+static const uint8_t *
+pattern_at(unsigned salt, uint64_t position, size_t size, size_t *part)
+{
+    *part = ROW - position % ROW < size ? ROW - position % ROW : size;
+    return pattern_row(salt, position / ROW) + position % ROW;
 }
 
 static void
 pattern_fill(unsigned salt, uint64_t position, uint8_t *out, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        out[i] = pattern_byte(salt, position + i);
+    for (size_t at = 0, part; at < size; at += part) {
+        const uint8_t *bytes = pattern_at(salt, position + at, size - at, &part);
+
+        memcpy(out + at, bytes, part);
     }
 }
 
 static void
 pattern_check(unsigned salt, uint64_t position, const uint8_t *data, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        MR_CHECK_EQ(data[i], pattern_byte(salt, position + i));
+    for (size_t at = 0, part; at < size; at += part) {
+        const uint8_t *bytes = pattern_at(salt, position + at, size - at, &part);
+
+        MR_CHECK(memcmp(data + at, bytes, part) == 0);
     }
 }
 
@@ -315,9 +338,15 @@ client_receive(struct client *client, size_t size)
 void
 client_await_end(struct client *client)
 {
+    struct suite *suite = client->suite;
+    unsigned idle = 0; /* turns; what has ended the client may need none of ours */
+
     for (unsigned i = 0; client->end == 1 && i < SUITE_TURNS_MAX; i++) {
-        if (client_receive(client, SIZE_MAX) == 0 && !suite_await(client->suite)) {
-            client_receive(client, SIZE_MAX);
+        if (client_receive(client, SIZE_MAX) > 0) {
+            continue;
+        }
+        idle = suite_turn(suite) ? 0 : idle + 1;
+        if (idle > suite->ops->patience) {
             break;
         }
     }
