@@ -17,8 +17,8 @@
 #include "dataplane/base/log.h"
 
 #define DESCRIPTORS  512u
-#define POOL_CACHE   64u
-#define DRIVER_KEEPS 5120u /* of the packets to receive into; see create_receive() */
+#define POOL_CACHE   512u /* DPDK's most: a burst comes back, and goes out again while it is warm */
+#define DRIVER_KEEPS 5632u /* of the packets to receive into; see create_receive() */
 #define MTU_DEFAULT  1500u
 #define FRAME_EXTRA  64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
 #define ROOM_DEFAULT 2048u /* of a packet, beyond DPDK's headroom */
@@ -50,7 +50,8 @@ create_pool(const char *what, unsigned queue, unsigned packets, const struct mr_
     struct rte_mempool *pool;
 
     snprintf(name, sizeof(name), "%s%u-%u", what, port->id, queue);
-    pool = rte_mempool_create_empty(name, packets, size, POOL_CACHE, sizeof(room), SOCKET_ID_ANY,
+    pool = rte_mempool_create_empty(name, packets, size, RTE_MIN(POOL_CACHE, packets / 2),
+                                    sizeof(room), SOCKET_ID_ANY,
                                     port->software ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
     if (!pool) {
         return NULL;
