@@ -37,9 +37,9 @@ def metadata():
     return frame(3, 4, struct.pack('>i', 1) + text(TOPIC) + b'\1')
 
 
-def join(group, member):
+def join(group, member, session_ms):
     subscription = struct.pack('>hi', 0, 1) + text(TOPIC) + struct.pack('>i', -1)
-    return frame(11, 3, text(group) + struct.pack('>ii', 30000, 60000) + text(member) +
+    return frame(11, 3, text(group) + struct.pack('>ii', session_ms, 60000) + text(member) +
                  text(b'consumer') + struct.pack('>i', 1) + text(b'range') + data(subscription))
 
 
@@ -116,6 +116,8 @@ class Member:
 
 
 class Bench:
+    session_ms = 30000
+
     def __init__(self, broker, count, groups):
         host, port = broker.rsplit(':', 1)
         self.members = [Member((host, int(port)), b'bench-%d' % (i % groups))
@@ -147,7 +149,7 @@ class Bench:
         """All join and sync; returns the seconds it took."""
         begin = time.monotonic()
         for member in self.members:
-            member.send(join(member.group, member.name))
+            member.send(join(member.group, member.name, self.session_ms))
             member.step = 'join'
         left = len(self.members)
         for member, reader in self.answers():
@@ -163,7 +165,7 @@ class Bench:
             else:  # REBALANCE_IN_PROGRESS and the like: again
                 left += member.step == 'done'
                 member.name = b'' if error == UNKNOWN_MEMBER_ID else member.name
-                member.send(join(member.group, member.name))
+                member.send(join(member.group, member.name, self.session_ms))
                 member.step = 'join'
 
     def joined(self, member, reader):

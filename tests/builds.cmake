@@ -26,3 +26,7 @@ mr_nested(fuzz fuzz 900
 mr_nested(fuzz_long long 1800
   "-DMR_FUZZ=ON -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo"
   "fuzzers" -R "_fuzz_long$" --parallel 2)
+
+# The longest start first (store_sim before all): none of them is left alone at the end.
+set_tests_properties(asan_ubsan PROPERTIES COST 300)
+set_tests_properties(fuzz tsan PROPERTIES COST 200)

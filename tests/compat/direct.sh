@@ -6,6 +6,7 @@
 need kcat python3 curl
 ADMIN=127.0.0.1:$(free_port)
 MR_BROKER_FLAGS="--shards 4 --set direct.routing=true --set stores.per.dir=2 --set admin.listen=$ADMIN"
+MR_BROKER_FLAGS+=" --set group.initial.rebalance.delay.ms=0"
 broker_start
 port=${BROKER##*:}
 

@@ -1,7 +1,8 @@
 """Members of consumer groups that hang, beside many that do not.
 
-stuck_members.py BROKER MEMBERS GROUPS: exits 1 with a reason where a group without a member that
-hangs does not settle while the others wait, or these do not settle when its session has ended.
+stuck_members.py BROKER MEMBERS GROUPS SESSION_MS: exits 1 with a reason where a group without a
+member that hangs does not settle while the others wait, or these do not settle when its session has
+ended.
 """
 import pathlib
 import sys
@@ -21,7 +22,7 @@ def error_of(reader):
 
 def join_again(member):
     member.step = 'join'
-    member.send(join(member.group, member.name))
+    member.send(join(member.group, member.name, Groups.session_ms))
 
 
 def learn_of_rebalance(member):
@@ -32,6 +33,8 @@ def learn_of_rebalance(member):
 
 
 class Groups(Bench):
+    session_ms = int(sys.argv[4])
+
     def start(self, members):
         """The leaders join, which begins a rebalance; the others hear of it and join."""
         followers = [member for member in members if not member.leads]

@@ -862,14 +862,18 @@ request_delete(struct sim_run *run, unsigned slot)
 void
 sim_make_space(struct sim_run *run, uint64_t limit)
 {
-    struct sim_log *largest = run->logs[0];
+    struct sim_log *largest = NULL; /* but for one whose truncation a full store has refused */
     uint64_t live = 0;
 
     for (unsigned i = 0; i < SIM_LOGS; i++) {
-        live += run->logs[i]->live_bytes;
-        largest = run->logs[i]->live_bytes > largest->live_bytes ? run->logs[i] : largest;
+        struct sim_log *log = run->logs[i];
+
+        live += log->live_bytes;
+        if (!log->truncating && (!largest || log->live_bytes > largest->live_bytes)) {
+            largest = log;
+        }
     }
-    if (live > limit && largest->trim_count == 0) {
+    if (largest && live > limit && largest->trim_count == 0) {
         int64_t span = largest->end - largest->start;
 
         sim_trim_send(run, largest,

@@ -53,7 +53,8 @@ make_snapshot(void)
 void
 sim_server_runtime(void)
 {
-    const uint32_t credits[MR_MESH_CLASSES] = {8, 8, 8};
+    const uint32_t credits[] = {8, 8, 8, 8};
+    _Static_assert(sizeof(credits) / sizeof(credits[0]) == MR_MESH_CLASSES, "one for each class");
     const char *arguments[] = {"sim",
                                "--no-pci",
                                "--no-huge",
@@ -216,14 +217,18 @@ static void
 answer_control(void *context, const struct mr_msg *message)
 {
     struct sim_server *sim = context;
+    enum mr_msg_type answer = MR_MSG_CTL_REPLY;
 
     if (message->type == MR_MSG_SNAPSHOT_ACK || message->type == MR_MSG_SERVE_REPLY) {
         mr_mesh_give(sim->control, 0, MR_MESH_REQUEST);
         return;
     }
-    MR_CHECK_EQ(message->type, MR_MSG_CTL_REQUEST);
-    mr_mesh_send(sim->control, 0,
-                 (struct mr_msg){.type = MR_MSG_CTL_REPLY, .context = message->context});
+    if (message->type == MR_MSG_CTL_CANCEL) { /* it crossed the reply */
+        answer = MR_MSG_CTL_CANCELLED;
+    } else {
+        MR_CHECK_EQ(message->type, MR_MSG_CTL_REQUEST);
+    }
+    mr_mesh_send(sim->control, 0, (struct mr_msg){.type = answer, .context = message->context});
 }
 
 static bool
