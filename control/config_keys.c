@@ -73,6 +73,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"dpdk.queues", MR_CONFIG_INT, "0", true, true, "pairs of queues that the device must have, one for each shard; 0: as many as shards"},
     {"drives.block.bytes", MR_CONFIG_INT, "0", true, true, "block size that the drives must have been formatted with; 0: any"},
     {"drives.depth", MR_CONFIG_INT, "0", true, true, "operations that a drive gets at once; 0: as many as there are"},
+    {"drives.discard", MR_CONFIG_BOOLEAN, "false", true, true, "block devices in log.dirs are told which blocks were freed"},
     {"drives.flush", MR_CONFIG_STRING, "fua", true, true, "what makes single writes durable: fua, the drive's forced writes, or flush, a flush after them"},
     {"drives.passthrough", MR_CONFIG_BOOLEAN, "false", true, true, "NVMe drives in log.dirs get NVMe commands, past the block layer"},
     {"drives.polled", MR_CONFIG_BOOLEAN, "false", true, true, "completions are looked for in a drive's polled queues, without interrupts"},

@@ -50,6 +50,7 @@ static const struct {
     {"drives", "polled", "drives.polled"},
     {"drives", "passthrough", "drives.passthrough"},
     {"drives", "registered", "drives.registered"},
+    {"drives", "discard", "drives.discard"},
     {"memory", "bytes", "memory.bytes"},
     {"stores", "per_dir", "stores.per.dir"},
     {"stores", "bytes", "store.bytes"},

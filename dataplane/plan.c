@@ -619,6 +619,7 @@ plan_limits(const struct mr_config *config, struct mr_plan *plan)
     plan->store.producers_max =
         share(mr_config_long(config, "producer.entries.max"), plan->store_count);
     plan->store.direct_run_bytes = (uint32_t)mr_config_long(config, "store.direct.run.bytes");
+    plan->store.discard = plan->devices && mr_config_bool(config, "drives.discard");
 }
 
 int

@@ -225,11 +225,8 @@ piece_write(struct mr_store *store, struct ck_segment *segment, uint32_t from, u
     struct ck_io *write;
     uint64_t lba;
 
-    while (!extent_alloc(store, order, 0, &lba)) {
-        if (order == 0) {
-            return false;
-        }
-        order--;
+    if (!extent_alloc(store, &order, 0, 0, &lba)) {
+        return false;
     }
     write = root->extent_count < MR_ROOT_EXTENTS_MAX ? calloc(1, sizeof(*write)) : NULL;
     if (!write) {

@@ -344,11 +344,8 @@ out_reserve(struct compact *compact, uint64_t end)
             compact->extents = extents;
             compact->extent_capacity = capacity;
         }
-        while (!extent_alloc(store, order, store->reserve_blocks, &lba)) {
-            if (order == least) {
-                return false;
-            }
-            order--;
+        if (!extent_alloc(store, &order, least, store->reserve_blocks, &lba)) {
+            return false;
         }
         compact->extents[compact->extent_count++] =
             (struct out_extent){.lba = lba,

@@ -55,18 +55,37 @@ mr_dev_write(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *iov, 
     dev->ops->write(dev, io);
 }
 
-void
-mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
+/* The same for what moves no bytes. */
+static void
+prepare_plain(struct mr_dev *dev, struct mr_dev_io *io, enum dev_kind kind, uint64_t offset,
+              uint64_t size)
 {
     MR_ASSERT(io->done);
     io->dev = dev;
-    io->kind = DEV_FLUSH;
+    io->kind = (uint8_t)kind;
     io->iov = NULL;
     io->iov_count = 0;
-    io->offset = 0;
-    io->size = 0;
+    io->offset = offset;
+    io->size = size;
     io->fua = false;
+}
+
+void
+mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io)
+{
+    prepare_plain(dev, io, DEV_FLUSH, 0, 0);
     dev->ops->flush(dev, io);
+}
+
+void
+mr_dev_discard(struct mr_dev *dev, struct mr_dev_io *io, uint64_t offset, uint64_t size)
+{
+    MR_ASSERT(offset % MR_DEV_BLOCK == 0);
+    MR_ASSERT(size > 0 && size % MR_DEV_BLOCK == 0);
+    MR_ASSERT(offset <= dev->size_bytes);
+    MR_ASSERT(size <= dev->size_bytes - offset);
+    prepare_plain(dev, io, DEV_DISCARD, offset, size);
+    dev->ops->discard(dev, io);
 }
 
 void

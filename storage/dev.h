@@ -43,7 +43,7 @@ struct mr_dev_io {
     const struct iovec *iov;
     uint64_t offset;
     uint64_t size;
-    uint64_t moving; /* bytes of the command under way (dev_nvme) */
+    uint64_t moving; /* bytes of the command under way (dev_nvme, a discard) */
     unsigned iov_count;
     uint8_t kind;
     bool fua;
@@ -55,6 +55,7 @@ struct mr_dev_ops {
     void (*read)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*write)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*flush)(struct mr_dev *dev, struct mr_dev_io *io);
+    void (*discard)(struct mr_dev *dev, struct mr_dev_io *io);
     void (*kick)(struct mr_dev *dev); /* NULL: there is nothing to do */
     int (*poll)(struct mr_dev *dev);
     int (*wait)(struct mr_dev *dev);
@@ -80,6 +81,12 @@ void mr_dev_write(struct mr_dev *dev, struct mr_dev_io *io, const struct iovec *
 
 /* Makes durable exactly the writes whose `done` ran before this call. */
 void mr_dev_flush(struct mr_dev *dev, struct mr_dev_io *io);
+
+/* Tells the device that nobody needs these bytes, whole blocks: from this call on, and after
+ * crashes, they hold anything until they are written again. Nothing else may be in flight there.
+ * -EOPNOTSUPP: the device takes none (a file never does); no error changes what else is promised.
+ */
+void mr_dev_discard(struct mr_dev *dev, struct mr_dev_io *io, uint64_t offset, uint64_t size);
 
 /* Lets the device begin with what was submitted, while the caller still works on what comes next;
  * otherwise it may begin with the next poll. Runs no callback. */

@@ -2,7 +2,8 @@
  *
  * The block layer's checks, splitting and accounting are left out, and a FUA write is one for sure.
  * A command's slices go as they are: the kernel maps them, at most `command_bytes` at once. Flushes
- * are left to the block layer: Linux 6.1 crashes when a command without data is polled for.
+ * and discards are left to the block layer: Linux 6.1 crashes when a command without data is polled
+ * for.
  * Source: linux/nvme_ioctl.h; NVM Command Set Specification 1.0, 3.2 (Read, Write). */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "dataplane/base/assert.h"
@@ -25,36 +24,13 @@
 #define COMMAND_BYTES_MIN (64u * 1024)
 #define BLOCKS_MAX        65536u /* the count of blocks has 16 bits, and 0 stands for 1 */
 
-static uint64_t
-queue_limit(int block_fd, const char *name)
-{
-    unsigned long long value = 0;
-    char path[PATH_SIZE];
-    struct stat status;
-    FILE *file;
-
-    if (fstat(block_fd, &status) != 0) {
-        return 0;
-    }
-    snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/%s", major(status.st_rdev),
-             minor(status.st_rdev), name);
-    file = fopen(path, "r");
-    if (file) {
-        if (fscanf(file, "%llu", &value) != 1) {
-            value = 0;
-        }
-        fclose(file);
-    }
-    return value;
-}
-
 /* What one command may move: the drive's own limit, and the segments that memory may be in, each of
  * which may be one page. */
 static uint64_t
 command_limit(int block_fd)
 {
-    uint64_t bytes = queue_limit(block_fd, "max_hw_sectors_kb") * 1024;
-    uint64_t segments = queue_limit(block_fd, "max_segments");
+    uint64_t bytes = dev_queue_limit(block_fd, "max_hw_sectors_kb") * 1024;
+    uint64_t segments = dev_queue_limit(block_fd, "max_segments");
 
     if (segments > 1 && (segments - 1) * MR_DEV_BLOCK < bytes) {
         bytes = (segments - 1) * MR_DEV_BLOCK;

@@ -9,11 +9,15 @@ enum dev_kind {
     DEV_READ,
     DEV_WRITE,
     DEV_FLUSH,
+    DEV_DISCARD,
 };
 
 /* Moves the operation past what was transferred. Returns false where that is impossible to go on
  * from: nothing moved, more than was asked, or a part of a sector. */
 bool dev_io_advance(struct mr_dev_io *io, uint64_t moved);
+
+/* A number from the block layer's description of an open drive or partition; 0: there is none. */
+uint64_t dev_queue_limit(int block_fd, const char *name);
 
 /* ---- dev_nvme -------------------------------------------------------------------------------- */
 

@@ -264,6 +264,14 @@ block_write(struct mr_dev_sim *sim, uint64_t number, const uint8_t *bytes, uint8
     block->cur = page;
 }
 
+/* What a discard makes of a block, at once: a crash brings back any of what was there. */
+static void
+block_discard(struct mr_dev_sim *sim, uint64_t number, struct page *garbage)
+{
+    version_push(sim, number, garbage, MASK_ALL);
+    page_set(&sim->blocks[number].cur, garbage);
+}
+
 /* Settles what a flush has made durable: the completed writes up to `seq`. */
 static void
 block_flush(struct block *block, uint64_t seq)
@@ -396,6 +404,22 @@ read_complete(struct mr_dev_sim *sim, struct mr_dev_io *io)
         sectors_copy(walk.bytes, page_bytes(sim->blocks[walk.block].cur), walk.mask);
     }
     return 0;
+}
+
+/* The blocks hold garbage from the submission on. */
+static void
+discard(struct mr_dev_sim *sim, const struct mr_dev_io *io)
+{
+    struct page *garbage = page_copy(NULL);
+
+    for (unsigned s = 0; s < SECTORS; s++) {
+        sector_garbage(sim, garbage->bytes + s * MR_DEV_SECTOR);
+    }
+    sim->seq++;
+    for (uint64_t at = 0; at < io->size; at += MR_DEV_BLOCK) {
+        block_discard(sim, (io->offset + at) / MR_DEV_BLOCK, garbage);
+    }
+    page_unref(garbage);
 }
 
 /* Old, new or garbage, each sector for itself. */
@@ -579,6 +603,20 @@ mr_dev_sim_cut_after(struct mr_dev_sim *sim, uint64_t operations, bool kill)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
+/* Nothing may be in flight where something is discarded. */
+static void
+check_alone(const struct mr_dev_sim *sim, const struct mr_dev_io *io)
+{
+    for (unsigned i = 0; i < sim->in_flight_count; i++) {
+        const struct mr_dev_io *other = sim->in_flight[i].io;
+
+        if (io->kind == DEV_DISCARD || other->kind == DEV_DISCARD) {
+            MR_ASSERT(io->offset + io->size <= other->offset ||
+                      other->offset + other->size <= io->offset);
+        }
+    }
+}
+
 static void
 submit(struct mr_dev *dev, struct mr_dev_io *io)
 {
@@ -592,6 +630,10 @@ submit(struct mr_dev *dev, struct mr_dev_io *io)
         sim->in_flight_max = sim->in_flight_max ? sim->in_flight_max * 2 : 64;
         sim->in_flight =
             must(realloc(sim->in_flight, sim->in_flight_max * sizeof(*sim->in_flight)));
+    }
+    check_alone(sim, io);
+    if (io->kind == DEV_DISCARD) {
+        discard(sim, io);
     }
     entry = &sim->in_flight[sim->in_flight_count++];
     entry->io = io;
@@ -623,6 +665,9 @@ complete_one(struct mr_dev_sim *sim)
     case DEV_WRITE:
         MR_ASSERT(entry.sum == 0 || lent_sum(entry.io) == entry.sum);
         result = write_complete(sim, entry.io);
+        break;
+    case DEV_DISCARD:
+        result = is_bad(sim, entry.io) || chance(sim, sim->config.write_fail) ? -EIO : 0;
         break;
     default:
         result = flush_complete(sim, entry.flush_seq);
@@ -694,6 +739,7 @@ static const struct mr_dev_ops sim_ops = {
     .read = submit,
     .write = submit,
     .flush = submit,
+    .discard = submit,
     .poll = sim_poll,
     .wait = sim_wait,
     .resize = sim_resize,

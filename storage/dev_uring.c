@@ -1,15 +1,20 @@
 /* storage/dev_uring.c: a file or a block device, O_DIRECT, through a shared io_uring.
  *
- * Source: io_uring_enter(2), open(2) on O_DIRECT, pwritev2(2) on RWF_DSYNC, flock(2). */
+ * Source: io_uring_enter(2), open(2) on O_DIRECT, pwritev2(2) on RWF_DSYNC, flock(2), fallocate(2);
+ * linux/blkdev.h and block/ioctl.c, blkdev_uring_cmd(), of Linux 6.12; block/fops.c,
+ * blkdev_fallocate(), of Linux 6.1. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +30,19 @@
 #define HUGE_PAGE_BYTES (2ull << 20)
 #define REAP_MAX        256u /* completions of one poll, other users' of the ring among them */
 #define WAIT_NS         MR_NS_PER_S
+#define PATH_SIZE       256
+
+/* From Linux 6.12 on; older headers lack it. */
+#ifndef BLOCK_URING_CMD_DISCARD
+#define BLOCK_URING_CMD_DISCARD _IO(0x12, 0)
+#endif
+
+/* How freed blocks are given to the drive. */
+enum discard_way {
+    DISCARD_NOT, /* a file, or a drive that has no use for it */
+    DISCARD_COMMAND,
+    DISCARD_HOLE, /* Linux before 6.12: zeros that the drive may make by forgetting */
+};
 
 /* Memory that is registered in pieces: Linux 6.1 takes none that lies in two huge pages which were
  * mapped one by one, as the EAL's are. */
@@ -45,6 +63,7 @@ struct dev_uring {
     bool commands; /* reads and writes are NVMe commands to `nvme` */
     bool flush_writes;
     bool registers;
+    enum discard_way discards;
     struct dev_nvme nvme;
     int fd;
     int fixed_file; /* in the ring of reads and writes; -1: not registered */
@@ -98,6 +117,31 @@ prepare_one(const struct dev_uring *uring_dev, const struct mr_dev_io *io, const
     }
 }
 
+static bool
+moves_bytes(const struct mr_dev_io *io)
+{
+    return io->kind == DEV_READ || io->kind == DEV_WRITE;
+}
+
+static void
+prepare_discard(const struct dev_uring *uring_dev, struct mr_dev_io *io, struct io_uring_sqe *sqe)
+{
+    io->moving = 0;
+    if (uring_dev->discards == DISCARD_COMMAND) {
+        io->moving = io->size;
+        sqe->opcode = IORING_OP_URING_CMD;
+        sqe->fd = uring_dev->fd;
+        sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
+        sqe->addr = io->offset;
+        sqe->addr3 = io->size;
+    } else if (uring_dev->discards == DISCARD_HOLE) {
+        io_uring_prep_fallocate(sqe, uring_dev->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                (off_t)io->offset, (off_t)io->size);
+    } else {
+        io_uring_prep_nop(sqe);
+    }
+}
+
 /* The next system call's worth of what is left: the rest of a slice that was cut, else all whole
  * slices that follow. */
 static void
@@ -130,18 +174,20 @@ prepare_call(const struct dev_uring *uring_dev, const struct mr_dev_io *io,
 static void
 submit_rest(struct dev_uring *uring_dev, struct mr_dev_io *io)
 {
-    bool own = uring_dev->has_own && io->kind != DEV_FLUSH;
+    bool own = uring_dev->has_own && moves_bytes(io);
     struct io_uring_sqe *sqe = mr_uring_prepare(own ? &uring_dev->own : uring_dev->uring, &io->op);
 
-    if (own && uring_dev->commands) {
+    if (io->kind == DEV_DISCARD) {
+        prepare_discard(uring_dev, io, sqe);
+    } else if (own && uring_dev->commands) {
         dev_nvme_prepare(&uring_dev->nvme, io, sqe, uring_dev->flush_writes);
     } else {
         prepare_call(uring_dev, io, sqe);
     }
 }
 
-/* An NVMe command moves all that it named, or fails with a status of the drive's. A flush moves
- * nothing, by either way. */
+/* An NVMe command moves all that it named, or fails with a status of the drive's. A flush or a
+ * discard moves nothing, by either way. */
 static int
 result_of(const struct dev_uring *uring_dev, const struct mr_dev_io *io, int32_t result,
           uint64_t *moved)
@@ -162,7 +208,14 @@ op_done(struct mr_uring_op *op, int32_t result, uint32_t flags)
     int error = result_of(uring_dev, io, result, &moved);
 
     (void)flags;
-    if (!error && io->kind != DEV_FLUSH) {
+    if (io->kind == DEV_DISCARD && uring_dev->discards == DISCARD_NOT) {
+        error = -EOPNOTSUPP;
+    } else if (io->kind == DEV_DISCARD && io->moving &&
+               (error == -EOPNOTSUPP || error == -EINVAL)) {
+        uring_dev->discards = DISCARD_HOLE; /* the kernel does not know the command */
+        submit_rest(uring_dev, io);
+        return;
+    } else if (!error && moves_bytes(io)) {
         if (!dev_io_advance(io, moved)) {
             error = -EIO;
         } else if (io->size > 0) {
@@ -322,6 +375,31 @@ medium_size(int fd, uint64_t *size_out)
     return 0;
 }
 
+uint64_t
+dev_queue_limit(int block_fd, const char *name)
+{
+    unsigned long long value = 0;
+    char path[PATH_SIZE];
+    FILE *file = NULL;
+    struct stat st;
+
+    if (fstat(block_fd, &st) != 0) {
+        return 0;
+    }
+    for (unsigned partition = 0; partition < 2 && !file; partition++) {
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(st.st_rdev),
+                 minor(st.st_rdev), partition ? "../" : "", name);
+        file = fopen(path, "r");
+    }
+    if (file) {
+        if (fscanf(file, "%llu", &value) != 1) {
+            value = 0;
+        }
+        fclose(file);
+    }
+    return value;
+}
+
 /* Opens and locks. The kernel takes the io_uring of a killed process apart behind it, and only then
  * lets go of the files that it had registered, a device's exclusive use included: whoever starts
  * again at once waits for that. The descriptor, or -errno. */
@@ -404,6 +482,7 @@ static const struct mr_dev_ops uring_ops = {
     .read = submit,
     .write = submit,
     .flush = submit,
+    .discard = submit,
     .kick = uring_kick,
     .poll = uring_poll,
     .wait = uring_wait,
@@ -525,6 +604,9 @@ mr_dev_uring_open(const char *path, struct mr_uring *uring, struct mr_dev **out)
     error = medium_size(uring_dev->fd, &uring_dev->dev.size_bytes);
     if (error) {
         goto close_fd;
+    }
+    if (S_ISBLK(st.st_mode) && dev_queue_limit(uring_dev->fd, "discard_max_bytes") > 0) {
+        uring_dev->discards = DISCARD_COMMAND;
     }
     uring_dev->dev.ops = &uring_ops;
     uring_dev->uring = uring;

@@ -306,6 +306,28 @@ volatile_write(struct mr_dev *dev, struct mr_dev_io *io)
     mr_dev_read(vol->inner, &step->inner, step->iov, 1, io->offset);
 }
 
+static void
+discard_done(struct mr_dev_io *inner, int result)
+{
+    struct step *step = MR_CONTAINER_OF(inner, struct step, inner);
+    struct dev_volatile *vol = step->owner;
+    struct mr_dev_io *io = step->outer;
+
+    free(step);
+    outer_done(vol, io, result);
+}
+
+/* At once, as the worst of drives does it. What is held of the blocks may still be written: they
+ * hold anything. */
+static void
+volatile_discard(struct mr_dev *dev, struct mr_dev_io *io)
+{
+    struct dev_volatile *vol = dev_volatile(dev);
+    struct step *step = step_new(vol, io, discard_done);
+
+    mr_dev_discard(vol->inner, &step->inner, io->offset, io->size);
+}
+
 /* ---- flush ----------------------------------------------------------------------------------- */
 
 static int
@@ -507,6 +529,7 @@ static const struct mr_dev_ops volatile_ops = {
     .read = volatile_read,
     .write = volatile_write,
     .flush = volatile_flush,
+    .discard = volatile_discard,
     .poll = volatile_poll,
     .wait = volatile_wait,
     .busy = volatile_busy,

@@ -26,14 +26,24 @@ extent_find(const struct mr_log *log, uint64_t block)
                                                                               : NULL;
 }
 
-/* Takes an extent of at most 2^order blocks and leaves `reserve` blocks. */
+/* Takes an extent of 2^order blocks, or the largest below that there is, down to 2^least, and
+ * leaves `reserve` blocks. */
 bool
-extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba)
+extent_alloc(struct mr_store *store, unsigned *order, unsigned least, uint64_t reserve,
+             uint64_t *lba)
 {
-    if (store->buddy.free_blocks < (1ull << order) + reserve) {
-        return false;
-    }
-    return mr_buddy_alloc(&store->buddy, order, lba);
+    unsigned most = *order;
+
+    do {
+        for (unsigned at = most + 1; at-- > least;) {
+            if (store->buddy.free_blocks >= (1ull << at) + reserve &&
+                mr_buddy_alloc(&store->buddy, at, lba)) {
+                *order = at;
+                return true;
+            }
+        }
+    } while (discard_skip(store));
+    return false;
 }
 
 struct extent *
@@ -67,6 +77,7 @@ extent_add(struct mr_log *log, uint64_t first_block, const struct mr_extent_ref 
     return extent;
 }
 
+/* Its blocks are free. */
 static void
 extent_dispose(struct mr_store *store, struct extent *extent)
 {
@@ -77,6 +88,20 @@ extent_dispose(struct mr_store *store, struct extent *extent)
     index_drop(store, extent);
     free(extent);
     store_room(store);
+}
+
+/* Nothing reads or writes what has left its log. */
+static void
+extent_unused(struct mr_store *store, struct extent *extent)
+{
+    store->stats.full = false;
+    if (!store->config.discard || MUTANT(UNDO_BESIDE_EARLY)) {
+        extent_dispose(store, extent);
+        return;
+    }
+    mr_list_remove(&extent->node);
+    index_drop(store, extent);
+    discard_queue(store, extent);
 }
 
 /* The extent has left its log, and that is durable: its blocks are free when nothing reads or
@@ -90,8 +115,7 @@ extent_leave(struct mr_store *store, struct extent *extent)
         return;
     }
     if (extent->busy == 0) {
-        extent_dispose(store, extent);
-        store->stats.full = false;
+        extent_unused(store, extent);
         return;
     }
     index_drop(store, extent);
@@ -106,8 +130,7 @@ extent_unbusy(struct mr_store *store, struct extent *extent)
     MR_ASSERT(extent->busy > 0);
     extent->busy--;
     if (extent->busy == 0 && extent->sequence == UINT64_MAX) {
-        extent_dispose(store, extent);
-        store->stats.full = false;
+        extent_unused(store, extent);
     }
 }
 
@@ -154,17 +177,12 @@ extent_reserve(struct mr_log *log, uint64_t end_position, unsigned *added)
         unsigned order = extent_next_order(log);
         struct mr_extent_ref ref = {0};
         uint64_t lba = 0;
-        bool got = false;
+        bool got;
 
         while (order < store->order_max && (2ull << order) <= last - have) {
             order++;
         }
-        for (;; order--) {
-            got = extent_alloc(store, order, store->reserve_blocks, &lba);
-            if (got || order == 0) {
-                break;
-            }
-        }
+        got = extent_alloc(store, &order, 0, store->reserve_blocks, &lba);
         ref.lba = lba;
         ref.order = (uint8_t)order;
         ref.kind = order >= MR_INDEX_ORDER_MIN ? MR_EXTENT_INDEXED : MR_EXTENT_PLAIN;

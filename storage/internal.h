@@ -2,8 +2,9 @@
  *
  * Who does what: store.c life, answers, ticks; open.c recovery; journal.c groups and sets;
  * runs.c direct runs; checkpoint.c; writeback.c; cache.c memory of recent bytes; log.c append,
- * trim, watches; extents.c a log's map; segment.c what retention and compaction count in, and where
- * a log's bytes jump; producer.c idempotence; read.c, find.c reads. Thread: the store's. */
+ * trim, watches; extents.c a log's map; discard.c what left it; segment.c what retention and
+ * compaction count in, and where a log's bytes jump; producer.c idempotence; read.c, find.c reads.
+ * Thread: the store's. */
 #ifndef MR_STORAGE_INTERNAL_H
 #define MR_STORAGE_INTERNAL_H
 
@@ -41,6 +42,7 @@ enum mr_mutant {
     MUTANT_EARLY_NOT_AWAITED,
     MUTANT_EARLY_FAILURE_FORGOTTEN,
     MUTANT_UNDO_BESIDE_EARLY,
+    MUTANT_DISCARD_BEFORE_TRIM,
     MUTANTS,
 };
 
@@ -64,6 +66,9 @@ extern int mr_mutant;
 #define READ_SLICES   24u
 #define HINTS         2u
 #define SHUNNED_MAX   64u
+#define DISCARDS_MAX  2u /* in flight */
+/* And the blocks of one that takes several extents. */
+#define DISCARD_BLOCKS_MAX (1u << (MR_BUDDY_ORDERS - 1))
 
 /* ---- cache ----------------------------------------------------------------------------------- */
 
@@ -117,7 +122,7 @@ struct arena_page {
 /* ---- log ------------------------------------------------------------------------------------- */
 
 struct extent {
-    struct mr_list node; /* in store->leaving once it left its log */
+    struct mr_list node; /* once it left its log: in store->leaving, then with what is discarded */
     uint64_t first_block;
     uint64_t lba;
     uint64_t sequence; /* of the set that allocates it; 0: not in a set yet */
@@ -323,6 +328,15 @@ struct read_state {
     struct iovec small_iov[READ_SLICES];
 };
 
+/* ---- discards -------------------------------------------------------------------------------- */
+
+struct discard {
+    struct mr_dev_io io;
+    struct mr_store *store;
+    struct mr_list extents; /* that lie one behind the other; none: it is not in flight */
+    uint64_t blocks;        /* of them */
+};
+
 /* ---- checkpoint ------------------------------------------------------------------------------ */
 
 enum ck_phase { CK_NONE, CK_CUT, CK_CHAIN, CK_FLUSH, CK_ROOT, CK_BROKEN };
@@ -398,7 +412,10 @@ struct mr_store {
     struct mr_buddy buddy;
     unsigned order_max;
     uint64_t reserve_blocks;
-    struct mr_list leaving; /* extents whose last read or write is awaited */
+    struct mr_list leaving;  /* extents whose last read or write is awaited */
+    struct mr_list discards; /* extents that wait to be discarded */
+    struct discard discarding[DISCARDS_MAX];
+    uint64_t discard_blocks; /* of both: they are free, but not yet to be taken */
     struct shunned shunned[SHUNNED_MAX];
     unsigned shunned_count;
 
@@ -537,8 +554,17 @@ void extent_note_batch(struct mr_log *log, int64_t offset, uint64_t position, ui
                        int64_t max_timestamp);
 uint64_t extent_trim_block(const struct mr_log *log, int64_t offset);
 uint64_t extent_next_block(const struct mr_log *log);
-bool extent_alloc(struct mr_store *store, unsigned order, uint64_t reserve, uint64_t *lba);
+bool extent_alloc(struct mr_store *store, unsigned *order, unsigned least, uint64_t reserve,
+                  uint64_t *lba);
 void extent_forget_above(struct mr_log *log, uint64_t position);
+
+/* discard.c */
+void discard_init(struct mr_store *store);
+void discard_deinit(struct mr_store *store);
+void discard_queue(struct mr_store *store, struct extent *extent);
+bool discard_skip(struct mr_store *store);
+bool discard_step(struct mr_store *store);
+void discard_early(struct mr_log *log, uint64_t block);
 
 /* replica.c */
 void replica_durable(struct mr_append *append);

@@ -456,6 +456,11 @@ put_frees(struct encoder *encoder, struct group *from, struct group *to)
         if (MUTANT(REUSE_BEFORE_TRIM_DURABLE)) {
             extent_release_below(trim->log, trim->first_block);
         }
+#ifdef MR_MUTANTS
+        if (MUTANT(DISCARD_BEFORE_TRIM) && store->config.discard) {
+            discard_early(trim->log, trim->first_block);
+        }
+#endif
         mr_list_push_back(&to->trims, node);
     }
     while (!mr_list_empty(&from->deletes) && end - encoder->at > 2 * (int)MR_REC_SMALL_SIZE) {

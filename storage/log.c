@@ -347,15 +347,16 @@ log_refuses(struct mr_log *log, struct mr_append *append, size_t size)
     return false;
 }
 
-/* There is no space. 0: answered; -EAGAIN: more is being prepared. */
+/* There is no space. 0: answered; -EAGAIN: more is being prepared, or discarded. */
 static int
 append_full(struct mr_log *log, struct mr_append *append)
 {
     struct mr_store *store = log->store;
 
     store->stats.full = true;
-    return store->low_told ? log_append_again(log)
-                           : append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    return store->low_told || store->discard_blocks > 0
+               ? log_append_again(log)
+               : append_refuse(append, MR_KAFKA_KAFKA_STORAGE_ERROR);
 }
 
 /* What log_reserve() has said, as the caller of an append is told. */

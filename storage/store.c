@@ -168,6 +168,7 @@ lists_init(struct mr_store *store)
     for (unsigned i = 0; i < CLASS_SMALL; i++) {
         mr_list_init(&store->page_part[i]);
     }
+    discard_init(store);
 }
 
 static int
@@ -215,6 +216,7 @@ store_free(struct mr_store *store)
     while ((node = mr_list_pop_front(&store->run_free))) {
         free(MR_CONTAINER_OF(node, struct run_io, node));
     }
+    discard_deinit(store);
     read_deinit(store);
     find_deinit(store);
     checkpoint_deinit(store);
@@ -465,8 +467,8 @@ store_low_space(struct mr_store *store)
     uint64_t data = store->size_blocks - store->super.data_lba;
     uint64_t low = data / 4 > store->reserve_blocks * 2 ? data / 4 : store->reserve_blocks * 2;
 
-    if (store->buddy.free_blocks < low && !store->low_told && store->config.on_low_space &&
-        mr_clock_now_ns(store->config.clock) >= store->low_retry_ns) {
+    if (store->buddy.free_blocks + store->discard_blocks < low && !store->low_told &&
+        store->config.on_low_space && mr_clock_now_ns(store->config.clock) >= store->low_retry_ns) {
         store->low_told = true;
         store->low_due = true;
     }
@@ -504,6 +506,7 @@ mr_store_tick(struct mr_store *store)
         }
         did |= journal_submit(store);
         did |= writeback_step(store);
+        did |= discard_step(store);
     }
     if (!mr_list_empty(&store->reads_ready)) {
         read_run_ready(store);
@@ -560,11 +563,12 @@ mr_store_grow(struct mr_store *store)
 void
 mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
 {
+    uint64_t free_blocks = store->buddy.free_blocks + store->discard_blocks;
     int largest = mr_buddy_largest(&store->buddy);
 
     *out = store->stats;
     out->size_bytes = store->size_blocks * BLOCK;
-    out->free_bytes = store->buddy.free_blocks * BLOCK;
+    out->free_bytes = free_blocks * BLOCK;
     for (unsigned order = 0; order < MR_BUDDY_ORDERS; order++) {
         out->free_extents += store->buddy.free[order].count;
     }
@@ -576,7 +580,7 @@ mr_store_stats(const struct mr_store *store, struct mr_store_stats *out)
     out->early_runs_flying = store->state == GROUP_NONE ? 0 : store->filling.in_flight;
     out->logs = store->log_count;
     out->failed = store->failed;
-    out->full |= store->buddy.free_blocks <= store->reserve_blocks;
+    out->full |= free_blocks <= store->reserve_blocks;
 }
 
 void

@@ -56,6 +56,7 @@ struct mr_store_config {
     size_t index_bytes_max;       /* memory for sparse indexes */
     size_t dirty_bytes; /* write-behind starts above this, and writes partial blocks above twice it;
                            0: a quarter of the arena */
+    bool discard;       /* freed extents are discarded before they are taken again */
     bool read_only;     /* for `millrace log dump`: replays, writes nothing, serves reads */
     /* For `millrace log check --repair`: a journal with a bad set before good ones, or that ends
      * before what was durable, is cut there instead of refused; `reason` says what was given up. */
@@ -125,6 +126,8 @@ struct mr_store_stats {
     uint64_t compactions, compacted_bytes; /* done; written by them */
     uint64_t reads_hot, reads_cold, reads_ahead, read_errors; /* cold, ahead: of the device */
     uint64_t indexes_written, indexes_loaded;
+    uint64_t discards, discarded_bytes, discard_errors;
+    uint64_t discards_skipped; /* times that space was short, and what waited was taken as it is */
     uint64_t cache_bytes, cache_bytes_max, pinned_bytes, dirty_bytes;
     uint32_t logs, producers;
     uint32_t writes_in_flight; /* of write-behind */

@@ -77,6 +77,7 @@ wrong '[drives]\nflush = sometimes\n' 2 "drives.flush=sometimes" "fua or flush"
 wrong '[drives]\npaths = /dev/nvme0n1\n' 2 "hold no metadata" "metadata.log.dir"
 wrong '[drives]\npaths = /srv/data\npassthrough = true\n' 3 "no NVMe namespace" "/dev/nvme0n1"
 wrong '[drives]\nblock_bytes = 520\n' 2 "drives.block.bytes=520" "512 or 4096"
+wrong '[drives]\ndiscard = sometimes\n' 2 "'sometimes'" "true"
 wrong '[drives]\nqueue_depth = 70000\n' 2 "'70000'" "between 0 and 65536"
 wrong '[memory]\nbytes = 0\n' 2 "'memory.bytes'" "between 1"
 

@@ -129,6 +129,7 @@ main(int argc, char **argv)
     const char *arguments[] = {"--data-dir", argc == 3 ? argv[2] : "",
                                "--shards",   "1",
                                "--set",      "metadata.log.dir=@",
+                               "--set",      "drives.discard=true",
                                "--set",      "journal.bytes=33554432",
                                "--set",      "log.segment.bytes=4194304",
                                "--set",      "log.retention.check.interval.ms=200",
@@ -155,6 +156,9 @@ main(int argc, char **argv)
                " refused\n",
                lap, topic.found, topic.acks, topic.producers[FILLER].refused[0] - refused);
         trim();
+    }
+    if (power_metric("millrace_store_discarded_bytes_total") == 0) {
+        power_die("nothing of what retention took was discarded");
     }
     power_kill();
     power_start();

@@ -62,7 +62,7 @@ struct sending {
 
 struct counters {
     uint64_t appends, compactions, unchanged, cuts, cuts_in_compaction, cuts_in_swap, trims, judged,
-        tombstones_gone, bytes_before, bytes_after, failed;
+        tombstones_gone, bytes_before, bytes_after, failed, discards;
 };
 
 struct run {
@@ -515,6 +515,7 @@ crash(struct run *run)
     run->counters->cuts++;
     run->counters->cuts_in_compaction += run->compacting != NULL;
     run->counters->cuts_in_swap += !mr_list_empty(&run->store->flying.moves);
+    run->counters->discards += run->store->stats.discards;
     mr_dev_sim_cut_after(run->sim, 0, false);
     if (mr_rng_below(&run->rng, 3)) {
         mr_dev_sim_power_cut(run->sim);
@@ -644,6 +645,7 @@ run_seed(uint64_t seed, struct counters *counters)
                                           .logs_max = 8,
                                           .producers_max = 64,
                                           .direct_run_bytes = 8192,
+                                          .discard = seed % 3 == 0,
                                           .index_bytes_max = MIB};
     if (mr_store_format(mr_dev_sim_connect(run.sim), &format) != 0) {
         fail("cannot be formatted");
@@ -709,16 +711,17 @@ main(int argc, char **argv)
     printf(
         "appends %llu, compactions %llu (%llu KiB to %llu KiB), without effect %llu, failed %llu, "
         "cuts %llu, in a compaction %llu, in a swap %llu, trims %llu, logs judged %llu, tombstones "
-        "gone %llu\n",
+        "gone %llu, discards %llu\n",
         (unsigned long long)counters.appends, (unsigned long long)counters.compactions,
         (unsigned long long)counters.bytes_before >> 10,
         (unsigned long long)counters.bytes_after >> 10, (unsigned long long)counters.unchanged,
         (unsigned long long)counters.failed, (unsigned long long)counters.cuts,
         (unsigned long long)counters.cuts_in_compaction, (unsigned long long)counters.cuts_in_swap,
         (unsigned long long)counters.trims, (unsigned long long)counters.judged,
-        (unsigned long long)counters.tombstones_gone);
+        (unsigned long long)counters.tombstones_gone, (unsigned long long)counters.discards);
     if (seeds >= 60 && (counters.compactions < 100 || counters.cuts_in_compaction < 100 ||
-                        counters.cuts_in_swap < 100 || counters.tombstones_gone < 100)) {
+                        counters.cuts_in_swap < 100 || counters.tombstones_gone < 100 ||
+                        counters.discards < 100)) {
         printf("too few of what this test is for\n");
         return 1;
     }

@@ -40,6 +40,17 @@ own(struct tally *tally, uint64_t lba, unsigned order, uint64_t log)
 }
 
 static void
+own_extents(struct tally *tally, const struct mr_list *extents)
+{
+    MR_LIST_FOR_EACH(node, extents)
+    {
+        const struct extent *extent = MR_CONTAINER_OF(node, struct extent, node);
+
+        own(tally, extent->lba, extent->order, 0);
+    }
+}
+
+static void
 own_chain(struct tally *tally, const struct mr_extent_ref *refs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -78,11 +89,10 @@ sim_blocks_check(struct sim_run *run)
             own(&tally, log->extents[i]->lba, log->extents[i]->order, log->number);
         }
     }
-    MR_LIST_FOR_EACH(node, &store->leaving)
-    {
-        const struct extent *extent = MR_CONTAINER_OF(node, struct extent, node);
-
-        own(&tally, extent->lba, extent->order, 0);
+    own_extents(&tally, &store->leaving);
+    own_extents(&tally, &store->discards);
+    for (unsigned i = 0; i < DISCARDS_MAX; i++) {
+        own_extents(&tally, &store->discarding[i].extents);
     }
     for (unsigned u = 0; u < store->usable_count; u++) {
         own_chain(&tally, store->usable[u].extents, store->usable[u].extent_count);

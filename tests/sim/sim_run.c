@@ -231,6 +231,9 @@ take_stats(struct sim_run *run)
     counters->reads_ahead += stats.reads_ahead;
     counters->indexes_written += stats.indexes_written;
     counters->indexes_loaded += stats.indexes_loaded;
+    counters->discards += stats.discards;
+    counters->discards_skipped += stats.discards_skipped;
+    counters->discard_errors += stats.discard_errors;
 }
 
 /* After a failed flush the drive is switched off: what that flush should have made durable may be
@@ -689,6 +692,7 @@ sim_run(uint64_t seed, bool trace, uint64_t operations, struct sim_counters *cou
                                           .direct_run_bytes = direct[mr_rng_below(&run.rng, 4)],
                                           .index_bytes_max = MIB,
                                           .dirty_bytes = dirty[mr_rng_below(&run.rng, 4)],
+                                          .discard = seed / 2 % 3 == 1, /* beside either arena */
                                           .on_room = on_room,
                                           .on_failed = on_failed,
                                           .on_low_space = on_low_space,

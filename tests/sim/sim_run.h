@@ -47,6 +47,9 @@
     X(reads_ahead)                                                                                 \
     X(indexes_written)                                                                             \
     X(indexes_loaded)                                                                              \
+    X(discards)                                                                                    \
+    X(discards_skipped)                                                                            \
+    X(discard_errors)                                                                              \
     X(watches_fired)                                                                               \
     X(finds)                                                                                       \
     X(replica_appends)                                                                             \

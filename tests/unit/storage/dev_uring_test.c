@@ -307,8 +307,28 @@ MR_TEST(options_change_nothing_but_the_way)
     MR_CHECK_EQ(uring.buffers, 0);
 }
 
+/* Goal: a file takes no discard and keeps its bytes, also below the volatile overlay. */
+MR_TEST(a_file_is_not_discarded)
+{
+    struct mr_dev *dev = open_or_skip();
+
+    for (unsigned way = 0; way < 2; way++) {
+        struct probe probe = {.io.done = probe_done};
+
+        MR_CHECK_EQ(write_value(dev, 3, 3, MR_DEV_BLOCK, true), 0);
+        mr_dev_discard(dev, &probe.io, 0, BLOCKS * MR_DEV_BLOCK);
+        MR_CHECK_EQ(finish(dev, &probe), -EOPNOTSUPP);
+        MR_CHECK_EQ(in_file(3, 0), 3);
+        if (way == 0) {
+            MR_CHECK_EQ(mr_dev_volatile_open(dev, &dev), 0);
+        }
+    }
+    mr_dev_close(dev);
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(slices_are_written_and_read_back), MR_TEST_CASE(a_short_read_is_an_error),
              MR_TEST_CASE(a_device_has_one_owner), MR_TEST_CASE(a_prepared_file_grows_by_zeros),
              MR_TEST_CASE(the_volatile_overlay_holds_writes_until_a_flush),
              MR_TEST_CASE(the_volatile_overlay_orders_what_meets_a_flush),
-             MR_TEST_CASE(options_change_nothing_but_the_way))
+             MR_TEST_CASE(options_change_nothing_but_the_way),
+             MR_TEST_CASE(a_file_is_not_discarded))

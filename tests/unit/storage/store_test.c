@@ -709,6 +709,133 @@ MR_TEST(a_root_that_could_not_be_read_does_not_come_back)
     }
 }
 
+static void
+set_up_discarding(struct fixture *f, bool discard)
+{
+    set_up(f, 8 * MIB, MIB);
+    MR_CHECK_EQ(mr_store_close(f->store), 0);
+    mr_dev_sim_kill(f->sim);
+    f->config.discard = discard;
+    connect_and_open(f);
+}
+
+/* Appends to log 0 until the store is full; returns how many have gone in. */
+static unsigned
+fill_up(struct fixture *f, uint32_t size)
+{
+    struct sent sent;
+
+    for (unsigned count = 0;; count++) {
+        int error = submit(log_of(f, 0), &sent, size, 0x5A, -1, -1, -1);
+
+        settle(f);
+        MR_CHECK(error == -EAGAIN || sent.answered);
+        if (error || sent.append.error) {
+            mr_store_grow_refused(f->store);
+            return count;
+        }
+    }
+}
+
+/* Turns until the deletion is durable: the log's extents wait to be discarded. */
+static void
+delete_durably(struct fixture *f, int32_t partition)
+{
+    struct mr_log_id id = {.topic_id = {{42}}, .partition = partition};
+    struct mr_log_delete request = {.done = delete_done};
+
+    deletes = 0;
+    mr_store_log_delete(f->store, &id, &request);
+    for (unsigned i = 0; i < 1000 && deletes == 0; i++) {
+        turn(f);
+    }
+    MR_CHECK_EQ(deletes, 1);
+}
+
+/* Blocks of the medium that hold nothing but what fill_up() wrote. */
+static unsigned
+blocks_filled(const struct fixture *f)
+{
+    uint8_t filled[MR_DEV_BLOCK], block[MR_DEV_BLOCK];
+    unsigned count = 0;
+
+    memset(filled, 0x5A, sizeof(filled));
+    for (uint64_t at = 0; at < 8 * MIB; at += MR_DEV_BLOCK) {
+        mr_dev_sim_peek(f->sim, at, block, sizeof(block));
+        count += memcmp(block, filled, sizeof(block)) == 0;
+    }
+    return count;
+}
+
+/* Goal: with `discard` the medium keeps nothing of a deleted log, without it all. */
+MR_TEST(a_deleted_log_is_discarded)
+{
+    for (unsigned discard = 0; discard < 2; discard++) {
+        struct mr_store_stats stats;
+        struct fixture f;
+        unsigned count, filled;
+
+        set_up_discarding(&f, discard);
+        count = fill_up(&f, 300000);
+        filled = blocks_filled(&f);
+        MR_CHECK(filled >= count * (300000 / MR_DEV_BLOCK - 3));
+        delete_durably(&f, 0);
+        settle(&f);
+        mr_store_stats(f.store, &stats);
+        MR_CHECK(stats.free_bytes > 6 * MIB);
+        MR_CHECK_EQ(blocks_filled(&f), discard ? 0 : filled);
+        MR_CHECK_EQ(stats.discards > 0, discard);
+        MR_CHECK_EQ(fill_up(&f, 300000), count);
+        tear_down(&f);
+    }
+}
+
+/* Goal: where space is short an append takes what waits for its discard. */
+MR_TEST(short_space_skips_discards)
+{
+    struct mr_store_stats stats;
+    struct fixture f;
+    struct sent sent;
+
+    set_up_discarding(&f, true);
+    fill_up(&f, 300000);
+    delete_durably(&f, 0);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent, 300000, 1, -1, -1, -1), 0);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.discards, 0);
+    MR_CHECK_EQ(stats.discards_skipped, 1);
+    settle(&f);
+    MR_CHECK(sent.answered);
+    MR_CHECK_EQ(sent.append.error, MR_KAFKA_NONE);
+    tear_down(&f);
+}
+
+/* Goal: where all space that is left is being discarded an append waits for it, and is not refused.
+ * Method: the deleted log had one extent, and the drive stalls. */
+MR_TEST(a_full_store_waits_for_discards_in_flight)
+{
+    uint32_t size = 32 * MR_DEV_BLOCK;
+    struct mr_store_stats stats;
+    struct fixture f;
+
+    set_up_discarding(&f, true);
+    send_durable(&f, log_of(&f, 1), size, 1);
+    fill_up(&f, size);
+    delete_durably(&f, 1);
+    mr_dev_sim_stall(f.sim, true);
+    turn(&f);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &(struct sent){0}, size, 2, -1, -1, -1), -EAGAIN);
+    mr_store_stats(f.store, &stats);
+    MR_CHECK_EQ(stats.discards, 0);
+    MR_CHECK_EQ(stats.discards_skipped, 0);
+    mr_dev_sim_stall(f.sim, false);
+    f.rooms = 0;
+    settle(&f);
+    MR_CHECK(f.rooms > 0);
+    send_durable(&f, log_of(&f, 0), size, 3);
+    tear_down(&f);
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(reads_outside_of_the_log_are_answered_at_once),
              MR_TEST_CASE(producer_windows_follow_kip_98_and_survive),
@@ -728,4 +855,6 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(cold_reads_beside_appends_are_few_at_a_time),
              MR_TEST_CASE(a_cold_read_finds_its_place_by_the_index_on_the_medium),
              MR_TEST_CASE(another_version_of_the_format_is_refused_with_a_reason),
-             MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back))
+             MR_TEST_CASE(a_root_that_could_not_be_read_does_not_come_back),
+             MR_TEST_CASE(a_deleted_log_is_discarded), MR_TEST_CASE(short_space_skips_discards),
+             MR_TEST_CASE(a_full_store_waits_for_discards_in_flight))
