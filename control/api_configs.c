@@ -459,6 +459,11 @@ describe_resource(struct describe *describe, bool all_known)
             refuse(describe, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("another broker's loggers"));
         }
         break; /* there are no loggers with levels of their own */
+    case MR_RESOURCE_GROUP:
+        if (resource->resource_name.size <= 0) {
+            refuse(describe, MR_KAFKA_INVALID_REQUEST, mr_str_from_c("a group has a name"));
+        }
+        break; /* groups of the classic protocol are configured by their members */
     default:
         refuse(describe, MR_KAFKA_INVALID_REQUEST,
                mr_str_from_c("only topics and brokers have configurations here"));

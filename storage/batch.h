@@ -90,9 +90,10 @@ struct mr_batch {
 
 /* What a refusal says beside its code, for Produce's record_errors and error_message. */
 struct mr_batch_refusal {
-    int32_t record_index; /* -1: the batch as a whole */
+    int32_t record_index; /* the first at fault; -1: the batch as a whole */
     const char *message;  /* static text */
     bool of_request;      /* what a client sent is not one batch at all */
+    int32_t record_count; /* records at fault, each for itself; mr_batch_refused() lists them */
 };
 
 /* Working memory for decompression; create one for a thread. */
@@ -112,6 +113,13 @@ enum mr_kafka_err mr_batch_validate(const struct iovec *iov, unsigned iov_count,
                                     const struct mr_batch_rules *rules,
                                     struct mr_batch_scratch *scratch, struct mr_batch *out,
                                     struct mr_batch_refusal *refusal);
+
+/* The records that break a rule of their own (a key, a timestamp) in a batch that
+ * mr_batch_validate() has refused with a record_count: reads them again, by the same rules. Returns
+ * how many of `indexes` are filled, in order; at most `index_max`. */
+int32_t mr_batch_refused(const struct iovec *iov, unsigned iov_count, size_t size,
+                         const struct mr_batch_rules *rules, struct mr_batch_scratch *scratch,
+                         int32_t *indexes, int32_t index_max);
 
 /* One record inside a batch; key and value borrowed until the next step of the iteration. */
 struct mr_record {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dataplane/base/assert.h"
 #include "dataplane/base/endian.h"
 #include "storage/batch.h"
 #include "storage/batch_stream.h"
@@ -28,14 +29,14 @@ static enum mr_kafka_err
 refuse(struct mr_batch_refusal *refusal, int32_t record_index, enum mr_kafka_err error,
        const char *message)
 {
-    *refusal = (struct mr_batch_refusal){record_index, message, false};
+    *refusal = (struct mr_batch_refusal){record_index, message, false, 0};
     return error;
 }
 
 static enum mr_kafka_err
 refuse_request(struct mr_batch_refusal *refusal, const char *message)
 {
-    *refusal = (struct mr_batch_refusal){-1, message, true};
+    *refusal = (struct mr_batch_refusal){-1, message, true, 0};
     return MR_KAFKA_INVALID_RECORD;
 }
 
@@ -156,72 +157,136 @@ timestamp_outside(const struct mr_batch_rules *rules, int64_t timestamp)
     return age > rules->timestamp_before_ms || age < -rules->timestamp_after_ms;
 }
 
-/* One record's own rules; *timestamp_out is its timestamp. */
-static enum mr_kafka_err
-check_record(const struct mr_batch_header *header, const struct mr_batch_rules *rules,
-             const struct mr_stream_record *record, int32_t index, int64_t *timestamp_out,
-             struct mr_batch_refusal *refusal)
+static uint64_t
+output_max(int32_t size_max)
 {
+    uint64_t limit = (uint64_t)(size_max > 0 ? size_max : 0) * OUTPUT_RATIO;
+
+    limit = limit > OUTPUT_MIN ? limit : OUTPUT_MIN;
+    return limit < OUTPUT_MAX ? limit : OUTPUT_MAX;
+}
+
+/* A walk over the records of a batch. */
+struct walk {
+    struct mr_stream stream;
+    const struct mr_batch_header *header;
+    const struct mr_batch_rules *rules;
+    struct mr_batch_refusal *refusal;
+    int64_t max_timestamp;
+    int32_t max_delta;
+
+    /* The records that break a rule of their own: they end a walk only at its end, since clients
+     * are told all of them. */
+    struct mr_batch_refusal refused;
+    enum mr_kafka_err error;
+    int32_t *indexes; /* has room for index_max */
+    int32_t index_max;
+};
+
+static enum mr_kafka_err
+walk_open(struct walk *walk, const struct iovec *iov, unsigned iov_count, size_t size,
+          struct mr_batch_scratch *scratch)
+{
+    int codec = walk->header->attributes & MR_BATCH_ATTR_CODEC;
+    int error = mr_stream_open(&walk->stream, scratch, (enum mr_batch_codec)codec, iov, iov_count,
+                               MR_BATCH_HEADER_SIZE, size, output_max(walk->rules->size_max));
+
+    walk->max_timestamp = NO_TIMESTAMP;
+    return error ? stream_refusal(error, -1, walk->refusal) : MR_KAFKA_NONE;
+}
+
+/* Reads the next record; *timestamp_out is its timestamp. */
+static enum mr_kafka_err
+walk_step(struct walk *walk, int32_t index, struct mr_stream_record *record, int64_t *timestamp_out)
+{
+    int32_t size;
+    int error = mr_stream_varint(&walk->stream, &size);
+
+    if (!error && size < RECORD_BODY_MIN) {
+        error = -EBADMSG;
+    }
+    if (!error) {
+        error = mr_stream_record(&walk->stream, (uint32_t)size, record);
+    }
+    if (error) {
+        return stream_refusal(error, index, walk->refusal);
+    }
     if (record->offset_delta != index) {
-        return refuse(refusal, index, MR_KAFKA_INVALID_RECORD,
+        return refuse(walk->refusal, index, MR_KAFKA_INVALID_RECORD,
                       "the offset deltas are not 0, 1, 2 and so on");
     }
-    if (rules->keys_required && record->record.key_size < 0) {
-        return refuse(refusal, index, MR_KAFKA_INVALID_RECORD,
-                      "a compacted topic needs a key in every record");
-    }
-    if (__builtin_add_overflow(header->base_timestamp, record->timestamp_delta, timestamp_out)) {
-        return refuse(refusal, index, MR_KAFKA_INVALID_RECORD, "the timestamp overflows");
-    }
-    if (!rules->append_time && *timestamp_out != NO_TIMESTAMP &&
-        timestamp_outside(rules, *timestamp_out)) {
-        return refuse(refusal, index, MR_KAFKA_INVALID_TIMESTAMP,
-                      "the timestamp is out of the range that the topic allows");
+    if (__builtin_add_overflow(walk->header->base_timestamp, record->timestamp_delta,
+                               timestamp_out)) {
+        return refuse(walk->refusal, index, MR_KAFKA_INVALID_RECORD, "the timestamp overflows");
     }
     return MR_KAFKA_NONE;
 }
 
-static enum mr_kafka_err
-check_records(struct mr_stream *stream, const struct mr_batch_header *header,
-              const struct mr_batch_rules *rules, int64_t *max_timestamp, int32_t *max_delta,
-              struct mr_batch_refusal *refusal)
+static void
+walk_refuse(struct walk *walk, int32_t index, enum mr_kafka_err error, const char *message)
 {
-    *max_timestamp = NO_TIMESTAMP;
-    *max_delta = 0;
-    for (int32_t i = 0; i < header->record_count; i++) {
-        struct mr_stream_record record;
-        enum mr_kafka_err refused;
-        int64_t timestamp;
-        int32_t size;
-        int error = mr_stream_varint(stream, &size);
+    struct mr_batch_refusal *refused = &walk->refused;
 
-        if (!error && size < RECORD_BODY_MIN) {
-            error = -EBADMSG;
-        }
-        if (!error) {
-            error = mr_stream_record(stream, (uint32_t)size, &record);
-        }
-        if (error) {
-            return stream_refusal(error, i, refusal);
-        }
-        refused = check_record(header, rules, &record, i, &timestamp, refusal);
+    if (refused->record_count < walk->index_max) {
+        walk->indexes[refused->record_count] = index;
+    }
+    if (refused->record_count == 0) {
+        refused->record_index = index;
+    }
+    refused->record_count++;
+    if (walk->error != MR_KAFKA_INVALID_TIMESTAMP) { /* as in Kafka, it outweighs the others */
+        walk->error = error;
+        refused->message = message;
+    }
+}
+
+/* One record's own rules. */
+static void
+walk_judge(struct walk *walk, int32_t index, const struct mr_stream_record *record,
+           int64_t timestamp)
+{
+    const struct mr_batch_rules *rules = walk->rules;
+
+    if (rules->keys_required && record->record.key_size < 0) {
+        walk_refuse(walk, index, MR_KAFKA_INVALID_RECORD,
+                    "a compacted topic needs a key in every record");
+    } else if (!rules->append_time && timestamp != NO_TIMESTAMP &&
+               timestamp_outside(rules, timestamp)) {
+        walk_refuse(walk, index, MR_KAFKA_INVALID_TIMESTAMP,
+                    "the timestamp is out of the range that the topic allows");
+    }
+}
+
+static enum mr_kafka_err
+walk_records(struct walk *walk)
+{
+    for (int32_t i = 0; i < walk->header->record_count; i++) {
+        struct mr_stream_record record;
+        int64_t timestamp;
+        enum mr_kafka_err refused = walk_step(walk, i, &record, &timestamp);
+
         if (refused != MR_KAFKA_NONE) {
             return refused;
         }
-        if (timestamp > *max_timestamp) {
-            *max_timestamp = timestamp;
-            *max_delta = i;
+        walk_judge(walk, i, &record, timestamp);
+        if (timestamp > walk->max_timestamp) {
+            walk->max_timestamp = timestamp;
+            walk->max_delta = i;
         }
     }
-    switch (mr_stream_fill(stream)) {
+    switch (mr_stream_fill(&walk->stream)) {
     case 0:
-        return MR_KAFKA_NONE;
+        break;
     case 1:
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD,
+        return refuse(walk->refusal, -1, MR_KAFKA_INVALID_RECORD,
                       "there are more records than the batch counts");
     default:
-        return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "the records are malformed");
+        return refuse(walk->refusal, -1, MR_KAFKA_INVALID_RECORD, "the records are malformed");
     }
+    if (walk->error != MR_KAFKA_NONE) {
+        *walk->refusal = walk->refused;
+    }
+    return walk->error;
 }
 
 /* The CRC after a change of the header: the difference of the two headers' CRCs, moved to their
@@ -243,15 +308,6 @@ header_set(struct mr_batch_header *header, uint8_t *bytes, int16_t attributes,
                                     (uint64_t)header->size - MR_BATCH_HEADER_SIZE);
 }
 
-static uint64_t
-output_max(int32_t size_max)
-{
-    uint64_t limit = (uint64_t)(size_max > 0 ? size_max : 0) * OUTPUT_RATIO;
-
-    limit = limit > OUTPUT_MIN ? limit : OUTPUT_MIN;
-    return limit < OUTPUT_MAX ? limit : OUTPUT_MAX;
-}
-
 enum mr_kafka_err
 mr_batch_validate(const struct iovec *iov, unsigned iov_count, size_t size,
                   const struct mr_batch_rules *rules, struct mr_batch_scratch *scratch,
@@ -259,13 +315,10 @@ mr_batch_validate(const struct iovec *iov, unsigned iov_count, size_t size,
 {
     struct mr_batch_header *header = &out->header;
     uint8_t bytes[MR_BATCH_HEADER_SIZE];
-    struct mr_stream stream;
-    enum mr_batch_codec codec;
+    struct walk walk = {.header = header, .rules = rules, .refusal = refusal};
     enum mr_kafka_err refused;
-    int64_t max_timestamp;
-    int error;
 
-    *refusal = (struct mr_batch_refusal){-1, "", false};
+    *refusal = (struct mr_batch_refusal){-1, "", false, 0};
     if (size < MR_BATCH_HEADER_SIZE) {
         return refuse_request(refusal, "there is no whole batch");
     }
@@ -281,21 +334,17 @@ mr_batch_validate(const struct iovec *iov, unsigned iov_count, size_t size,
     if (refused != MR_KAFKA_NONE) {
         return refused;
     }
-    codec = (enum mr_batch_codec)(header->attributes & MR_BATCH_ATTR_CODEC);
-    if (codec == MR_BATCH_CODEC_NONE &&
+    if ((header->attributes & MR_BATCH_ATTR_CODEC) == MR_BATCH_CODEC_NONE &&
         (size_t)header->record_count > (size - MR_BATCH_HEADER_SIZE) / RECORD_SIZE_MIN) {
         return refuse(refusal, -1, MR_KAFKA_INVALID_RECORD, "the batch counts more than it holds");
     }
     if (header->attributes & MR_BATCH_ATTR_APPEND_TIME) {
         return refuse(refusal, 0, MR_KAFKA_INVALID_TIMESTAMP, "clients do not set the append time");
     }
-    error = mr_stream_open(&stream, scratch, codec, iov, iov_count, MR_BATCH_HEADER_SIZE, size,
-                           output_max(rules->size_max));
-    if (error) {
-        return stream_refusal(error, -1, refusal);
+    refused = walk_open(&walk, iov, iov_count, size, scratch);
+    if (refused == MR_KAFKA_NONE) {
+        refused = walk_records(&walk);
     }
-    refused =
-        check_records(&stream, header, rules, &max_timestamp, &out->max_timestamp_delta, refusal);
     if (refused != MR_KAFKA_NONE) {
         return refused;
     }
@@ -307,9 +356,33 @@ mr_batch_validate(const struct iovec *iov, unsigned iov_count, size_t size,
         out->max_timestamp_delta = 0; /* all are the same: the first */
         header_set(header, bytes, header->attributes | MR_BATCH_ATTR_APPEND_TIME, rules->now_ms);
     } else {
-        header_set(header, bytes, header->attributes, max_timestamp);
+        out->max_timestamp_delta = walk.max_delta;
+        header_set(header, bytes, header->attributes, walk.max_timestamp);
     }
     out->iov = iov;
     out->iov_count = iov_count;
     return MR_KAFKA_NONE;
+}
+
+int32_t
+mr_batch_refused(const struct iovec *iov, unsigned iov_count, size_t size,
+                 const struct mr_batch_rules *rules, struct mr_batch_scratch *scratch,
+                 int32_t *indexes, int32_t index_max)
+{
+    struct mr_batch_refusal refusal;
+    struct mr_batch_header header;
+    struct walk walk = {.header = &header,
+                        .rules = rules,
+                        .refusal = &refusal,
+                        .indexes = indexes,
+                        .index_max = index_max};
+    uint8_t bytes[MR_BATCH_HEADER_SIZE];
+
+    MR_ASSERT(size >= sizeof(bytes));
+    gather(iov, iov_count, bytes, sizeof(bytes));
+    if (mr_batch_header_get(bytes, &header) == 0 &&
+        walk_open(&walk, iov, iov_count, size, scratch) == MR_KAFKA_NONE) {
+        walk_records(&walk);
+    }
+    return walk.refused.record_count < index_max ? walk.refused.record_count : index_max;
 }

@@ -14,9 +14,11 @@
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
 
-#define ADMIN_CLIENT_ID  "__admin_client"
-#define VERSION_TOPIC_ID 13 /* topics are named by id from here on */
-#define VERSION_ZSTD     7  /* KIP-110 */
+#define ADMIN_CLIENT_ID   "__admin_client"
+#define VERSION_TOPIC_ID  13 /* topics are named by id from here on */
+#define VERSION_ZSTD      7  /* KIP-110 */
+
+#define RECORD_ERRORS_MAX 10000 /* in one answer; beyond it each partition names one */
 
 /* One partition of the request. Lent to its owner with the part. */
 struct produce_item {
@@ -27,7 +29,8 @@ struct produce_item {
     bool zstd_allowed;
     bool transactional_allowed;
     bool topic_by_id;
-    bool start_told; /* although it failed */
+    bool start_told;             /* although it failed */
+    struct mr_batch_rules rules; /* that it was judged by */
     struct mr_batch_refusal refusal;
     struct mr_produce_response_partition *response;
 };
@@ -39,28 +42,53 @@ struct produce {
     struct mr_part *parts;
     unsigned part_count;
     unsigned parts_left;
+    int32_t record_errors_left; /* how many more the answer may name */
     bool acks_zero;
 };
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
+/* Names every record at fault. The first tells the reason, the others leave it to the partition's.
+ */
+static void
+fill_record_errors(struct mr_request *request, struct produce_item *item)
+{
+    struct produce *produce = request->state_of_handler;
+    int32_t count = item->refusal.record_count;
+    struct mr_produce_response_record_error *records;
+    int32_t *indexes;
+
+    count = count < produce->record_errors_left ? count : produce->record_errors_left;
+    count = count > 1 ? count : 1;
+    records = mr_request_alloc(request, (size_t)count, sizeof(*records));
+    indexes = mr_request_alloc(request, (size_t)count, sizeof(*indexes));
+    if (!records || !indexes) {
+        return;
+    }
+    indexes[0] = item->refusal.record_index;
+    if (count > 1) {
+        count =
+            mr_batch_refused(item->records.iov, item->records.iov_count, (size_t)item->records.size,
+                             &item->rules, request->server->scratch, indexes, count);
+        produce->record_errors_left -= count;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        records[i].batch_index = indexes[i];
+        records[i].batch_index_error_message =
+            i == 0 ? mr_str_from_c(item->refusal.message) : mr_str_null();
+    }
+    item->response->record_errors = records;
+    item->response->record_errors_count = count;
+}
+
 static void
 fill_refusal(struct mr_request *request, struct produce_item *item)
 {
-    struct mr_produce_response_record_error *record;
-
     item->response->error_message =
         mr_str_from_c(item->refusal.message ? item->refusal.message
                                             : mr_kafka_err_text(item->response->error_code));
-    if (item->refusal.record_index < 0) {
-        return;
-    }
-    record = mr_request_alloc(request, 1, sizeof(*record));
-    if (record) {
-        record->batch_index = item->refusal.record_index;
-        record->batch_index_error_message = mr_str_from_c(item->refusal.message);
-        item->response->record_errors = record;
-        item->response->record_errors_count = 1;
+    if (item->refusal.record_index >= 0) {
+        fill_record_errors(request, item);
     }
 }
 
@@ -168,10 +196,10 @@ on_appended(struct mr_append *append)
 }
 
 static void
-rules_of(const struct mr_server *owner, const struct produce_item *item,
-         const struct mr_snapshot_topic *topic, struct mr_batch_rules *rules)
+set_rules(const struct mr_server *owner, struct produce_item *item,
+          const struct mr_snapshot_topic *topic)
 {
-    *rules = (struct mr_batch_rules){
+    item->rules = (struct mr_batch_rules){
         .size_max = topic->limits.max_message_bytes,
         .segment_size_max = topic->limits.segment_bytes,
         .append_time = topic->limits.append_time,
@@ -191,7 +219,6 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
 {
     const struct mr_snapshot_topic *topic;
     struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
-    struct mr_batch_rules rules;
     struct mr_log *log;
     int error;
 
@@ -200,10 +227,10 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
             item->topic_by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         return 0;
     }
-    rules_of(owner, item, topic, &rules);
+    set_rules(owner, item, topic);
     item->append.error =
         mr_batch_validate(item->records.iov, item->records.iov_count, (size_t)item->records.size,
-                          &rules, owner->scratch, &item->append.batch, &item->refusal);
+                          &item->rules, owner->scratch, &item->append.batch, &item->refusal);
     if (item->append.error != MR_KAFKA_NONE) {
         tell_start(mr_store_log_find(store, &item->id), item);
         return 0;
@@ -383,6 +410,7 @@ begin(struct mr_request *request)
         return NULL;
     }
     produce->acks_zero = body->acks == 0;
+    produce->record_errors_left = RECORD_ERRORS_MAX;
     error = request_error(body);
     if (error) {
         refuse_all(produce, shard_of, error);

@@ -130,6 +130,9 @@ only_new() {
     tool acls "$1" org.apache.kafka.tools.AclCommand --bootstrap-server "$SERVER" --list
     tool transactions "$1" org.apache.kafka.tools.TransactionsCommand \
         --bootstrap-server "$SERVER" list
+    tool group-make "$1" org.apache.kafka.tools.consumer.group.ConsumerGroupCommand \
+        --bootstrap-server "$SERVER" --group made --topic "t-$1:0" --reset-offsets --to-latest --execute
+    configs groups-described "$1" --entity-type groups --describe
 }
 
 # every_tool NAME SERVER
@@ -183,7 +186,8 @@ judge_success() {
             offsets--1 offsets--2 offsets-1000
     done
     if [[ $VERSIONS == *$NEW* ]]; then
-        succeeded $NEW quorum-status quorum-replication features offsets--3 offsets--4
+        succeeded $NEW quorum-status quorum-replication features offsets--3 offsets--4 group-make \
+            groups-described
     fi
 }
 

@@ -40,8 +40,6 @@ DIFFERENCES = (
     ("FindCoordinator", 4, 6, "coordinators.error_code", "as above"),
     ("Produce", 3, 13, "responses.partition_responses.log_append_time_ms",
      "Kafka tells a duplicate's timestamp as if it were the append time"),
-    ("Produce", 8, 13, "responses.partition_responses.record_errors",
-     "Kafka names every record that has no key, Millrace the first"),
     ("CreatePartitions", 0, 3, "results.error_code",
      "20,000 partitions: Kafka fails with UNKNOWN_SERVER_ERROR, Millrace says INVALID_PARTITIONS"),
     ("DescribeLogDirs", 1, 5, "results.topics.partitions.partition_size",

@@ -302,7 +302,9 @@ def check_a_null_key_into_a_compacted_topic_is_an_invalid_record():
         topic, _ = new_topic(connection, cleanup_policy="compact")
         found = produce(connection, topic, batch([b"a"]))
         same("without a key", INVALID_RECORD, found["error"])
-        same("the record named", 0, found["errors"][0][0])
+        same("the record named", [0], [error[0] for error in found["errors"]])
+        found = produce(connection, topic, batch([b"a"] * 3))
+        same("every record named", [0, 1, 2], [error[0] for error in found["errors"]])
         same("with a key", NONE, produce(connection, topic, batch([b"a"], key=b"k"))["error"])
 
 

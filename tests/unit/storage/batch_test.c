@@ -314,6 +314,61 @@ MR_TEST(record_faults_name_the_record)
     build_free(&build);
 }
 
+/* Goal: every record that breaks a rule of its own is told, and a timestamp outweighs a key. */
+MR_TEST(all_records_at_fault_are_told)
+{
+    enum { FAULTS = 4 };
+    struct mr_batch_rules rules = rules_usual;
+    int32_t indexes[FAULTS + 1];
+
+    rules.keys_required = true;
+    for (int how = 0; how < BUILD_HOW_COUNT; how++) {
+        struct build build;
+        struct iovec iov;
+
+        build_init(&build);
+        for (int i = 0; i < 3 * FAULTS; i++) {
+            build_record(&build, i, i, i % 3 == 1 ? -1 : 5, 20, (uint8_t)i);
+        }
+        build_finish(&build, (enum build_how)how);
+        MR_CHECK_EQ(validate(&build, &rules), MR_KAFKA_INVALID_RECORD);
+        MR_CHECK_EQ(refusal.record_index, 1);
+        MR_CHECK_EQ(refusal.record_count, FAULTS);
+        iov = (struct iovec){build.bytes, build.size};
+        for (int32_t room = 1; room <= FAULTS + 1; room++) {
+            int32_t told = mr_batch_refused(&iov, 1, build.size, &rules, scratch, indexes, room);
+
+            MR_CHECK_EQ(told, room < FAULTS ? room : FAULTS);
+            for (int32_t i = 0; i < told; i++) {
+                MR_CHECK_EQ(indexes[i], 3 * i + 1);
+            }
+        }
+        build_free(&build);
+    }
+}
+
+/* Goal: one timestamp out of range decides what a batch is refused for, wherever it stands. */
+MR_TEST(a_timestamp_out_of_range_outweighs_a_missing_key)
+{
+    struct mr_batch_rules rules = rules_usual;
+
+    rules.keys_required = true;
+    rules.timestamp_after_ms = 50;
+    for (int ahead = 0; ahead < 3; ahead++) {
+        struct build build;
+
+        build_init(&build);
+        for (int i = 0; i < 3; i++) {
+            build_record(&build, i == ahead ? 51 : 0, i, i == ahead ? 5 : -1, 20, 1);
+        }
+        build_finish(&build, BUILD_NONE);
+        MR_CHECK_EQ(validate(&build, &rules), MR_KAFKA_INVALID_TIMESTAMP);
+        MR_CHECK_EQ(refusal.record_index, 0);
+        MR_CHECK_EQ(refusal.record_count, 3);
+        build_free(&build);
+    }
+}
+
 /* Goal: a record's fields fill its length exactly. Method: every byte of a small batch takes every
  * value; what is still accepted must parse to the same number of records and never crash. */
 MR_TEST(changed_record_bytes_are_refused_or_consistent)
@@ -428,6 +483,8 @@ MR_TEST_MAIN(MR_TEST_CASE(headers_are_read_as_written),
              MR_TEST_CASE(header_faults_have_their_codes),
              MR_TEST_CASE(timestamps_are_held_to_the_range),
              MR_TEST_CASE(record_faults_name_the_record),
+             MR_TEST_CASE(all_records_at_fault_are_told),
+             MR_TEST_CASE(a_timestamp_out_of_range_outweighs_a_missing_key),
              MR_TEST_CASE(changed_record_bytes_are_refused_or_consistent),
              MR_TEST_CASE(cut_and_spoilt_payloads_are_refused),
              MR_TEST_CASE(decompression_bombs_are_stopped),
