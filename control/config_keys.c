@@ -25,7 +25,7 @@ const struct mr_config_key mr_config_keys[] = {
     {"client.quota.callback.class", MR_CONFIG_CLASS, NULL, false, false, "Java class that decides on clients' quotas"},
     {"compression.gzip.level", MR_CONFIG_INT, "-1", false, false, "effort of gzip where the broker compresses"},
     {"compression.lz4.level", MR_CONFIG_INT, "9", false, false, "effort of lz4 where the broker compresses"},
-    {"compression.type", MR_CONFIG_STRING, "producer", false, false, "codec that batches are kept in; producer: as they came, the only one here"},
+    {"compression.type", MR_CONFIG_STRING, "producer", true, false, "codec that batches are kept in; producer: as they came"},
     {"compression.zstd.level", MR_CONFIG_INT, "3", false, false, "effort of zstd where the broker compresses"},
     {"config.providers", MR_CONFIG_LIST, "", false, false, "names of sources that values may be taken from indirectly"},
     {"connection.failed.authentication.delay.ms", MR_CONFIG_INT, "100", false, false, "pause before a connection that failed to log in is closed"},

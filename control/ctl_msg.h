@@ -106,6 +106,7 @@ struct mr_topic_limits {
     int64_t delete_retention_ms; /* compaction: how long tombstones stay */
     int64_t compaction_lag_min_ms, compaction_lag_max_ms;
     double cleanable_ratio; /* compaction: part of the log that is worth it */
+    int8_t codec;           /* enum mr_batch_codec that batches are kept in; -1: the producer's */
     bool append_time;
     bool compact;
     bool delete_old; /* cleanup.policy has delete */

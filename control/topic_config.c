@@ -34,7 +34,7 @@ static const struct mr_topic_key keys[MR_TOPIC_KEYS] = {
     {"cleanup.policy", MR_CONFIG_LIST, "delete", "log.cleanup.policy", true, "what happens to old records: delete, compact, or both"},
     {"compression.gzip.level", MR_CONFIG_INT, "-1", "compression.gzip.level", false, "effort of gzip where the broker compresses"},
     {"compression.lz4.level", MR_CONFIG_INT, "9", "compression.lz4.level", false, "effort of lz4 where the broker compresses"},
-    {"compression.type", MR_CONFIG_STRING, "producer", "compression.type", true, "codec that batches are kept in; producer: as they came, the only one here"},
+    {"compression.type", MR_CONFIG_STRING, "producer", "compression.type", true, "codec that batches are kept in; producer: as they came"},
     {"compression.zstd.level", MR_CONFIG_INT, "3", "compression.zstd.level", false, "effort of zstd where the broker compresses"},
     {"delete.retention.ms", MR_CONFIG_LONG, "86400000", "log.cleaner.delete.retention.ms", true, "how long compaction keeps the marks of deleted keys"},
     {"file.delete.delay.ms", MR_CONFIG_LONG, "60000", "log.segment.delete.delay.ms", false, "how long a deleted segment's file stays"},
@@ -144,6 +144,20 @@ list_of(const char *value, const char *const *allowed, unsigned count)
     return true;
 }
 
+/* The codec that batches are kept in; -1: the producer's; -2: there is no such. */
+static int
+codec_of(const char *type)
+{
+    static const char *const codecs[] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
+
+    for (int i = 0; i < (int)(sizeof(codecs) / sizeof(codecs[0])); i++) {
+        if (strcmp(type, codecs[i]) == 0) {
+            return i;
+        }
+    }
+    return strcmp(type, "producer") == 0 ? -1 : -2;
+}
+
 static int
 refuse(char *error, size_t error_size, int key, const char *value, const char *why)
 {
@@ -169,10 +183,10 @@ mr_topic_config_check(int key, const char *value, char *error, size_t error_size
                    ? 0
                    : refuse(error, error_size, key, value, "Only delete and compact are known");
     case KEY_COMPRESSION_TYPE:
-        return strcmp(value, "producer") == 0
-                   ? 0
-                   : refuse(error, error_size, key, value,
-                            "Millrace stores batches as they come; only producer is served");
+        return codec_of(value) >= -1 ? 0
+                                     : refuse(error, error_size, key, value,
+                                              "String must be one of: uncompressed, zstd, lz4, "
+                                              "snappy, gzip, producer");
     case KEY_TIMESTAMP_TYPE:
         return strcmp(value, "CreateTime") == 0 || strcmp(value, "LogAppendTime") == 0
                    ? 0
@@ -233,6 +247,7 @@ mr_topic_limits_fill(const struct mr_topic_defaults *defaults, char *const overr
         .compaction_lag_min_ms = number_of(defaults, overrides, KEY_MIN_COMPACTION_LAG_MS),
         .compaction_lag_max_ms = number_of(defaults, overrides, KEY_MAX_COMPACTION_LAG_MS),
         .cleanable_ratio = strtod(value_of(defaults, overrides, KEY_MIN_CLEANABLE_RATIO), NULL),
+        .codec = (int8_t)codec_of(value_of(defaults, overrides, KEY_COMPRESSION_TYPE)),
         .append_time =
             strcmp(value_of(defaults, overrides, KEY_TIMESTAMP_TYPE), "LogAppendTime") == 0,
         .compact = strstr(policy, "compact") != NULL,

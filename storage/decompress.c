@@ -249,10 +249,13 @@ lz4_piece(struct mr_batch_scratch *scratch, struct piece *piece)
     return LZ4F_isError(result) ? -EBADMSG : 0;
 }
 
+/* A frame that libzstd sees whole goes another way through it, which refuses malformed ones that
+ * pass in pieces. How the input is cut must not matter: a frame's first byte comes alone. */
 static int
-zstd_piece(struct mr_batch_scratch *scratch, struct piece *piece)
+zstd_piece(struct mr_batch_scratch *scratch, struct piece *piece, bool frame_open)
 {
-    ZSTD_inBuffer input = {piece->input, piece->input_size, 0};
+    size_t size = frame_open || piece->input_size == 0 ? piece->input_size : 1;
+    ZSTD_inBuffer input = {piece->input, size, 0};
     ZSTD_outBuffer output = {scratch->chunk, CHUNK_SIZE, 0};
     size_t result = ZSTD_decompressStream(scratch->zstd, &output, &input);
 
@@ -271,7 +274,7 @@ piece_run(struct mr_stream *stream, struct piece *piece)
     case MR_BATCH_CODEC_LZ4:
         return lz4_piece(stream->scratch, piece);
     case MR_BATCH_CODEC_ZSTD:
-        return zstd_piece(stream->scratch, piece);
+        return zstd_piece(stream->scratch, piece, stream->frame_open);
     default:
         return -EBADMSG;
     }

@@ -28,8 +28,8 @@ _Static_assert(SECTORS == 8, "a block's sectors are the bits of one byte");
 #define POLL_IDLE 0.25
 
 struct page {
+    uint8_t bytes[MR_DEV_BLOCK]; /* first, and so aligned */
     uint32_t refs;
-    uint8_t bytes[MR_DEV_BLOCK];
 };
 
 /* A completed write's part in one block, not known to be on the medium. */

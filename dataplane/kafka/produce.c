@@ -13,6 +13,7 @@
 #include "dataplane/kafka/topic_stats.h"
 #include "dataplane/kafka/topics.h"
 #include "storage/log.h"
+#include "storage/recompress.h"
 
 #define ADMIN_CLIENT_ID   "__admin_client"
 #define VERSION_TOPIC_ID  13 /* topics are named by id from here on */
@@ -212,30 +213,37 @@ set_rules(const struct mr_server *owner, struct produce_item *item,
     };
 }
 
-/* Validates and appends one batch. -EAGAIN: the store has no room yet. Otherwise the item is
- * answered, now or by on_appended(). */
-static int
-run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item)
+/* Validates the batch, and brings it into the topic's codec. */
+static enum mr_kafka_err
+judge_item(struct mr_server *owner, struct produce_item *item,
+           const struct mr_snapshot_topic *topic, struct mr_batch_recompressed *recompressed)
 {
-    const struct mr_snapshot_topic *topic;
-    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
-    struct mr_log *log;
-    int error;
+    int codec = topic->limits.codec;
+    enum mr_kafka_err error;
 
-    if (!store) {
-        item->append.error =
-            item->topic_by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-        return 0;
-    }
     set_rules(owner, item, topic);
-    item->append.error =
+    error =
         mr_batch_validate(item->records.iov, item->records.iov_count, (size_t)item->records.size,
                           &item->rules, owner->scratch, &item->append.batch, &item->refusal);
-    if (item->append.error != MR_KAFKA_NONE) {
-        tell_start(mr_store_log_find(store, &item->id), item);
-        return 0;
+    if (error == MR_KAFKA_NONE && codec >= 0 &&
+        codec != (item->append.batch.header.attributes & MR_BATCH_ATTR_CODEC)) {
+        error = mr_batch_recompress(&item->append.batch, (enum mr_batch_codec)codec, &item->rules,
+                                    owner->scratch, recompressed);
+        if (error != MR_KAFKA_NONE) {
+            item->refusal.message = "the batch does not fit in the topic's codec";
+        }
     }
-    log = mr_store_log_make(store, &item->id);
+    return error;
+}
+
+/* Appends a judged batch; as run_item(). */
+static int
+append_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item,
+            struct mr_store *store, const struct mr_snapshot_topic *topic)
+{
+    struct mr_log *log = mr_store_log_make(store, &item->id);
+    int error;
+
     if (!log) {
         item->append.error = MR_KAFKA_KAFKA_STORAGE_ERROR;
         item->refusal.message = "the store holds as many partitions as its profile allows";
@@ -250,6 +258,31 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
     if (error == 0) {
         part->pending++;
     }
+    return error;
+}
+
+/* Validates and appends one batch. -EAGAIN: the store has no room yet. Otherwise the item is
+ * answered, now or by on_appended(). */
+static int
+run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item)
+{
+    const struct mr_snapshot_topic *topic;
+    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
+    struct mr_batch_recompressed recompressed = {0};
+    int error = 0;
+
+    if (!store) {
+        item->append.error =
+            item->topic_by_id ? MR_KAFKA_UNKNOWN_TOPIC_ID : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        return 0;
+    }
+    item->append.error = judge_item(owner, item, topic, &recompressed);
+    if (item->append.error == MR_KAFKA_NONE) {
+        error = append_item(owner, part, item, store, topic);
+    } else {
+        tell_start(mr_store_log_find(store, &item->id), item);
+    }
+    mr_batch_recompressed_free(&recompressed); /* the log has copied it */
     return error;
 }
 

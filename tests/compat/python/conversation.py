@@ -44,8 +44,6 @@ DIFFERENCES = (
      "20,000 partitions: Kafka fails with UNKNOWN_SERVER_ERROR, Millrace says INVALID_PARTITIONS"),
     ("DescribeLogDirs", 1, 5, "results.topics.partitions.partition_size",
      "Kafka counts the whole active segment, Millrace what can be read"),
-    ("IncrementalAlterConfigs", 0, 1, "responses.error_code",
-     "compression.type other than producer would need recompression"),
 )
 
 

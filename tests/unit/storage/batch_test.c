@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "dataplane/base/rng.h"
+#include "storage/recompress.h"
 #include "tests/unit/storage/batch_build.h"
 
 static struct mr_batch_scratch *scratch;
@@ -124,6 +125,73 @@ MR_TEST(all_codecs_are_validated_and_read)
             -ENOENT);
         build_free(&build);
     }
+}
+
+/* The batch that was validated last, in another codec, has the same records. */
+static void
+recompressed_has_the_same(enum mr_batch_codec codec)
+{
+    struct mr_batch_recompressed recompressed;
+    struct mr_batch_header before = batch.header;
+    int count = 0;
+
+    MR_CHECK_EQ(mr_batch_recompress(&batch, codec, &rules_usual, scratch, &recompressed),
+                MR_KAFKA_NONE);
+    MR_CHECK_EQ(batch.iov_count, 1);
+    MR_CHECK_EQ(batch.header.attributes, (before.attributes & ~7) | (int)codec);
+    MR_CHECK_EQ(batch.header.max_timestamp, before.max_timestamp);
+    MR_CHECK_EQ(batch.header.producer_id, before.producer_id);
+    MR_CHECK_EQ(batch.header.size, batch.iov[0].iov_len);
+    mr_batch_header_put(recompressed.bytes, &batch.header);
+    MR_CHECK_EQ(mr_crc32c(0, recompressed.bytes + 21, batch.iov[0].iov_len - 21), batch.header.crc);
+    MR_CHECK_EQ(
+        mr_batch_each(recompressed.bytes, batch.iov[0].iov_len, scratch, count_each, &count), 0);
+    MR_CHECK_EQ(count, 4000);
+    mr_batch_recompressed_free(&recompressed);
+}
+
+/* Goal: a batch of any codec can be brought into any other. */
+MR_TEST(any_codec_becomes_any_other)
+{
+    for (int how = 0; how < BUILD_HOW_COUNT; how++) {
+        for (int codec = MR_BATCH_CODEC_NONE; codec <= MR_BATCH_CODEC_ZSTD; codec++) {
+            struct build build;
+
+            usual(&build, 4000);
+            build_finish(&build, (enum build_how)how);
+            MR_CHECK_EQ(validate(&build, &rules_usual), MR_KAFKA_NONE);
+            recompressed_has_the_same((enum mr_batch_codec)codec);
+            build_free(&build);
+        }
+    }
+}
+
+/* Goal: what another codec makes too large for the topic is refused. Method: the plain batch is
+ * just larger than the limit that its packed form meets. */
+MR_TEST(a_batch_may_be_too_large_in_another_codec)
+{
+    struct mr_batch_recompressed recompressed;
+    struct mr_batch_rules rules = rules_usual;
+    struct build build;
+
+    usual(&build, 4000);
+    rules.size_max = (int32_t)(MR_BATCH_HEADER_SIZE + build.records_size);
+    build_finish(&build, BUILD_ZSTD);
+    for (int less = 0; less < 2; less++) {
+        rules.size_max -= less;
+        MR_CHECK_EQ(validate(&build, &rules), MR_KAFKA_NONE);
+        MR_CHECK_EQ(
+            mr_batch_recompress(&batch, MR_BATCH_CODEC_NONE, &rules, scratch, &recompressed),
+            less ? MR_KAFKA_MESSAGE_TOO_LARGE : MR_KAFKA_NONE);
+        mr_batch_recompressed_free(&recompressed);
+    }
+    rules.segment_size_max = (int32_t)build.size;
+    rules.size_max++;
+    MR_CHECK_EQ(validate(&build, &rules), MR_KAFKA_NONE);
+    MR_CHECK_EQ(mr_batch_recompress(&batch, MR_BATCH_CODEC_NONE, &rules, scratch, &recompressed),
+                MR_KAFKA_RECORD_LIST_TOO_LARGE);
+    mr_batch_recompressed_free(&recompressed);
+    build_free(&build);
 }
 
 /* Goal: the stored header and its CRC follow from the records, for CreateTime and LogAppendTime.
@@ -478,6 +546,8 @@ MR_TEST(snappy_cannot_claim_more_than_it_holds)
 
 MR_TEST_MAIN(MR_TEST_CASE(headers_are_read_as_written),
              MR_TEST_CASE(all_codecs_are_validated_and_read),
+             MR_TEST_CASE(any_codec_becomes_any_other),
+             MR_TEST_CASE(a_batch_may_be_too_large_in_another_codec),
              MR_TEST_CASE(the_stored_header_follows_from_the_records),
              MR_TEST_CASE(envelope_faults_have_their_codes),
              MR_TEST_CASE(header_faults_have_their_codes),
