@@ -215,6 +215,21 @@ mr_topic_config_check(int key, const char *value, char *error, size_t error_size
     }
 }
 
+int
+mr_topic_defaults_check(const struct mr_config *config, char *error, size_t error_size)
+{
+    for (int i = 0; i < (int)MR_TOPIC_KEYS; i++) {
+        const char *name = keys[i].synonym;
+        const char *value = name ? mr_config_get(config, name) : NULL;
+        char why[256];
+
+        if (value && mr_topic_config_check(i, value, why, sizeof(why)) != 0) {
+            return mr_config_refuse(config, name, error, error_size, "%s", why);
+        }
+    }
+    return 0;
+}
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 static const char *

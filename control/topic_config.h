@@ -47,6 +47,9 @@ void mr_topic_defaults(const struct mr_config *config, struct mr_topic_defaults 
 /* Judges one override. 0, or -EINVAL with one sentence in `error`. */
 int mr_topic_config_check(int key, const char *value, char *error, size_t error_size);
 
+/* Judges what the broker's configuration says for all topics. 0, or -EINVAL with one sentence. */
+int mr_topic_defaults_check(const struct mr_config *config, char *error, size_t error_size);
+
 /* The data path's view of a topic: overrides (NULL: not overridden) over the defaults. */
 void mr_topic_limits_fill(const struct mr_topic_defaults *defaults,
                           char *const overrides[MR_TOPIC_KEYS], struct mr_topic_limits *out);

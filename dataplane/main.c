@@ -25,6 +25,7 @@
 #include "control/control.h"
 #include "control/machine_check.h"
 #include "control/profile.h"
+#include "control/topic_config.h"
 #include "dataplane/base/log.h"
 #include "dataplane/launch.h"
 #include "dataplane/net/dpdk_socket.h"
@@ -569,6 +570,14 @@ check_machine(struct broker *broker, bool planned, char *error, size_t error_siz
     return result;
 }
 
+static int
+check_config(const struct mr_config *config, char *error, size_t error_size)
+{
+    int result = mr_profile_check(config, error, error_size);
+
+    return result ? result : mr_topic_defaults_check(config, error, error_size);
+}
+
 /* --check-profile: what can be said of a profile on any machine. */
 static int
 check_profile(struct broker *broker, const struct arguments *arguments, char *error,
@@ -576,7 +585,7 @@ check_profile(struct broker *broker, const struct arguments *arguments, char *er
 {
     int result = load(broker->config, arguments, error, error_size);
 
-    result = result ? result : mr_profile_check(broker->config, error, error_size);
+    result = result ? result : check_config(broker->config, error, error_size);
     return result ? result
                   : mr_machine_check_pages(broker->config, mr_plan_pinned_bytes(broker->config),
                                            error, error_size);
@@ -591,7 +600,7 @@ prepare(struct broker *broker, char *error, size_t error_size)
         .clock = &mr_clock_system,
         .dev_volatile = METADATA_MAY_BE_VOLATILE && mr_config_bool(broker->config, "dev.volatile"),
     };
-    int result = mr_profile_check(broker->config, error, error_size);
+    int result = check_config(broker->config, error, error_size);
 
     result = result ? result : check_machine(broker, false, error, error_size);
     result = result ? result : mr_plan_make(broker->config, plan, error, error_size);

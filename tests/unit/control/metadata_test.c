@@ -644,6 +644,27 @@ spoil_command(const uint8_t *command, size_t size)
     teardown(&untouched);
 }
 
+/* Goal: what the broker's configuration says for all topics is judged as a topic's own. */
+MR_TEST(defaults_of_topics_are_judged)
+{
+    static const char *const wrong[][2] = {{"compression.type", "gizp"},
+                                           {"log.cleanup.policy", "keep"},
+                                           {"log.message.timestamp.type", "Now"},
+                                           {"log.segment.bytes", "1000"}};
+    char error[256];
+
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct mr_config *config = mr_config_create();
+
+        MR_CHECK_EQ(mr_topic_defaults_check(config, error, sizeof(error)), 0);
+        MR_CHECK_EQ(mr_config_set(config, wrong[i][0], wrong[i][1], "test", error, sizeof(error)),
+                    0);
+        MR_CHECK_EQ(mr_topic_defaults_check(config, error, sizeof(error)), -EINVAL);
+        MR_CHECK(strstr(error, wrong[i][0]) && strstr(error, wrong[i][1]));
+        mr_config_destroy(config);
+    }
+}
+
 MR_TEST(hostile_commands_change_all_or_nothing)
 {
     struct fixture f;
@@ -749,5 +770,6 @@ MR_TEST_MAIN(MR_TEST_CASE(a_cluster_id_is_taken_once),
              MR_TEST_CASE(lists_grow_and_shrink_from_the_value_they_have),
              MR_TEST_CASE(a_brokers_settings_act_on_topics_that_do_not_override_them),
              MR_TEST_CASE(a_saved_state_of_the_version_without_settings_loads),
+             MR_TEST_CASE(defaults_of_topics_are_judged),
              MR_TEST_CASE(hostile_commands_change_all_or_nothing),
              MR_TEST_CASE(hostile_saved_states_load_whole_or_leave_an_empty_state))
