@@ -521,7 +521,8 @@ plan_memory(const struct mr_config *config, struct mr_plan *plan, char *error, s
         EAL_SLACK_BYTES + mr_mesh_bytes(plan->shard_count, plan->credits) +
         plan->store_count * arena +
         (plan->dpdk
-             ? mr_dpdk_port_bytes((uint16_t)plan->shard_count, plan->dpdk_packets, plan->dpdk_mtu)
+             ? mr_dpdk_port_bytes(mr_config_get(plan->config, "dpdk.device"),
+                                  (uint16_t)plan->shard_count, plan->dpdk_packets, plan->dpdk_mtu)
              : 0) +
         (uint64_t)plan->shard_count * plan->receive_buffers * plan->receive_buffer_size;
     return 0;
@@ -537,7 +538,9 @@ mr_plan_pinned_bytes(const struct mr_config *config)
 
     shards = shards > 0 ? shards : 1;
     return (uint64_t)mr_config_long(config, "memory.bytes") + EAL_SLACK_BYTES +
-           (dpdk ? mr_dpdk_port_bytes((uint16_t)shards, (uint32_t)packets, (uint16_t)mtu) : 0);
+           (dpdk ? mr_dpdk_port_bytes(mr_config_get(config, "dpdk.device"), (uint16_t)shards,
+                                      (uint32_t)packets, (uint16_t)mtu)
+                 : 0);
 }
 
 /* One store's share of a limit of the whole broker: partitions are placed evenly, but what is in

@@ -110,7 +110,7 @@ start_eal(const struct wire *wire)
     const char *arguments[ARGUMENTS_MAX] = {"mr_net",      "--no-pci", "--no-telemetry",
                                             "--log-level", "error",    "--main-lcore",
                                             "0",           "--lcores"};
-    size_t bytes = mr_dpdk_port_bytes(1, wire->packets, wire->mtu);
+    size_t bytes = mr_dpdk_port_bytes(wire->device, 1, wire->packets, wire->mtu);
     char memory[16];
     char lcores[LCORES_SIZE];
     int count = 8;

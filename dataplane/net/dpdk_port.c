@@ -18,7 +18,8 @@
 
 #define DESCRIPTORS  512u
 #define POOL_CACHE   512u /* DPDK's most: a burst comes back, and goes out again while it is warm */
-#define DRIVER_KEEPS 5632u /* of the packets to receive into; see create_receive() */
+#define CARD_KEEPS   1280u /* of the packets to receive into; see keeps() */
+#define DRIVER_KEEPS 5632u /* likewise */
 #define MTU_DEFAULT  1500u
 #define FRAME_EXTRA  64u   /* of a frame beyond its MTU: Ethernet, and what devices add */
 #define ROOM_DEFAULT 2048u /* of a packet, beyond DPDK's headroom */
@@ -65,25 +66,33 @@ create_pool(const char *what, unsigned queue, unsigned packets, const struct mr_
     return pool;
 }
 
-/* Connections may hold port->packets of each queue, and the driver has its own on top: it could
- * neither receive nor send what would free the others. AF_XDP's takes most: 2,048 for the kernel to
- * fill, 512 to send, which it copies into packets of this pool, and 2,048 that were sent. */
+/* Connections may hold port->packets of each queue; what the driver has comes on top, without which
+ * it could neither receive nor send what would free the others: its ring and the pool's cache. Of
+ * those in software AF_XDP's has most: 2,048 for the kernel to fill, 512 to send, which it copies
+ * into packets of this pool, and 2,048 that were sent. */
+static unsigned
+keeps(bool software)
+{
+    return software ? DRIVER_KEEPS : CARD_KEEPS;
+}
+
 static struct rte_mempool *
 create_receive(unsigned queue, unsigned queues, const struct mr_dpdk_port *port)
 {
-    return create_pool("receive", queue, queues * (port->packets + DRIVER_KEEPS), port,
+    return create_pool("receive", queue, queues * (port->packets + keeps(port->software)), port,
                        MR_DPDK_PRIVATE_SIZE);
 }
 
 size_t
-mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu)
+mr_dpdk_port_bytes(const char *device, uint16_t queue_count, uint32_t packets, uint16_t mtu)
 {
+    unsigned extra = keeps(strncmp(device, "net_", 4) == 0) + DESCRIPTORS;
     size_t packet = PACKET_BYTES;
 
     if (mtu > MTU_DEFAULT) {
         packet += data_room(mtu);
     }
-    return queue_count * ((2 * packets + DRIVER_KEEPS + DESCRIPTORS) * packet + QUEUE_BYTES);
+    return queue_count * ((2 * packets + extra) * packet + QUEUE_BYTES);
 }
 
 /* Payload that is pointed to must be let go of soon after it was sent. These drivers copy it at

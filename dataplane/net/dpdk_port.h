@@ -68,7 +68,7 @@ bool mr_dpdk_port_arm(const struct mr_dpdk_port *port, uint16_t queue);
 
 void mr_dpdk_port_close(struct mr_dpdk_port *port);
 
-/* Bytes of EAL memory that mr_dpdk_port_open() takes. */
-size_t mr_dpdk_port_bytes(uint16_t queue_count, uint32_t packets, uint16_t mtu);
+/* Bytes of EAL memory that mr_dpdk_port_open() takes for `device`, as dpdk.device names it. */
+size_t mr_dpdk_port_bytes(const char *device, uint16_t queue_count, uint32_t packets, uint16_t mtu);
 
 #endif
