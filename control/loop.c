@@ -855,10 +855,7 @@ mr_control_create(const struct mr_control_config *config, struct mr_control **ou
         error = mr_uring_init_eventfd(&control->uring, RING_ENTRIES, control->event_fd);
     }
     if (!error) {
-        error =
-            mr_uring_place_workers(&control->uring, config->worker_cpus, config->worker_cpu_count);
-    }
-    if (!error) {
+        mr_uring_place_workers(&control->uring, config->worker_cpus, config->worker_cpu_count);
         error = open_metalog(control, error_text, error_size);
     }
     if (!error && !mr_metadata_has_cluster(control->metadata)) {

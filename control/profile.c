@@ -394,6 +394,11 @@ check_devices(const struct mr_config *config, char *error, size_t size)
                                     "neither a virtual device (net_...) nor one PCI address "
                                     "(0000:3b:00.0, in small letters)");
         }
+        if (!mr_config_bool(config, "dpdk.checksums") &&
+            strncmp(device, "net_memif", strlen("net_memif")) != 0) {
+            return mr_config_refuse(config, "dpdk.checksums", error, size,
+                                    "only memory (net_memif) corrupts nothing; leave it out");
+        }
         if (!mr_config_item(addresses, ',', count, address, sizeof(address)) ||
             !is_ipv4(address, true)) {
             return mr_config_refuse(config, "dpdk.address", error, size,
@@ -439,11 +444,6 @@ check_nic(const struct mr_config *config, char *error, size_t size)
     if (mtu != 0 && (mtu < DPDK_MTU_MIN || mtu > DPDK_MTU_MAX)) {
         return mr_config_refuse(config, "dpdk.mtu", error, size, "0 for the device's, or %d to %d",
                                 DPDK_MTU_MIN, DPDK_MTU_MAX);
-    }
-    if (!mr_config_bool(config, "dpdk.checksums") &&
-        strncmp(mr_config_get(config, "dpdk.device"), "net_memif", strlen("net_memif")) != 0) {
-        return mr_config_refuse(config, "dpdk.checksums", error, size,
-                                "only memory (net_memif) corrupts nothing; leave it out");
     }
     if (queues > 0 && queues < shards) {
         return mr_config_refuse(config, "dpdk.queues", error, size,

@@ -439,21 +439,6 @@ create_server(struct running *running)
     return error;
 }
 
-/* A shard that never sleeps leaves its CPU to nobody: the kernel's workers, which flush for it,
- * would wait for the scheduler's tick. */
-static void
-place_workers(struct running *running)
-{
-    const struct mr_launch *plan = running->plan;
-    int error =
-        mr_uring_place_workers(&running->shard.uring, plan->worker_cpus, plan->worker_cpu_count);
-
-    if (error) {
-        MR_LOG_WARN("shard", "shard %u shares its CPU with the kernel's workers: %s", plan->shard,
-                    strerror(-error));
-    }
-}
-
 static int
 build(struct running *running)
 {
@@ -467,7 +452,8 @@ build(struct running *running)
                      strerror(error ? -error : ENOMEM));
         return -ENOMEM;
     }
-    place_workers(running);
+    /* A shard that never sleeps leaves its CPU to nobody: workers would wait for the next tick. */
+    mr_uring_place_workers(&running->shard.uring, plan->worker_cpus, plan->worker_cpu_count);
     for (unsigned i = 0; i < plan->store_count && !error; i++) {
         running->units[i].plan = &plan->stores[i];
         running->units[i].running = running;

@@ -179,7 +179,8 @@ parse(int argc, char **argv)
         }
     }
     return drive.host && drive.mode && strchr("ebioca", drive.mode) && drive.size > 0 &&
-           drive.size <= DRIVE_SIZE_MAX && drive.connections > 0;
+           drive.size <= DRIVE_SIZE_MAX && drive.connections > 0 &&
+           (drive.mode != 'b' || drive.wire.dpdk);
 }
 
 int

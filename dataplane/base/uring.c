@@ -7,6 +7,7 @@
 
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
 
 /* user_data of completions that no operation waits for. */
 #define USER_DATA_WAKE   UINT64_C(1) /* arrives from a peer */
@@ -46,19 +47,23 @@ mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool 
                      (commands ? IORING_SETUP_SQE128 | IORING_SETUP_CQE32 : 0u));
 }
 
-int
+void
 mr_uring_place_workers(struct mr_uring *uring, const int *cpus, unsigned count)
 {
     cpu_set_t set;
+    int error;
 
     if (count == 0) {
-        return 0;
+        return;
     }
     CPU_ZERO(&set);
     for (unsigned i = 0; i < count; i++) {
         CPU_SET(cpus[i], &set);
     }
-    return io_uring_register_iowq_aff(&uring->ring, sizeof(set), &set);
+    error = io_uring_register_iowq_aff(&uring->ring, sizeof(set), &set);
+    if (error) {
+        MR_LOG_WARN("base", "the kernel's workers share the CPUs of shards: %s", strerror(-error));
+    }
 }
 
 /* A free slot of a table, or -EMFILE. */

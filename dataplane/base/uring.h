@@ -49,9 +49,9 @@ int mr_uring_init_eventfd(struct mr_uring *uring, unsigned entries, int event_fd
 int mr_uring_init_drive(struct mr_uring *uring, unsigned entries, bool polled, bool commands);
 
 /* What the kernel cannot do at once for this thread, such as the flush of a file, workers of its
- * own do: on any CPU, or on these from now on. With none nothing changes. -errno: the kernel is too
- * old (5.14). */
-int mr_uring_place_workers(struct mr_uring *uring, const int *cpus, unsigned count);
+ * own do: on any CPU, or on these from now on. With none, or before Linux 5.14, which the log says,
+ * nothing changes. */
+void mr_uring_place_workers(struct mr_uring *uring, const int *cpus, unsigned count);
 
 /* Saves the kernel a look-up for each operation on the file, which stays open until it is let go.
  * The file's index for IOSQE_FIXED_FILE; -EMFILE, or -errno: the kernel is too old. */

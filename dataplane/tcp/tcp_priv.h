@@ -277,7 +277,6 @@ struct tcp_rx {
 #define TCP_SACK_ON      0x10000
 #define TCP_TS_ON        0x20000
 #define TCP_WSCALE_ON    0x40000
-#define TCP_CACHE_LINE   64
 #define TCP_ECN_ON       0x80000
 #define TCP_ECE_DUE      0x100000  /* tell the peer of congestion until it says CWR */
 #define TCP_CWR_DUE      0x200000  /* tell the peer that we have slowed down */
@@ -390,6 +389,8 @@ struct mr_tcp_conn {
     struct tcp_cc cc;
     struct tcp_rx rx;
 };
+
+#define TCP_CACHE_LINE 64
 
 /* Fetches all of it at once: one that has not spoken for long has left the caches, and would come
  * back line by line, each when it is wanted. */

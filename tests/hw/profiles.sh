@@ -69,6 +69,7 @@ wrong '[nic]\ntransport = dpdk\naddress = here\ndevice = net_tap0\n' 3 "dpdk.add
 wrong "${nic}device = net_tap0\npackets = 100\n" 5 "dpdk.packets=100" "between 1024"
 wrong "${nic}device = net_tap0\nmtu = 9001\n" 5 "dpdk.mtu=9001" "0 for the device's"
 wrong "${nic}device = net_tap0\nchecksums = false\n" 5 "dpdk.checksums=false" "leave it out"
+wrong "${nic}device = net_memif0;net_tap0\nchecksums = false\n" 5 "dpdk.checksums=false" "leave it out"
 wrong "[cores]\nshards = 4\n${nic}device = 0000:3b:00.0\nqueues = 2\n" 7 "4 shards" "pairs of queues"
 wrong "${nic}device = net_tap0\ndriver = net_ice\n" 4 "net_ice drives a PCI device" "0000:3b:00.0"
 wrong "${nic}device = 0000:3b:00.0\ndriver = net_memif\n" 4 "begins with net_memif0" ""

@@ -21,20 +21,11 @@
 
 static char path[64];
 static struct mr_uring uring;
-static unsigned deletes;
 
 static void
 remove_file(void)
 {
     unlink(path);
-}
-
-static void
-delete_done(struct mr_log_delete *request, enum mr_kafka_err error)
-{
-    (void)request;
-    MR_CHECK_EQ(error, MR_KAFKA_NONE);
-    deletes++;
 }
 
 static void

@@ -104,6 +104,14 @@ log_of(struct fixture *f, int32_t partition)
 }
 
 void
+delete_done(struct mr_log_delete *request, enum mr_kafka_err error)
+{
+    (void)request;
+    MR_CHECK_EQ(error, MR_KAFKA_NONE);
+    deletes++;
+}
+
+void
 append_done(struct mr_append *append)
 {
     struct sent *sent = MR_CONTAINER_OF(append, struct sent, append);
@@ -172,6 +180,7 @@ send_durable(struct fixture *f, struct mr_log *log, uint32_t size, uint8_t fill)
     MR_CHECK_EQ(sent.append.error, MR_KAFKA_NONE);
 }
 
+unsigned deletes;
 bool read_is_done;
 
 void

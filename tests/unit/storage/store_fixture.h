@@ -39,6 +39,7 @@ struct submit_options {
 
 extern struct submit_options submit_options;
 extern bool read_is_done;
+extern unsigned deletes;
 
 void connect_and_open(struct fixture *f);
 void set_up(struct fixture *f, uint64_t device_bytes, uint64_t journal_bytes);
@@ -48,6 +49,9 @@ void turn(struct fixture *f);
 void settle(struct fixture *f);
 /* What submit() answers by: sets `answered`. */
 void append_done(struct mr_append *append);
+
+/* Counts deletions in `deletes`; none may fail. */
+void delete_done(struct mr_log_delete *request, enum mr_kafka_err error);
 struct mr_log *log_of(struct fixture *f, int32_t partition);
 int submit(struct mr_log *log, struct sent *sent, uint32_t size, uint8_t fill, int64_t producer,
            int16_t epoch, int32_t sequence);

@@ -247,15 +247,7 @@ MR_TEST(a_failed_journal_write_fails_the_store)
     free(f.config.arena);
 }
 
-static unsigned deletes, trims;
-
-static void
-delete_done(struct mr_log_delete *request, enum mr_kafka_err error)
-{
-    (void)request;
-    MR_CHECK_EQ(error, MR_KAFKA_NONE);
-    deletes++;
-}
+static unsigned trims;
 
 static void
 trim_done(struct mr_log_trim *trim, enum mr_kafka_err error)
