@@ -540,6 +540,26 @@ list_brokers(const struct mr_control *control, struct mr_ctl_request *request, i
     return good;
 }
 
+static bool
+list_topics(struct mr_ctl_request *request, const struct mr_snapshot *snapshot)
+{
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
+    bool good = true;
+
+    if (!type_wanted(request, MR_RESOURCE_TOPIC)) {
+        return true;
+    }
+    mr_snapshot_walk(snapshot, &walk);
+    while (good && (topic = mr_topic_walk_next(&walk))) {
+        struct mr_str name = mr_ctl_copy(request, topic->name);
+
+        good = name.size >= 0;
+        list_resource(request->response, name, MR_RESOURCE_TOPIC);
+    }
+    return good;
+}
+
 void
 mr_api_list_config_resources(struct mr_control *control, struct mr_ctl_request *request,
                              unsigned from)
@@ -561,15 +581,9 @@ mr_api_list_config_resources(struct mr_control *control, struct mr_ctl_request *
                          sizeof(*response->config_resources));
         good = response->config_resources != NULL;
     }
-    good = good && (response->error_code || (list_brokers(control, request, MR_RESOURCE_LOGGER) &&
-                                             list_brokers(control, request, MR_RESOURCE_BROKER)));
-    for (uint32_t i = 0; good && !response->error_code && i < snapshot->topic_count &&
-                         type_wanted(request, MR_RESOURCE_TOPIC);
-         i++) {
-        struct mr_str name = mr_ctl_copy(request, snapshot->topics_by_name[i]->name);
-
-        good = name.size >= 0;
-        list_resource(response, name, MR_RESOURCE_TOPIC);
+    if (good && !response->error_code) {
+        good = list_brokers(control, request, MR_RESOURCE_LOGGER) &&
+               list_brokers(control, request, MR_RESOURCE_BROKER) && list_topics(request, snapshot);
     }
     if (snapshot) {
         mr_metadata_snapshot_release(snapshot);

@@ -234,13 +234,17 @@ static bool
 elect_all(struct mr_ctl_request *request, const struct mr_snapshot *snapshot)
 {
     struct mr_elect_leaders_response *response = request->response;
+    struct mr_elect_leaders_response_topic *out = response->replica_election_results;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
 
-    for (uint32_t t = 0; t < snapshot->topic_count; t++) {
-        response->replica_election_results[t].topic =
-            mr_ctl_copy(request, snapshot->topics_by_name[t]->name);
-        if (response->replica_election_results[t].topic.size < 0) {
+    mr_snapshot_walk(snapshot, &walk);
+    while ((topic = mr_topic_walk_next(&walk))) {
+        out->topic = mr_ctl_copy(request, topic->name);
+        if (out->topic.size < 0) {
             return false;
         }
+        out++;
     }
     return true;
 }

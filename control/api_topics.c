@@ -309,35 +309,10 @@ propose_topic(struct mr_op *op, const struct mr_create_topics_request_topic *top
     return error;
 }
 
-/* Kafka's metrics write '.' and '_' alike, so that two topics must not differ in these alone. */
-static bool
-collides(const struct mr_snapshot *snapshot, struct mr_str name)
-{
-    if (!memchr(name.data, '.', (size_t)name.size) && !memchr(name.data, '_', (size_t)name.size)) {
-        return false;
-    }
-    for (uint32_t t = 0; t < snapshot->topic_count; t++) {
-        const struct mr_snapshot_topic *topic = snapshot->topics_by_name[t];
-        int32_t i = 0;
-
-        if (topic->name_size != (uint32_t)name.size) {
-            continue;
-        }
-        while (i < name.size && (topic->name[i] == '.' ? '_' : topic->name[i]) ==
-                                    (name.data[i] == '.' ? '_' : name.data[i])) {
-            i++;
-        }
-        if (i == name.size) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Null: the name may be a new topic's. Else what is wrong with it, in Kafka's words where its tools
  * show them. */
 static struct mr_str
-judge_name(struct mr_ctl_request *request, const struct mr_snapshot *snapshot, struct mr_str name,
+judge_name(struct mr_op *op, const struct mr_snapshot *snapshot, struct mr_str name,
            bool named_twice, enum mr_kafka_err *error)
 {
     const char *fault = mr_topic_name_fault(name);
@@ -348,9 +323,9 @@ judge_name(struct mr_ctl_request *request, const struct mr_snapshot *snapshot, s
     }
     if (!fault && mr_topic_find(snapshot, name)) {
         *error = MR_KAFKA_TOPIC_ALREADY_EXISTS;
-        return mr_ctl_text(request, "Topic '%.*s' already exists.", (int)name.size, name.data);
+        return mr_ctl_text(op->request, "Topic '%.*s' already exists.", (int)name.size, name.data);
     }
-    if (!fault && collides(snapshot, name)) {
+    if (!fault && mr_metadata_collides(op->control->metadata, name.data, (uint32_t)name.size)) {
         fault = "another topic's name differs in '.' and '_' only";
     }
     *error = fault ? MR_KAFKA_INVALID_TOPIC_EXCEPTION : MR_KAFKA_NONE;
@@ -367,7 +342,7 @@ create_topic(struct mr_op *op, const struct mr_snapshot *snapshot, int32_t at, b
     const struct mr_create_topics_request_topic *topic = &body->topics[at];
     const char *overrides[MR_TOPIC_KEYS] = {NULL};
     enum mr_kafka_err error;
-    struct mr_str fault = judge_name(request, snapshot, topic->name, named_twice, &error);
+    struct mr_str fault = judge_name(op, snapshot, topic->name, named_twice, &error);
     int32_t partitions;
 
     answer->name = topic->name;

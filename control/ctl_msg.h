@@ -171,6 +171,18 @@ struct mr_snapshot_settings {
     int64_t connections_max;     /* of a shard; not more than at the start */
 };
 
+/* Topics in one order; snapshots share what did not change between them. Opaque to readers. */
+enum mr_topic_order {
+    MR_TOPIC_BY_NAME, /* memcmp, then length */
+    MR_TOPIC_BY_ID,
+    MR_TOPIC_BY_METRIC, /* by name, '.' and '_' being alike; then by name */
+};
+
+struct mr_topic_tree {
+    enum mr_topic_order order;
+    struct mr_topic_node *root; /* NULL: no topic */
+};
+
 struct mr_snapshot {
     uint64_t epoch; /* rises with every change */
     struct mr_uuid cluster_id;
@@ -178,8 +190,8 @@ struct mr_snapshot {
     int32_t node_id;
     int32_t generation; /* rises with every start after an unclean stop */
     uint32_t topic_count;
-    const struct mr_snapshot_topic *const *topics_by_name; /* sorted by memcmp, then length */
-    const struct mr_snapshot_topic *const *topics_by_id;   /* sorted by memcmp */
+    struct mr_topic_tree topics_by_name;
+    struct mr_topic_tree topics_by_id;
     const struct mr_snapshot_quotas *quotas;
     struct mr_snapshot_settings settings;
 };
@@ -189,6 +201,31 @@ const struct mr_snapshot_topic *mr_snapshot_topic_by_name(const struct mr_snapsh
                                                           const char *name, uint32_t name_size);
 const struct mr_snapshot_topic *mr_snapshot_topic_by_id(const struct mr_snapshot *snapshot,
                                                         const struct mr_uuid *id);
+
+/* A walk over the topics of a snapshot, which stays held meanwhile:
+ *
+ *     mr_snapshot_walk(snapshot, &walk);
+ *     while ((topic = mr_topic_walk_next(&walk))) { ... }
+ */
+#define MR_TOPIC_TREE_HEIGHT_MAX 8
+
+struct mr_topic_walk {
+    unsigned depth; /* nodes on the path; 0: over */
+    const struct mr_topic_node *path[MR_TOPIC_TREE_HEIGHT_MAX];
+    uint8_t places[MR_TOPIC_TREE_HEIGHT_MAX];
+};
+
+/* All topics, by name. */
+void mr_snapshot_walk(const struct mr_snapshot *snapshot, struct mr_topic_walk *walk);
+
+/* Those that are not before a name, by name; not before an id, by id. */
+void mr_snapshot_walk_names(const struct mr_snapshot *snapshot, const char *name,
+                            uint32_t name_size, struct mr_topic_walk *walk);
+void mr_snapshot_walk_ids(const struct mr_snapshot *snapshot, const struct mr_uuid *id,
+                          struct mr_topic_walk *walk);
+
+/* The next topic; NULL: there is none left. */
+const struct mr_snapshot_topic *mr_topic_walk_next(struct mr_topic_walk *walk);
 
 /* What the client may use in a second, below 0: any amount; `shared`: together with all others. */
 double mr_snapshot_quota(const struct mr_snapshot_quotas *quotas, enum mr_quota_kind kind,

@@ -5,8 +5,8 @@
  * back to mr_metadata_apply() when they are committed. Between the two others may have been
  * committed, so a command's outcome is known only then.
  *
- * Readers get immutable snapshots (ctl_msg.h). A topic that did not change is shared between them;
- * a snapshot costs two arrays of pointers.
+ * Readers get immutable snapshots (ctl_msg.h), which share what did not change between them
+ * (topic_tree.h): a snapshot costs a few hundred bytes, and what is applied O(log topics).
  *
  * Commands and saved states are little-endian; each begins with a kind byte and a version byte.
  * Bytes come from a disk: decoding never asserts.
@@ -127,7 +127,7 @@ int mr_metadata_apply(struct mr_metadata *metadata, const uint8_t *command, size
 /* ---- saved state ----------------------------------------------------------------------------- */
 
 /* The state as it is now, to be made bytes of while commands go on. It shares the topics, so it
- * costs an array of pointers, and a copy of the tombstones and settings. NULL without memory. */
+ * costs a copy of the tombstones and settings. NULL without memory. */
 struct mr_metadata_image *mr_metadata_image_take(const struct mr_metadata *metadata);
 
 /* The image as bytes, in memory that mr_metalog_snapshot_end() takes over (or free() does). NULL
@@ -157,6 +157,10 @@ bool mr_metadata_has_cluster(const struct mr_metadata *metadata);
 
 /* Whether there is no topic, nothing left of a deleted one, and no producer has had an id. */
 bool mr_metadata_is_unused(const struct mr_metadata *metadata);
+
+/* Whether there is a topic whose name differs from this one at most in '.' and '_', which Kafka's
+ * metrics write alike. `name_size` is at most MR_TOPIC_NAME_MAX. */
+bool mr_metadata_collides(const struct mr_metadata *metadata, const char *name, uint32_t name_size);
 
 /* The topic's overrides, by key index; NULL: not overridden. Valid until the next apply. */
 char *const *mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id);

@@ -163,19 +163,18 @@ metadata_apply_topic_config(struct mr_metadata *metadata, struct metadata_reader
     struct mr_uuid id = get_uuid(reader);
     bool replace = get_u8(reader) != 0;
     uint16_t count = get_u16(reader);
-    uint32_t at = metadata_topic_by_id(metadata, &id);
+    struct metadata_topic *old = metadata_topic_find(&metadata->topics, &id);
     struct metadata_topic *topic;
     int error = 0;
 
     if (reader->bad) {
         return -EBADMSG;
     }
-    if (at == metadata->topic_count) {
+    if (!old) {
         outcome->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         return 0;
     }
-    topic = metadata_topic_clone(metadata->topics[at],
-                                 (uint32_t)metadata->topics[at]->view.partition_count);
+    topic = metadata_topic_clone(old, (uint32_t)old->view.partition_count);
     if (!topic) {
         return -ENOMEM;
     }
@@ -189,18 +188,20 @@ metadata_apply_topic_config(struct mr_metadata *metadata, struct metadata_reader
         error = error ? error : topic_change(metadata, topic, &change, outcome);
         change_free(&change);
     }
-    if (error || outcome->error) {
-        metadata_topic_release(topic);
-        return error;
-    }
-    if (!metadata_has_room(metadata, metadata_topic_bytes(topic))) { /* the old one's bytes spare */
+    if (!error && !outcome->error &&
+        !metadata_has_room(metadata, metadata_topic_bytes(topic))) { /* the old one's bytes spare */
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
-        metadata_topic_release(topic);
-        return 0;
     }
-    mr_topic_limits_fill(&metadata->effective, topic->overrides, &topic->view.limits);
-    metadata_topic_replace(metadata, at, topic);
-    return 0;
+    if (!error && !outcome->error) {
+        error = metadata_topics_own(&metadata->topics, old);
+    }
+    if (!error && !outcome->error) {
+        mr_topic_limits_fill(&metadata->effective, topic->overrides, &topic->view.limits);
+        metadata_topics_replace(&metadata->topics, old, topic);
+        metadata_changed(metadata);
+    }
+    metadata_topic_release(topic);
+    return error;
 }
 
 /* ---- dynamic settings ------------------------------------------------------------------------ */
@@ -426,24 +427,23 @@ metadata_fill_settings(const struct mr_metadata *metadata, struct mr_snapshot_se
     };
 }
 
-/* Every topic gets a copy with the new limits; NULL without memory. */
-static struct metadata_topic **
-clone_topics(const struct mr_metadata *metadata)
+/* Copies of all topics, whose limits may be filled in place. 0 or -ENOMEM. */
+static int
+clone_topics(const struct mr_metadata *metadata, struct metadata_topics *clones)
 {
-    struct metadata_topic **clones = calloc(metadata->topic_count + 1, sizeof(*clones));
+    const struct metadata_topic *topic;
+    struct mr_topic_walk walk;
+    int error = 0;
 
-    for (uint32_t i = 0; clones && i < metadata->topic_count; i++) {
-        clones[i] = metadata_topic_clone(metadata->topics[i],
-                                         (uint32_t)metadata->topics[i]->view.partition_count);
-        if (!clones[i]) {
-            while (i > 0) {
-                metadata_topic_release(clones[--i]);
-            }
-            free(clones);
-            return NULL;
-        }
+    topic_tree_walk(&metadata->topics.by_name, NULL, &walk);
+    while (!error && (topic = metadata_topic_next(&walk))) {
+        struct metadata_topic *clone =
+            metadata_topic_clone(topic, (uint32_t)topic->view.partition_count);
+
+        error = clone ? metadata_topics_insert(clones, clone) : -ENOMEM;
+        metadata_topic_release(clone);
     }
-    return clones;
+    return error;
 }
 
 static void
@@ -462,15 +462,26 @@ swap_settings(struct mr_metadata *metadata, struct mr_list *settings)
     metadata->quotas = NULL;
 }
 
-/* Every topic follows the broker's new settings; takes `clones` over. */
-static void
-swap_topics(struct mr_metadata *metadata, struct metadata_topic **clones)
+void
+metadata_fill_topics(struct mr_metadata *metadata)
 {
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        mr_topic_limits_fill(&metadata->effective, clones[i]->overrides, &clones[i]->view.limits);
-        metadata_topic_replace(metadata, i, clones[i]);
+    struct metadata_topic *topic;
+    struct mr_topic_walk walk;
+
+    metadata_fill_effective(metadata);
+    topic_tree_walk(&metadata->topics.by_name, NULL, &walk);
+    while ((topic = metadata_topic_next(&walk))) {
+        mr_topic_limits_fill(&metadata->effective, topic->overrides, &topic->view.limits);
     }
-    free(clones);
+}
+
+/* Takes `topics` over. */
+static void
+swap_topics(struct mr_metadata *metadata, const struct metadata_topics *topics)
+{
+    metadata_topics_release(&metadata->topics);
+    metadata->topics = *topics;
+    metadata_fill_topics(metadata);
 }
 
 /* All changes of the command, or none. */
@@ -479,27 +490,28 @@ metadata_apply_settings(struct mr_metadata *metadata, struct metadata_reader *re
                         struct mr_metadata_outcome *outcome)
 {
     struct mr_list settings;
-    struct metadata_topic **clones = NULL;
+    struct metadata_topics clones;
     bool of_brokers = reader->left > 0 && *reader->at == MR_METADATA_BROKER;
     int error;
 
     mr_list_init(&settings);
+    metadata_topics_init(&clones);
     error = settings_copy(&metadata->settings, &settings);
     error = error ? error : settings_change(&settings, reader);
     if (!error && (settings_count(&settings) > SETTINGS_MAX ||
                    !metadata_has_room(metadata, settings_bytes(&settings)))) {
         outcome->error = MR_KAFKA_POLICY_VIOLATION;
     } else if (!error && of_brokers) {
-        clones = clone_topics(metadata);
-        error = clones ? 0 : -ENOMEM;
+        error = clone_topics(metadata, &clones);
     }
     if (error || outcome->error) {
         metadata_settings_clear(&settings);
+        metadata_topics_release(&clones);
         return error;
     }
     swap_settings(metadata, &settings);
-    if (clones) {
-        swap_topics(metadata, clones);
+    if (of_brokers) {
+        swap_topics(metadata, &clones);
     }
     metadata_changed(metadata);
     return 0;

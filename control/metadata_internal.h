@@ -1,14 +1,16 @@
 /* control/metadata_internal.h: what the files of the metadata state machine share.
  *
- * metadata.c applies commands; metadata_encode.c makes them; metadata_config.c changes
- * configurations and settings; metadata_graves.c keeps what deleted topics leave behind;
- * metadata_state.c saves, loads and builds snapshots. Private. */
+ * metadata.c applies commands; metadata_topics.c keeps the topics, in the trees of topic_tree.h;
+ * metadata_encode.c makes them; metadata_config.c changes configurations and settings;
+ * metadata_graves.c keeps what deleted topics leave behind; metadata_state.c saves, loads and
+ * builds snapshots. Private. */
 #ifndef MR_CONTROL_METADATA_INTERNAL_H
 #define MR_CONTROL_METADATA_INTERNAL_H
 
 #include <string.h>
 
 #include "control/metadata.h"
+#include "control/topic_tree.h"
 #include "dataplane/base/endian.h"
 #include "dataplane/base/list.h"
 
@@ -74,8 +76,15 @@ struct metadata_snapshot {
     struct mr_metadata *metadata;
     uint32_t references;
     struct metadata_quotas *quotas;
-    struct metadata_topic **by_name;
-    struct metadata_topic **by_id;
+};
+
+/* All topics, in every order that is asked for. */
+struct metadata_topics {
+    struct mr_topic_tree by_name;
+    struct mr_topic_tree by_id;
+    struct mr_topic_tree by_metric; /* those whose names have a '.' or '_' */
+    uint32_t count;
+    uint64_t bytes; /* in a saved state */
 };
 
 struct mr_metadata {
@@ -85,10 +94,7 @@ struct mr_metadata {
     struct mr_uuid cluster_id;                /* zero: no cluster yet */
     int32_t generation;
     int64_t next_producer_id;
-    struct metadata_topic **topics; /* sorted by name */
-    struct metadata_topic **by_id;  /* the same, sorted by id */
-    uint32_t topic_count;
-    uint32_t topic_capacity;
+    struct metadata_topics topics;
     uint32_t partition_count;
     uint32_t *store_load;
     struct mr_list graves;
@@ -96,8 +102,7 @@ struct mr_metadata {
     uint32_t tombstone_count; /* logs that are left in all graves */
     struct mr_list settings;
     uint32_t setting_count;
-    uint64_t topic_bytes; /* of all topics and settings in a saved state */
-    uint64_t setting_bytes;
+    uint64_t setting_bytes;         /* in a saved state */
     struct metadata_quotas *quotas; /* made of the settings; NULL: to be made */
     uint64_t epoch;
     struct metadata_snapshot *snapshot; /* of `epoch`; NULL: to be built */
@@ -262,29 +267,54 @@ get_uuid(struct metadata_reader *reader)
  * make it shorter than `size` says. */
 char *metadata_get_text(struct metadata_reader *reader, size_t size);
 
-/* ---- topics: metadata.c ---------------------------------------------------------------------- */
+/* ---- topics: metadata_topics.c --------------------------------------------------------------- */
 
 void metadata_topic_release(struct metadata_topic *topic);
-int metadata_name_order(const char *a, uint32_t a_size, const char *b, uint32_t b_size);
-
-/* The index of the first topic whose name is not before `name`. */
-uint32_t metadata_topic_position(const struct mr_metadata *metadata, const char *name,
-                                 uint32_t name_size);
-
-/* The topic's index among those sorted by name, or the number of topics. */
-uint32_t metadata_topic_by_id(const struct mr_metadata *metadata, const struct mr_uuid *id);
-
-/* Puts a topic in its place; takes the reference over. 0 or -ENOMEM. */
-int metadata_topic_insert(struct mr_metadata *metadata, struct metadata_topic *topic);
 
 /* A copy with room for `partition_count` partitions (not fewer than it has); NULL without memory.
  */
 struct metadata_topic *metadata_topic_clone(const struct metadata_topic *topic,
                                             uint32_t partition_count);
 
-/* Gives the index another topic, which must have the same name and id; takes the reference over. */
-void metadata_topic_replace(struct mr_metadata *metadata, uint32_t at,
-                            struct metadata_topic *topic);
+/* The topic that a tree has as `view`; NULL: none. */
+static inline struct metadata_topic *
+metadata_topic_of(const struct mr_snapshot_topic *view)
+{
+    return view ? MR_CONTAINER_OF((struct mr_snapshot_topic *)(uintptr_t)view,
+                                  struct metadata_topic, view)
+                : NULL;
+}
+
+static inline struct metadata_topic *
+metadata_topic_next(struct mr_topic_walk *walk)
+{
+    return metadata_topic_of(mr_topic_walk_next(walk));
+}
+
+void metadata_topics_init(struct metadata_topics *topics);
+void metadata_topics_release(struct metadata_topics *topics);
+
+/* The topic, or NULL. */
+struct metadata_topic *metadata_topic_find(const struct metadata_topics *topics,
+                                           const struct mr_uuid *id);
+
+/* The trees take references of their own. 0, -EEXIST where the name or the id is taken, or -ENOMEM;
+ * then nothing has changed. */
+int metadata_topics_insert(struct metadata_topics *topics, struct metadata_topic *topic);
+
+/* Whatever is needed to remove or replace a topic that is there. 0 or -ENOMEM. */
+int metadata_topics_own(struct metadata_topics *topics, const struct metadata_topic *topic);
+
+/* Both after metadata_topics_own(): the topic goes; another one of its name and id takes its place,
+ * of which references are taken. */
+void metadata_topics_remove(struct metadata_topics *topics, struct metadata_topic *topic);
+void metadata_topics_replace(struct metadata_topics *topics, struct metadata_topic *old,
+                             struct metadata_topic *topic);
+
+/* ---- the state: metadata.c ------------------------------------------------------------------- */
+
+/* Takes a new topic in, and counts it. As metadata_topics_insert(). */
+int metadata_topic_add(struct mr_metadata *metadata, struct metadata_topic *topic);
 
 /* Whether a saved state may become larger by so much. */
 bool metadata_has_room(const struct mr_metadata *metadata, uint64_t bytes);
@@ -326,6 +356,9 @@ int metadata_get_settings(struct mr_metadata *metadata, struct metadata_reader *
 
 /* Computes metadata->effective from the settings. */
 void metadata_fill_effective(struct mr_metadata *metadata);
+
+/* Computes it, and the limits of all topics by it; nobody has seen these topics yet. */
+void metadata_fill_topics(struct mr_metadata *metadata);
 
 void metadata_fill_settings(const struct mr_metadata *metadata, struct mr_snapshot_settings *out);
 

@@ -97,8 +97,8 @@ rule_order(const void *a, const void *b)
     if (left->level != right->level) {
         return left->level < right->level ? -1 : 1;
     }
-    return metadata_name_order(left->client ? left->client : "", left->client_size,
-                               right->client ? right->client : "", right->client_size);
+    return topic_name_order(left->client ? left->client : "", left->client_size,
+                            right->client ? right->client : "", right->client_size);
 }
 
 static struct metadata_quotas *

@@ -11,9 +11,8 @@
 
 /* The state at one moment: the topics are shared with it, what is small is bytes already. */
 struct mr_metadata_image {
-    struct metadata_topic **topics;
-    uint32_t topic_count;
-    uint8_t *head; /* from the kind to the topics' count */
+    struct mr_topic_tree topics; /* by name */
+    uint8_t *head;               /* from the kind to the topics' count */
     size_t head_size;
     uint8_t *rest; /* graves and settings */
     size_t rest_size;
@@ -30,7 +29,7 @@ put_head(struct metadata_writer *writer, const void *context)
     put_u32(writer, (uint32_t)metadata->generation);
     put_u64(writer, (uint64_t)metadata->next_producer_id);
     put_u64(writer, metadata->epoch);
-    put_u32(writer, metadata->topic_count);
+    put_u32(writer, metadata->topics.count);
 }
 
 static void
@@ -44,11 +43,13 @@ static void
 put_image(struct metadata_writer *writer, const void *context)
 {
     const struct mr_metadata_image *image = context;
+    const struct metadata_topic *topic;
+    struct mr_topic_walk walk;
 
     put_bytes(writer, image->head, image->head_size);
-    for (uint32_t i = 0; i < image->topic_count; i++) {
-        metadata_put_topic(writer, &image->topics[i]->view,
-                           (const char *const *)image->topics[i]->overrides);
+    topic_tree_walk(&image->topics, NULL, &walk);
+    while ((topic = metadata_topic_next(&walk))) {
+        metadata_put_topic(writer, &topic->view, (const char *const *)topic->overrides);
     }
     put_bytes(writer, image->rest, image->rest_size);
 }
@@ -84,15 +85,10 @@ mr_metadata_image_take(const struct mr_metadata *metadata)
     }
     image->head = bytes_of(put_head, metadata, &image->head_size);
     image->rest = bytes_of(put_rest, metadata, &image->rest_size);
-    image->topics = calloc(metadata->topic_count + 1, sizeof(*image->topics));
-    if (!image->head || !image->rest || !image->topics) {
+    image->topics = topic_tree_copy(&metadata->topics.by_name);
+    if (!image->head || !image->rest) {
         mr_metadata_image_release(image);
         return NULL;
-    }
-    image->topic_count = metadata->topic_count;
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        image->topics[i] = metadata->topics[i];
-        image->topics[i]->references++;
     }
     return image;
 }
@@ -106,10 +102,7 @@ mr_metadata_image_save(const struct mr_metadata_image *image, size_t *size_out)
 void
 mr_metadata_image_release(struct mr_metadata_image *image)
 {
-    for (uint32_t i = 0; i < image->topic_count; i++) {
-        metadata_topic_release(image->topics[i]);
-    }
-    free(image->topics);
+    topic_tree_release(&image->topics);
     free(image->head);
     free(image->rest);
     free(image);
@@ -119,9 +112,7 @@ mr_metadata_image_release(struct mr_metadata_image *image)
 static void
 clear(struct mr_metadata *metadata)
 {
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        metadata_topic_release(metadata->topics[i]);
-    }
+    metadata_topics_release(&metadata->topics);
     metadata_graves_clear(metadata);
     metadata_settings_clear(&metadata->settings);
     metadata->setting_count = 0;
@@ -129,8 +120,6 @@ clear(struct mr_metadata *metadata)
     metadata_fill_effective(metadata);
     metadata_quotas_release(metadata->quotas);
     metadata->quotas = NULL;
-    metadata->topic_count = 0;
-    metadata->topic_bytes = 0;
     metadata->partition_count = 0;
     memset(metadata->store_load, 0, METADATA_STORES_MAX * sizeof(*metadata->store_load));
     metadata->cluster_id = (struct mr_uuid){{0}};
@@ -147,22 +136,9 @@ load_topic(struct mr_metadata *metadata, struct metadata_reader *reader)
     if (!topic) {
         return reader->bad ? -EBADMSG : -ENOMEM;
     }
-    error = metadata_topic_insert(metadata, topic);
-    if (error) {
-        metadata_topic_release(topic);
-    }
-    return error;
-}
-
-/* Nobody has seen the topics of a load yet: their limits are filled in place. */
-static void
-use_settings(struct mr_metadata *metadata)
-{
-    metadata_fill_effective(metadata);
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        mr_topic_limits_fill(&metadata->effective, metadata->topics[i]->overrides,
-                             &metadata->topics[i]->view.limits);
-    }
+    error = metadata_topic_add(metadata, topic);
+    metadata_topic_release(topic);
+    return error == -EEXIST ? -EBADMSG : error;
 }
 
 static int
@@ -201,7 +177,7 @@ load_state(struct mr_metadata *metadata, struct metadata_reader *reader)
         error = -EBADMSG;
     }
     if (!error) {
-        use_settings(metadata);
+        metadata_fill_topics(metadata);
     }
     return error;
 }
@@ -234,6 +210,7 @@ mr_metadata_create(int32_t node_id, const struct mr_topic_defaults *defaults)
     metadata->node_id = node_id;
     metadata->defaults = defaults;
     metadata->epoch = 1;
+    metadata_topics_init(&metadata->topics);
     mr_list_init(&metadata->graves);
     mr_list_init(&metadata->settings);
     metadata_fill_effective(metadata);
@@ -256,8 +233,6 @@ mr_metadata_destroy(struct mr_metadata *metadata)
         mr_metadata_snapshot_release(&metadata->snapshot->view);
     }
     MR_ASSERT(metadata->snapshot_count == 0);
-    free(metadata->topics);
-    free(metadata->by_id);
     free(metadata->store_load);
     free(metadata);
 }
@@ -266,7 +241,6 @@ static struct metadata_snapshot *
 build_snapshot(struct mr_metadata *metadata)
 {
     struct metadata_snapshot *snapshot = calloc(1, sizeof(*snapshot));
-    size_t slots = metadata->topic_count + 1;
 
     if (!snapshot) {
         return NULL;
@@ -274,27 +248,19 @@ build_snapshot(struct mr_metadata *metadata)
     snapshot->references = 1;
     snapshot->metadata = metadata;
     metadata->snapshot_count++;
-    snapshot->by_name = calloc(slots, sizeof(*snapshot->by_name));
-    snapshot->by_id = calloc(slots, sizeof(*snapshot->by_id));
     snapshot->quotas = metadata_quotas_take(metadata);
-    if (!snapshot->by_name || !snapshot->by_id || !snapshot->quotas) {
+    if (!snapshot->quotas) {
         mr_metadata_snapshot_release(&snapshot->view);
         return NULL;
-    }
-    for (uint32_t i = 0; i < metadata->topic_count; i++) {
-        metadata->topics[i]->references++;
-        snapshot->by_name[i] = metadata->topics[i];
-        snapshot->by_id[i] = metadata->by_id[i];
     }
     snapshot->view = (struct mr_snapshot){
         .epoch = metadata->epoch,
         .cluster_id = metadata->cluster_id,
         .node_id = metadata->node_id,
         .generation = metadata->generation,
-        .topic_count = metadata->topic_count,
-        /* `view` is a topic's first member, so a pointer to one is a pointer to the other. */
-        .topics_by_name = (const struct mr_snapshot_topic *const *)snapshot->by_name,
-        .topics_by_id = (const struct mr_snapshot_topic *const *)snapshot->by_id,
+        .topic_count = metadata->topics.count,
+        .topics_by_name = topic_tree_copy(&metadata->topics.by_name),
+        .topics_by_id = topic_tree_copy(&metadata->topics.by_id),
         .quotas = &snapshot->quotas->view,
     };
     metadata_fill_settings(metadata, &snapshot->view.settings);
@@ -324,13 +290,10 @@ mr_metadata_snapshot_release(const struct mr_snapshot *view)
     if (--snapshot->references > 0) {
         return;
     }
-    for (uint32_t i = 0; i < snapshot->view.topic_count; i++) {
-        metadata_topic_release(snapshot->by_name[i]);
-    }
+    topic_tree_release(&snapshot->view.topics_by_name);
+    topic_tree_release(&snapshot->view.topics_by_id);
     metadata_quotas_release(snapshot->quotas);
     snapshot->metadata->snapshot_count--;
-    free(snapshot->by_name);
-    free(snapshot->by_id);
     free(snapshot);
 }
 
@@ -355,16 +318,16 @@ mr_metadata_has_cluster(const struct mr_metadata *metadata)
 bool
 mr_metadata_is_unused(const struct mr_metadata *metadata)
 {
-    return metadata->topic_count == 0 && metadata->grave_count == 0 &&
+    return metadata->topics.count == 0 && metadata->grave_count == 0 &&
            metadata->next_producer_id == 0;
 }
 
 char *const *
 mr_metadata_overrides(const struct mr_metadata *metadata, const struct mr_uuid *id)
 {
-    uint32_t at = metadata_topic_by_id(metadata, id);
+    struct metadata_topic *topic = metadata_topic_find(&metadata->topics, id);
 
-    return at < metadata->topic_count ? metadata->topics[at]->overrides : NULL;
+    return topic ? topic->overrides : NULL;
 }
 
 uint32_t
@@ -378,5 +341,3 @@ mr_metadata_store_load(const struct mr_metadata *metadata, uint16_t store)
 {
     return metadata->store_load[store];
 }
-
-_Static_assert(offsetof(struct metadata_topic, view) == 0, "snapshots cast between topic and view");

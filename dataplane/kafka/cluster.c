@@ -146,27 +146,50 @@ topic_order(const void *a, const void *b)
     return name_order(*(const struct mr_str *)a, *(const struct mr_str *)b);
 }
 
-/* The names asked for, sorted; all topics where none is named. NULL without memory. */
+/* All topics from the cursor on, as many as a page can have. NULL without memory. */
 static struct mr_str *
-names_asked(struct mr_request *request, int32_t *count)
+names_all(const struct describe *describe, int32_t *count)
 {
+    struct mr_request *request = describe->request;
     const struct mr_describe_topic_partitions_request *body = request->body;
     const struct mr_snapshot *snapshot = request->server->snapshot;
-    bool all = body->topics_count <= 0;
+    uint32_t most = (uint32_t)describe->left + 2; /* the cursor's may be at its end, one follows */
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
     struct mr_str *names;
 
-    *count = all ? (int32_t)snapshot->topic_count : body->topics_count;
+    most = most < snapshot->topic_count ? most : snapshot->topic_count;
+    names = mr_request_alloc(request, most, sizeof(*names));
+    if (body->cursor && body->cursor->topic_name.size > 0) {
+        mr_snapshot_walk_names(snapshot, body->cursor->topic_name.data,
+                               (uint32_t)body->cursor->topic_name.size, &walk);
+    } else {
+        mr_snapshot_walk(snapshot, &walk);
+    }
+    *count = 0;
+    while (names && *count < (int32_t)most && (topic = mr_topic_walk_next(&walk))) {
+        names[(*count)++] = (struct mr_str){topic->name, (int32_t)topic->name_size};
+    }
+    return names;
+}
+
+/* The names asked for, sorted; all topics where none is named. NULL without memory. */
+static struct mr_str *
+names_asked(const struct describe *describe, int32_t *count)
+{
+    struct mr_request *request = describe->request;
+    const struct mr_describe_topic_partitions_request *body = request->body;
+    struct mr_str *names;
+
+    if (body->topics_count <= 0) {
+        return names_all(describe, count);
+    }
+    *count = body->topics_count;
     names = mr_request_alloc(request, (size_t)*count, sizeof(*names));
     for (int32_t i = 0; names && i < *count; i++) {
-        if (all) {
-            const struct mr_snapshot_topic *topic = snapshot->topics_by_name[i];
-
-            names[i] = (struct mr_str){topic->name, (int32_t)topic->name_size};
-        } else {
-            names[i] = body->topics[i].name;
-        }
+        names[i] = body->topics[i].name;
     }
-    if (names && *count > 0) {
+    if (names) {
         qsort(names, (size_t)*count, sizeof(*names), topic_order);
     }
     return names;
@@ -252,7 +275,7 @@ mr_describe_topic_partitions_start(struct mr_request *request)
     describe.left = describe.left < PARTITIONS_MAX ? describe.left : PARTITIONS_MAX;
     describe.out = mr_request_alloc(request, 1, sizeof(*describe.out));
     describe.nodes = mr_topic_nodes(request);
-    names = names_asked(request, &count);
+    names = names_asked(&describe, &count);
     if (describe.out && names) {
         describe.out->topics =
             mr_request_alloc(request, (size_t)count, sizeof(*describe.out->topics));

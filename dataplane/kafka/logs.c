@@ -403,10 +403,11 @@ keep_name(struct mr_request *request, const struct mr_snapshot_topic *topic)
 static bool
 describe_all(struct logs *logs)
 {
-    const struct mr_snapshot *snapshot = logs->request->server->snapshot;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
 
-    for (uint32_t t = 0; t < snapshot->topic_count; t++) {
-        const struct mr_snapshot_topic *topic = snapshot->topics_by_name[t];
+    mr_snapshot_walk(logs->request->server->snapshot, &walk);
+    while ((topic = mr_topic_walk_next(&walk))) {
         struct mr_str name = keep_name(logs->request, topic);
 
         if (name.size < 0) {
@@ -442,11 +443,13 @@ static size_t
 describe_count(const struct mr_request *request)
 {
     const struct mr_describe_log_dirs_request *body = request->body;
-    const struct mr_snapshot *snapshot = request->server->snapshot;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
     size_t count = 0;
 
-    for (uint32_t t = 0; body->topics_count < 0 && t < snapshot->topic_count; t++) {
-        count += (size_t)snapshot->topics_by_name[t]->partition_count;
+    mr_snapshot_walk(request->server->snapshot, &walk);
+    while (body->topics_count < 0 && (topic = mr_topic_walk_next(&walk))) {
+        count += (size_t)topic->partition_count;
     }
     for (int32_t t = 0; t < body->topics_count; t++) {
         count +=

@@ -212,13 +212,16 @@ static bool
 fill_all(struct mr_request *request, struct metadata *metadata, int32_t *nodes)
 {
     const struct mr_snapshot *snapshot = request->server->snapshot;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
+    int32_t count = 0;
 
     metadata->response.topics_count = (int32_t)snapshot->topic_count;
     metadata->response.topics =
         array(request, metadata->response.topics_count, sizeof(*metadata->response.topics));
-    for (uint32_t i = 0; metadata->response.topics && i < snapshot->topic_count; i++) {
-        if (!fill_topic(request, snapshot->topics_by_name[i], nodes,
-                        &metadata->response.topics[i])) {
+    mr_snapshot_walk(snapshot, &walk);
+    while (metadata->response.topics && (topic = mr_topic_walk_next(&walk))) {
+        if (!fill_topic(request, topic, nodes, &metadata->response.topics[count++])) {
             return false;
         }
     }

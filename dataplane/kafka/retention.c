@@ -25,8 +25,7 @@ struct mr_retention {
     struct mr_list free;
     unsigned in_flight;
     bool walking;
-    bool begun;           /* `topic` is where the walk stands */
-    struct mr_uuid topic; /* topics may come and go: it goes on behind this id */
+    struct mr_uuid topic; /* where it stands; topics may come and go: it goes on from this id */
     int32_t partition;
     uint64_t next_ns;
     bool trims_due; /* this walk is one of retention, too */
@@ -194,37 +193,16 @@ check_partition(struct mr_retention *retention, const struct mr_snapshot_topic *
     mr_log_trim(log, &trim->trim);
 }
 
-/* The first topic with an id not below `id`. */
-static uint32_t
-topic_from(const struct mr_snapshot *snapshot, const struct mr_uuid *id)
-{
-    uint32_t low = 0, high = snapshot->topic_count;
-
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = memcmp(snapshot->topics_by_id[middle]->id.bytes, id->bytes, sizeof(id->bytes));
-
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
 /* The partition to look at next. False: the walk is over. */
 static bool
 walk_next(struct mr_retention *retention, const struct mr_snapshot_topic **topic_out)
 {
-    const struct mr_snapshot *snapshot = retention->server->snapshot;
-    uint32_t at = retention->begun ? topic_from(snapshot, &retention->topic) : 0;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
 
-    for (; at < snapshot->topic_count; at++) {
-        const struct mr_snapshot_topic *topic = snapshot->topics_by_id[at];
-
-        if (!retention->begun || !mr_uuid_equal(&topic->id, &retention->topic)) {
-            retention->begun = true;
+    mr_snapshot_walk_ids(retention->server->snapshot, &retention->topic, &walk);
+    while ((topic = mr_topic_walk_next(&walk))) {
+        if (!mr_uuid_equal(&topic->id, &retention->topic)) {
             retention->topic = topic->id;
             retention->partition = 0;
         }
@@ -273,7 +251,7 @@ mr_retention_step(struct mr_retention *retention)
             return false;
         }
         retention->walking = true;
-        retention->begun = false;
+        retention->topic = (struct mr_uuid){{0}}; /* no topic's: before all */
         retention->trims_due = now_ns >= retention->trims_ns;
     }
     now_ms = mr_clock_wall_ms(server->shard->clock);

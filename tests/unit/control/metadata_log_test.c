@@ -129,7 +129,14 @@ any_topic(struct world *world)
 
     MR_CHECK(snapshot != NULL);
     if (snapshot->topic_count > 0) {
-        id = snapshot->topics_by_id[mr_rng_below(&world->rng, snapshot->topic_count)]->id;
+        uint64_t number = mr_rng_below(&world->rng, snapshot->topic_count);
+        struct mr_topic_walk walk;
+
+        mr_snapshot_walk_ids(snapshot, &id, &walk); /* id_of(0) is before all */
+        for (uint64_t i = 0; i < number; i++) {
+            mr_topic_walk_next(&walk);
+        }
+        id = mr_topic_walk_next(&walk)->id;
     }
     mr_metadata_snapshot_release(snapshot);
     return id;

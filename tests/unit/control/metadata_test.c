@@ -586,6 +586,8 @@ apply_bytes(struct fixture *f, const uint8_t *bytes, size_t size)
     uint8_t *copy = malloc(size ? size : 1);
     struct mr_metadata_outcome outcome;
     const struct mr_snapshot *snapshot;
+    const struct mr_snapshot_topic *topic;
+    struct mr_topic_walk walk;
     int error;
 
     memcpy(copy, bytes, size);
@@ -593,9 +595,8 @@ apply_bytes(struct fixture *f, const uint8_t *bytes, size_t size)
     free(copy);
     snapshot = mr_metadata_snapshot(f->metadata);
     MR_CHECK(snapshot);
-    for (uint32_t i = 0; i < snapshot->topic_count; i++) {
-        const struct mr_snapshot_topic *topic = snapshot->topics_by_name[i];
-
+    mr_snapshot_walk(snapshot, &walk);
+    while ((topic = mr_topic_walk_next(&walk))) {
         MR_CHECK_EQ(strlen(topic->name), topic->name_size);
         MR_CHECK(mr_snapshot_topic_by_name(snapshot, topic->name, topic->name_size) == topic);
         if (topic->partition_count > 0) {
