@@ -25,7 +25,7 @@ __wrap_malloc(size_t size)
     return fails_in > 0 && --fails_in == 0 ? NULL : __real_malloc(size);
 }
 
-/* A tree and what it should have: a topic's number + 1, or 0. */
+/* A tree, and the topics that it should have; NULL: not this one. */
 struct version {
     struct mr_topic_tree tree;
     const struct metadata_topic *topics[TOPICS]; /* in the tree's order */
@@ -51,6 +51,8 @@ topic_make(struct mr_rng *rng, unsigned number)
     topic->view.name_size =
         (uint32_t)snprintf(name, sizeof(name), patterns[number % 4], number / 4);
     topic->view.name = strdup(name);
+    topic->view.partition_count = 1;
+    topic->view.partitions = calloc(1, sizeof(*topic->view.partitions));
     for (unsigned i = 0; i < sizeof(topic->view.id.bytes); i++) {
         topic->view.id.bytes[i] = (uint8_t)mr_rng_below(rng, 256);
     }
