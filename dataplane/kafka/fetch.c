@@ -42,11 +42,10 @@ enum fetch_state {
 
 /* One partition of the request; lent to its owner with the part. */
 struct fetch_item {
+    struct mr_part_item base;
     struct mr_read read;
     struct mr_log_watch watch;
-    struct mr_part *part;
     struct mr_store *store; /* the owner's; set while the read is unreleased */
-    struct mr_log_id id;
     int64_t offset;
     int32_t bytes_max;
     int32_t last_fetched_epoch;
@@ -60,16 +59,11 @@ struct fetch_item {
 };
 
 struct fetch {
-    struct mr_request *request;
+    struct mr_split split;
     const struct mr_fetch_request *body; /* what is fetched: a session's, or the request's own */
     struct mr_fetch_use session;
     enum fetch_state state;
     struct mr_fetch_response response;
-    struct fetch_item *items;
-    unsigned item_count;
-    struct mr_part *parts;
-    unsigned part_count;
-    unsigned parts_left;
     uint64_t deadline_ns;
     uint32_t min_bytes;
     uint32_t max_bytes;
@@ -128,8 +122,8 @@ static void
 item_answered(struct fetch_item *item)
 {
     item->error = item->read.error;
-    item->part->size += item->read.size;
-    item->part->any |= item->read.size > 0;
+    item->base.part->size += item->read.size;
+    item->base.part->any |= item->read.size > 0;
 }
 
 static void
@@ -138,8 +132,8 @@ on_read(struct mr_read *read)
     struct fetch_item *item = MR_CONTAINER_OF(read, struct fetch_item, read);
 
     item_answered(item);
-    item->part->pending--;
-    part_check_done(item->part);
+    item->base.part->pending--;
+    part_check_done(item->base.part);
 }
 
 static void
@@ -189,8 +183,8 @@ answer_empty(struct fetch_item *item)
 static int
 run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
 {
-    struct mr_store *store = mr_topic_store(owner, &item->id, NULL);
-    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_store *store = mr_topic_store(owner, &item->base.id, NULL);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->base.id) : NULL;
     int result;
 
     if (!store) {
@@ -288,15 +282,15 @@ fire(struct mr_part *part)
 static void
 on_watch(struct mr_log_watch *watch)
 {
-    fire(MR_CONTAINER_OF(watch, struct fetch_item, watch)->part);
+    fire(MR_CONTAINER_OF(watch, struct fetch_item, watch)->base.part);
 }
 
 /* Returns false where there is something to see already. */
 static bool
 watch_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
 {
-    struct mr_store *store = mr_topic_store(owner, &item->id, NULL);
-    struct mr_log *log = store ? mr_store_log_make(store, &item->id) : NULL;
+    struct mr_store *store = mr_topic_store(owner, &item->base.id, NULL);
+    struct mr_log *log = store ? mr_store_log_make(store, &item->base.id) : NULL;
     struct mr_log_offsets offsets;
 
     if (!log) {
@@ -367,10 +361,10 @@ fill_partition(const struct mr_request *request, struct fetch_item *item, bool w
 static void
 release_parts(struct fetch *fetch)
 {
-    struct mr_request *request = fetch->request;
+    struct mr_request *request = fetch->split.request;
 
-    for (unsigned i = 0; i < fetch->part_count; i++) {
-        struct mr_part *part = &fetch->parts[i];
+    for (unsigned i = 0; i < fetch->split.part_count; i++) {
+        struct mr_part *part = &fetch->split.parts[i];
 
         if (!part->pinned) {
             continue;
@@ -413,7 +407,7 @@ static void
 count_item(struct mr_server *server, const struct fetch_item *item)
 {
     server->stats.fetch_bytes += item->read.size;
-    mr_topic_stats_at(server->topic_stats, &item->id.topic_id, server->snapshot)->bytes_out +=
+    mr_topic_stats_at(server->topic_stats, &item->base.id.topic_id, server->snapshot)->bytes_out +=
         item->read.size;
 }
 
@@ -422,16 +416,17 @@ count_item(struct mr_server *server, const struct fetch_item *item)
 static uint64_t
 fill_partitions(struct fetch *fetch)
 {
+    struct fetch_item *items = fetch->split.items;
     uint32_t left = fetch->max_bytes;
     uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < fetch->item_count; i++) {
-        struct fetch_item *item = &fetch->items[i];
+    for (unsigned i = 0; i < fetch->split.item_count; i++) {
+        struct fetch_item *item = &items[i];
 
         item->with_records = item->read.size > 0 && !fetch->aborted &&
                              item->error == MR_KAFKA_NONE &&
                              (bytes == 0 || item->read.size <= left);
-        fill_partition(fetch->request, item, item->with_records);
+        fill_partition(fetch->split.request, item, item->with_records);
         if (item->with_records) {
             bytes += item->read.size;
             left -= item->read.size < left ? item->read.size : left;
@@ -446,13 +441,14 @@ answer_throttled(struct fetch *fetch)
 {
     fetch->response.responses_count = 0;
     fetch->response.session_id = fetch->session.incremental ? fetch->session.id : 0;
-    mr_request_answer(fetch->request, &fetch->response);
+    mr_request_answer(fetch->split.request, &fetch->response);
 }
 
 static void
 answer(struct fetch *fetch)
 {
-    struct mr_request *request = fetch->request;
+    struct mr_request *request = fetch->split.request;
+    const struct fetch_item *items = fetch->split.items;
     uint64_t bytes;
 
     set_state(fetch, FETCH_ANSWERING);
@@ -462,9 +458,9 @@ answer(struct fetch *fetch)
         answer_throttled(fetch);
         return;
     }
-    for (unsigned i = 0; i < fetch->item_count; i++) {
-        if (fetch->items[i].with_records) {
-            count_item(request->server, &fetch->items[i]);
+    for (unsigned i = 0; i < fetch->split.item_count; i++) {
+        if (items[i].with_records) {
+            count_item(request->server, &items[i]);
         }
     }
     if (!fetch->response.error_code) {
@@ -479,7 +475,7 @@ answer(struct fetch *fetch)
 static void
 wake_if_quiet(struct fetch *fetch)
 {
-    if (fetch->parts_left > 0) {
+    if (fetch->split.parts_left > 0) {
         return;
     }
     if (fetch->aborted) {
@@ -494,7 +490,7 @@ wake_if_quiet(struct fetch *fetch)
 static void
 wake(struct fetch *fetch)
 {
-    struct mr_server *server = fetch->request->server;
+    struct mr_server *server = fetch->split.request->server;
 
     if (fetch->state != FETCH_PARKED) {
         return;
@@ -502,22 +498,22 @@ wake(struct fetch *fetch)
     set_state(fetch, FETCH_WAKING);
     mr_timer_stop(&fetch->timer);
     server->fetches_parked--;
-    fetch->parts_left = 1;
-    for (unsigned i = 0; i < fetch->part_count; i++) {
-        struct mr_part *part = &fetch->parts[i];
+    fetch->split.parts_left = 1;
+    for (unsigned i = 0; i < fetch->split.part_count; i++) {
+        struct mr_part *part = &fetch->split.parts[i];
 
         if (!part->watched) {
             continue;
         }
         part->watched = false;
         if (part->remote) {
-            fetch->parts_left++;
+            fetch->split.parts_left++;
             mr_part_send(server, part, MR_MSG_WATCH_CANCEL);
         } else {
             stop_watching(part);
         }
     }
-    fetch->parts_left--;
+    fetch->split.parts_left--;
     wake_if_quiet(fetch);
 }
 
@@ -532,7 +528,7 @@ mr_fetch_watch_cancelled(struct mr_part *part)
 {
     struct fetch *fetch = part->request->state_of_handler;
 
-    fetch->parts_left--;
+    fetch->split.parts_left--;
     wake_if_quiet(fetch);
 }
 
@@ -552,7 +548,7 @@ on_timer(struct mr_timer *timer)
 static void
 park(struct fetch *fetch, uint32_t missing)
 {
-    struct mr_server *server = fetch->request->server;
+    struct mr_server *server = fetch->split.request->server;
     uint64_t now_ns = server->shard->now_ns;
     uint32_t parks = ++fetch->parks;
 
@@ -562,11 +558,12 @@ park(struct fetch *fetch, uint32_t missing)
     mr_timer_start(&fetch->timer, fetch->deadline_ns - now_ns);
     /* A watch may fire at once and lead here again, or to the answer. */
     for (unsigned i = 0;
-         i < fetch->part_count && fetch->state == FETCH_PARKED && fetch->parks == parks; i++) {
-        struct mr_part *part = &fetch->parts[i];
+         i < fetch->split.part_count && fetch->state == FETCH_PARKED && fetch->parks == parks;
+         i++) {
+        struct mr_part *part = &fetch->split.parts[i];
 
         /* One partition: wait for all that is missing; several: any news may complete it. */
-        part->watch_bytes = fetch->item_count == 1 ? missing : 1;
+        part->watch_bytes = fetch->split.item_count == 1 ? missing : 1;
         if (!part->remote) {
             part->watched = true;
             mr_fetch_watch_run(server, part, server->shard->index);
@@ -580,20 +577,21 @@ park(struct fetch *fetch, uint32_t missing)
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static void
-round_done(struct fetch *fetch)
+round_done(struct mr_split *split)
 {
-    uint64_t now_ns = fetch->request->server->shard->now_ns;
+    struct fetch *fetch = MR_CONTAINER_OF(split, struct fetch, split);
+    const struct fetch_item *items = split->items;
+    const struct mr_server *server = split->request->server;
     uint64_t bytes = 0;
 
-    fetch->answer_now |= fetch->request->conn && fetch->request->conn->leaving;
-    for (unsigned i = 0; i < fetch->item_count; i++) {
-        fetch->answer_now |= fetch->items[i].error != MR_KAFKA_NONE || fetch->items[i].diverged;
-        bytes += fetch->items[i].read.size;
+    fetch->answer_now |= split->request->conn && split->request->conn->leaving;
+    for (unsigned i = 0; i < split->item_count; i++) {
+        fetch->answer_now |= items[i].error != MR_KAFKA_NONE || items[i].diverged;
+        bytes += items[i].read.size;
     }
     if (fetch->answer_now || fetch->last_round || fetch->aborted || bytes >= fetch->min_bytes ||
-        now_ns >= fetch->deadline_ns ||
-        fetch->request->server->fetches_parked >=
-            fetch->request->server->config.fetches_parked_max) {
+        server->shard->now_ns >= fetch->deadline_ns ||
+        server->fetches_parked >= server->config.fetches_parked_max) {
         answer(fetch);
     } else {
         park(fetch, fetch->min_bytes - (uint32_t)bytes);
@@ -603,48 +601,19 @@ round_done(struct fetch *fetch)
 void
 mr_fetch_replied(struct mr_part *part)
 {
-    struct fetch *fetch = part->request->state_of_handler;
-
     part->pinned = part->size > 0;
     if (part->remote && !part->pinned) {
         mr_mesh_give(part->request->server->shard->port, part->shard, MR_MESH_RELEASE);
     }
-    fetch->parts_left--;
-    if (fetch->parts_left == 0) {
-        round_done(fetch);
-    }
-}
-
-static void
-send_round(struct fetch *fetch)
-{
-    struct mr_server *server = fetch->request->server;
-
-    fetch->parts_left = fetch->part_count + 1; /* one for this function */
-    for (unsigned i = 0; i < fetch->part_count; i++) {
-        struct mr_part *part = &fetch->parts[i];
-
-        part->bytes_max = fetch->max_bytes;
-        if (part->remote) {
-            server->stats.parts_remote++;
-            mr_part_send(server, part, MR_MSG_FETCH);
-        } else {
-            server->stats.parts_local++;
-            mr_fetch_run(server, part, server->shard->index);
-        }
-    }
-    fetch->parts_left--;
-    if (fetch->parts_left == 0) {
-        round_done(fetch);
-    }
+    mr_part_replied(part);
 }
 
 /* A later round; without credits it tries again a moment later. */
 static void
 read_round(struct fetch *fetch)
 {
-    if (mr_parts_take(fetch->request, fetch->parts, fetch->part_count, FETCH_CREDITS)) {
-        send_round(fetch);
+    if (mr_split_take(&fetch->split, FETCH_CREDITS)) {
+        mr_split_send(&fetch->split, MR_MSG_FETCH, mr_fetch_run);
     } else {
         mr_timer_start(&fetch->timer, STARVED_RETRY_NS);
     }
@@ -652,33 +621,32 @@ read_round(struct fetch *fetch)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-static uint16_t
-resolve_item(struct mr_request *request, const struct mr_fetch_request_topic *topic,
-             const struct mr_fetch_request_partition *partition, struct fetch_item *item)
+static void
+add_item(struct fetch *fetch, const struct mr_topic_ref *ref,
+         const struct mr_fetch_request_partition *partition,
+         struct mr_fetch_response_partition *out)
 {
-    bool by_id = request->version >= VERSION_TOPIC_ID;
-    struct mr_topic_ref ref =
-        mr_topic_resolve(request->server, topic->topic, &topic->topic_id, by_id);
-    uint16_t shard;
+    struct mr_request *request = fetch->split.request;
+    struct fetch_item *item = mr_split_add(&fetch->split, ref->topic, partition->partition);
+    enum mr_kafka_err error = ref->error;
 
+    if (item->base.shard != MR_PART_NONE) {
+        error = mr_topic_check_epoch(request->server, ref->topic, partition->partition,
+                                     partition->current_leader_epoch);
+    } else if (ref->topic) {
+        error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    }
+    if (error) {
+        item->base.shard = MR_PART_NONE;
+    }
+    refuse_item(item, error);
     mr_list_init(&item->watch.node);
-    refuse_item(item, ref.error);
-    if (!ref.topic) {
-        return UINT16_MAX;
-    }
-    shard = mr_topic_shard(request->server, ref.topic, partition->partition);
-    if (shard == UINT16_MAX) {
-        item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-        return UINT16_MAX;
-    }
-    item->error = mr_topic_check_epoch(request->server, ref.topic, partition->partition,
-                                       partition->current_leader_epoch);
-    item->id = (struct mr_log_id){ref.topic->id, partition->partition};
+    item->response = out;
     item->offset = partition->fetch_offset;
     item->bytes_max = partition->partition_max_bytes > 0 ? partition->partition_max_bytes : 0;
     item->last_fetched_epoch = partition->last_fetched_epoch;
-    item->topic_by_id = by_id;
-    return item->error ? UINT16_MAX : shard;
+    item->topic_by_id = request->version >= VERSION_TOPIC_ID;
+    fetch->answer_now |= error != MR_KAFKA_NONE;
 }
 
 static void
@@ -692,73 +660,70 @@ init_partition(struct mr_fetch_response_partition *out, int32_t index)
     out->records = (struct mr_wire_records){NULL, 0, 0}; /* empty, never null (KAFKA-18646) */
 }
 
-static unsigned
+static bool
+add_topic(struct fetch *fetch, const struct mr_fetch_request_topic *topic,
+          struct mr_fetch_response_topic *out)
+{
+    struct mr_request *request = fetch->split.request;
+    struct mr_topic_ref ref = mr_topic_resolve(request->server, topic->topic, &topic->topic_id,
+                                               request->version >= VERSION_TOPIC_ID);
+
+    out->topic = topic->topic;
+    out->topic_id = topic->topic_id;
+    out->partitions_count = topic->partitions_count;
+    out->partitions = mr_request_alloc(request, mr_array_count(topic->partitions_count),
+                                       sizeof(*out->partitions));
+    for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
+        init_partition(&out->partitions[p], topic->partitions[p].partition);
+        add_item(fetch, &ref, &topic->partitions[p], &out->partitions[p]);
+    }
+    return out->partitions != NULL;
+}
+
+static size_t
 count_partitions(const struct mr_fetch_request *body)
 {
-    unsigned count = 0;
+    size_t count = 0;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
-        count +=
-            (unsigned)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        count += mr_array_count(body->topics[t].partitions_count);
     }
     return count;
 }
 
-static int
-prepare(struct mr_request *request, struct fetch *fetch, uint16_t **shard_of, void ***items)
+/* Builds items and the response's skeleton. False without memory. */
+static bool
+prepare(struct mr_request *request, struct fetch *fetch)
 {
     const struct mr_fetch_request *body = fetch->body;
-    unsigned count = count_partitions(body);
-    unsigned at = 0;
+    struct mr_fetch_response *response = &fetch->response;
 
-    fetch->response.responses =
-        mr_request_alloc(request, (size_t)(body->topics_count > 0 ? body->topics_count : 0),
-                         sizeof(*fetch->response.responses));
-    fetch->items = mr_request_alloc(request, count, sizeof(*fetch->items));
-    *shard_of = mr_request_alloc(request, count, sizeof(**shard_of));
-    *items = mr_request_alloc(request, count, sizeof(**items));
-    if (!fetch->response.responses || !fetch->items || !*shard_of || !*items) {
-        return -ENOMEM;
+    response->responses =
+        mr_request_alloc(request, mr_array_count(body->topics_count), sizeof(*response->responses));
+    response->responses_count = body->topics_count;
+    if (!response->responses || !mr_split_init(&fetch->split, request, sizeof(struct fetch_item),
+                                               count_partitions(body), round_done)) {
+        return false;
     }
-    fetch->item_count = count;
-    fetch->response.responses_count = body->topics_count;
     for (int32_t t = 0; t < body->topics_count; t++) {
-        const struct mr_fetch_request_topic *topic = &body->topics[t];
-        struct mr_fetch_response_topic *out = &fetch->response.responses[t];
-
-        out->topic = topic->topic;
-        out->topic_id = topic->topic_id;
-        out->partitions_count = topic->partitions_count;
-        out->partitions = mr_request_alloc(
-            request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
-            sizeof(*out->partitions));
-        if (!out->partitions) {
-            return -ENOMEM;
-        }
-        for (int32_t p = 0; p < topic->partitions_count; p++, at++) {
-            struct fetch_item *item = &fetch->items[at];
-
-            item->response = &out->partitions[p];
-            init_partition(item->response, topic->partitions[p].partition);
-            (*shard_of)[at] = resolve_item(request, topic, &topic->partitions[p], item);
-            fetch->answer_now |= item->error != MR_KAFKA_NONE;
-            (*items)[at] = item;
+        if (!add_topic(fetch, &body->topics[t], &response->responses[t])) {
+            return false;
         }
     }
-    return 0;
+    return true;
 }
 
 static void
 set_limits(struct fetch *fetch, const struct mr_fetch_request *body)
 {
-    const struct mr_server *server = fetch->request->server;
+    const struct mr_server *server = fetch->split.request->server;
     uint32_t max_bytes = body->max_bytes > 0 ? (uint32_t)body->max_bytes : 0;
     uint32_t min_bytes = body->min_bytes > 0 ? (uint32_t)body->min_bytes : 0;
     uint64_t wait_ms = body->max_wait_ms > 0 ? (uint64_t)body->max_wait_ms : 0;
 
     fetch->max_bytes =
         max_bytes < server->config.fetch_bytes_max ? max_bytes : server->config.fetch_bytes_max;
-    fetch->max_bytes = mr_throttle_fetch_max(fetch->request, fetch->max_bytes);
+    fetch->max_bytes = mr_throttle_fetch_max(fetch->split.request, fetch->max_bytes);
     fetch->min_bytes = min_bytes < fetch->max_bytes ? min_bytes : fetch->max_bytes;
     fetch->deadline_ns = server->shard->now_ns + wait_ms * MR_NS_PER_MS;
     fetch->last_round = wait_ms == 0;
@@ -768,13 +733,11 @@ static struct fetch *
 begin(struct mr_request *request)
 {
     struct fetch *fetch = mr_request_alloc(request, 1, sizeof(*fetch));
-    uint16_t *shard_of;
-    void **items;
 
     if (!fetch) {
         return NULL;
     }
-    fetch->request = request;
+    fetch->split.request = request;
     mr_timer_init(&fetch->timer, on_timer);
     set_limits(fetch, request->body);
     fetch->response.error_code = (int16_t)mr_fetch_session_begin(
@@ -782,19 +745,15 @@ begin(struct mr_request *request)
     if (fetch->response.error_code) {
         return fetch; /* no partition is answered */
     }
-    if (prepare(request, fetch, &shard_of, &items) != 0) {
+    if (!prepare(request, fetch)) {
         return NULL;
     }
-    fetch->answer_now |= fetch->item_count == 0;
-    fetch->parts = mr_parts_make(request, MR_PART_FETCH, items, shard_of, fetch->item_count,
-                                 &fetch->part_count);
-    if (!fetch->parts) {
+    fetch->answer_now |= fetch->split.item_count == 0;
+    if (!mr_split_make(&fetch->split, MR_PART_FETCH)) {
         return NULL;
     }
-    for (unsigned i = 0; i < fetch->part_count; i++) {
-        for (unsigned k = 0; k < fetch->parts[i].count; k++) {
-            ((struct fetch_item *)fetch->parts[i].items[k])->part = &fetch->parts[i];
-        }
+    for (unsigned i = 0; i < fetch->split.part_count; i++) {
+        fetch->split.parts[i].bytes_max = fetch->max_bytes;
     }
     return fetch;
 }
@@ -816,11 +775,11 @@ mr_fetch_start(struct mr_request *request)
         answer(fetch);
         return 0;
     }
-    if (!mr_parts_take(request, fetch->parts, fetch->part_count, FETCH_CREDITS)) {
+    if (!mr_split_take(&fetch->split, FETCH_CREDITS)) {
         return -EAGAIN;
     }
     set_state(fetch, FETCH_READING);
-    send_round(fetch);
+    mr_split_send(&fetch->split, MR_MSG_FETCH, mr_fetch_run);
     return 0;
 }
 

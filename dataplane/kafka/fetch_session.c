@@ -525,8 +525,7 @@ create(struct mr_fetch_sessions *sessions, struct mr_request *request,
     struct session *session;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
-        size +=
-            (uint32_t)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        size += (uint32_t)mr_array_count(body->topics[t].partitions_count);
     }
     if (sessions->count >= sessions->slots &&
         (sessions->slots == 0 || !evict_one(sessions, privileged, size, now_ns))) {

@@ -15,9 +15,8 @@
 
 /* One partition of the request; lent to its owner with the part. */
 struct logs_item {
+    struct mr_part_item base;
     struct mr_log_trim trim;
-    struct mr_part *part;
-    struct mr_log_id id;
     uint16_t store;
     bool remove; /* DeleteRecords */
     bool tell;   /* DescribeProducers */
@@ -34,18 +33,10 @@ struct logs_item {
 };
 
 struct logs {
-    struct mr_request *request;
-    void (*finish)(struct logs *logs);
+    struct mr_split split;
     void *response;
     struct mr_ctl_log_sizes sizes; /* DescribeLogDirs */
     bool asks_control;             /* in the end, with a credit that is taken at the start */
-    struct logs_item *items;
-    uint16_t *shard_of;
-    void **pointers;
-    unsigned item_count;
-    struct mr_part *parts;
-    unsigned part_count;
-    unsigned parts_left;
 };
 
 /* ---- on the owner ---------------------------------------------------------------------------- */
@@ -53,15 +44,15 @@ struct logs {
 static void
 part_check_done(struct mr_part *part)
 {
-    mr_part_check_done(part, MR_MSG_LOGS_REPLY, mr_logs_replied);
+    mr_part_check_done(part, MR_MSG_LOGS_REPLY, mr_part_replied);
 }
 
 static void
 on_trimmed(struct mr_log_trim *trim, enum mr_kafka_err error)
 {
     struct logs_item *item = MR_CONTAINER_OF(trim, struct logs_item, trim);
-    struct mr_store *store = mr_topic_store(item->part->owner, &item->id, NULL);
-    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_store *store = mr_topic_store(item->base.part->owner, &item->base.id, NULL);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->base.id) : NULL;
     struct mr_log_offsets offsets;
 
     item->error = error;
@@ -70,8 +61,8 @@ on_trimmed(struct mr_log_trim *trim, enum mr_kafka_err error)
         mr_log_offsets(log, &offsets);
         item->start_out = offsets.start;
     }
-    item->part->pending--;
-    part_check_done(item->part);
+    item->base.part->pending--;
+    part_check_done(item->base.part);
 }
 
 static void
@@ -95,7 +86,7 @@ remove_records(struct mr_log *log, const struct mr_snapshot_topic *topic,
     }
     item->trim.offset = item->offset;
     item->trim.done = on_trimmed;
-    item->part->pending++;
+    item->base.part->pending++;
     mr_log_trim(log, &item->trim);
 }
 
@@ -117,8 +108,8 @@ static void
 run_item(struct mr_server *owner, struct logs_item *item)
 {
     const struct mr_snapshot_topic *topic = NULL;
-    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
-    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_store *store = mr_topic_store(owner, &item->base.id, &topic);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->base.id) : NULL;
     struct mr_log_offsets offsets = {0};
 
     if (!store) {
@@ -153,72 +144,34 @@ mr_logs_run(struct mr_server *owner, struct mr_part *part, unsigned from)
 
 /* ---- on the connection's shard --------------------------------------------------------------- */
 
-void
-mr_logs_replied(struct mr_part *part)
-{
-    struct logs *logs = part->request->state_of_handler;
-
-    logs->parts_left--;
-    if (logs->parts_left == 0) {
-        logs->finish(logs);
-    }
-}
-
 static struct logs *
-logs_alloc(struct mr_request *request, size_t item_count)
+logs_alloc(struct mr_request *request, size_t item_max, void (*finish)(struct mr_split *split))
 {
     struct logs *logs = mr_request_alloc(request, 1, sizeof(*logs));
 
-    if (!logs) {
-        return NULL;
-    }
-    logs->request = request;
-    logs->items = mr_request_alloc(request, item_count, sizeof(*logs->items));
-    logs->shard_of = mr_request_alloc(request, item_count, sizeof(*logs->shard_of));
-    logs->pointers = mr_request_alloc(request, item_count, sizeof(*logs->pointers));
-    return logs->items && logs->shard_of && logs->pointers ? logs : NULL;
+    return logs && mr_split_init(&logs->split, request, sizeof(struct logs_item), item_max, finish)
+               ? logs
+               : NULL;
 }
 
 /* The next item, which has an error where there is no such partition. */
 static struct logs_item *
 add_item(struct logs *logs, const struct mr_snapshot_topic *topic, int32_t partition)
 {
-    unsigned at = logs->item_count++;
-    struct logs_item *item = &logs->items[at];
-    uint16_t shard = topic ? mr_topic_shard(logs->request->server, topic, partition) : UINT16_MAX;
+    struct logs_item *item = mr_split_add(&logs->split, topic, partition);
 
-    logs->pointers[at] = item;
-    logs->shard_of[at] = shard;
     item->start_out = -1;
     item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    if (shard != UINT16_MAX) {
+    if (item->base.shard != MR_PART_NONE) {
         item->error = MR_KAFKA_NONE;
-        item->id = (struct mr_log_id){topic->id, partition};
         item->store = topic->partitions[partition].store;
     }
     return item;
 }
 
-static bool
-make_parts(struct logs *logs)
-{
-    logs->parts = mr_parts_make(logs->request, MR_PART_LOGS, logs->pointers, logs->shard_of,
-                                logs->item_count, &logs->part_count);
-    if (!logs->parts) {
-        return false;
-    }
-    for (unsigned i = 0; i < logs->part_count; i++) {
-        for (unsigned k = 0; k < logs->parts[i].count; k++) {
-            ((struct logs_item *)logs->parts[i].items[k])->part = &logs->parts[i];
-        }
-    }
-    return true;
-}
-
 static int
 start(struct mr_request *request, struct logs *(*begin)(struct mr_request *request))
 {
-    struct mr_server *server = request->server;
     struct logs *logs = request->state_of_handler;
 
     if (!logs) { /* else it is started again, for credits */
@@ -232,41 +185,31 @@ start(struct mr_request *request, struct logs *(*begin)(struct mr_request *reque
     if (logs->asks_control && !mr_request_take_control(request)) {
         return -EAGAIN;
     }
-    if (!mr_parts_take(request, logs->parts, logs->part_count, 1u << MR_MESH_REQUEST)) {
+    if (!mr_split_take(&logs->split, 1u << MR_MESH_REQUEST)) {
         if (logs->asks_control) {
             mr_request_give_control(request);
         }
         return -EAGAIN;
     }
-    logs->parts_left = logs->part_count + 1; /* one for this function */
-    for (unsigned i = 0; i < logs->part_count; i++) {
-        struct mr_part *part = &logs->parts[i];
-
-        if (part->remote) {
-            mr_part_send(server, part, MR_MSG_LOGS);
-        } else {
-            mr_logs_run(server, part, server->shard->index);
-        }
-    }
-    logs->parts_left--;
-    if (logs->parts_left == 0) {
-        logs->finish(logs);
-    }
+    mr_split_send(&logs->split, MR_MSG_LOGS, mr_logs_run);
     return 0;
 }
 
 /* ---- DeleteRecords --------------------------------------------------------------------------- */
 
 static void
-delete_finish(struct logs *logs)
+delete_finish(struct mr_split *split)
 {
-    for (unsigned i = 0; i < logs->item_count; i++) {
-        struct logs_item *item = &logs->items[i];
+    struct logs *logs = MR_CONTAINER_OF(split, struct logs, split);
+    const struct logs_item *items = split->items;
+
+    for (unsigned i = 0; i < split->item_count; i++) {
+        const struct logs_item *item = &items[i];
 
         item->response->error_code = (int16_t)item->error;
         item->response->low_watermark = item->error ? -1 : item->start_out;
     }
-    mr_request_answer(logs->request, logs->response);
+    mr_request_answer(split->request, logs->response);
 }
 
 static size_t
@@ -275,8 +218,7 @@ delete_count(const struct mr_delete_records_request *body)
     size_t count = 0;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
-        count +=
-            (size_t)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        count += mr_array_count(body->topics[t].partitions_count);
     }
     return count;
 }
@@ -285,13 +227,13 @@ static bool
 delete_topic(struct logs *logs, const struct mr_delete_records_request_topic *topic,
              struct mr_delete_records_response_topic *out)
 {
-    struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, topic->name, NULL, false);
+    struct mr_topic_ref ref =
+        mr_topic_resolve(logs->split.request->server, topic->name, NULL, false);
 
     out->name = topic->name;
     out->partitions_count = topic->partitions_count;
-    out->partitions = mr_request_alloc(
-        logs->request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
-        sizeof(*out->partitions));
+    out->partitions = mr_request_alloc(logs->split.request, mr_array_count(topic->partitions_count),
+                                       sizeof(*out->partitions));
     for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
         const struct mr_delete_records_request_partition *partition = &topic->partitions[p];
         struct logs_item *item = add_item(logs, ref.topic, partition->partition_index);
@@ -302,7 +244,7 @@ delete_topic(struct logs *logs, const struct mr_delete_records_request_topic *to
         item->response = &out->partitions[p];
         if (!item->error && ref.topic->internal) {
             item->error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
-            logs->shard_of[logs->item_count - 1] = UINT16_MAX;
+            item->base.shard = MR_PART_NONE;
         }
     }
     return out->partitions != NULL;
@@ -312,17 +254,16 @@ static struct logs *
 delete_begin(struct mr_request *request)
 {
     const struct mr_delete_records_request *body = request->body;
-    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
     struct mr_delete_records_response *response = mr_request_alloc(request, 1, sizeof(*response));
-    struct logs *logs = logs_alloc(request, delete_count(body));
+    struct logs *logs = logs_alloc(request, delete_count(body), delete_finish);
 
     if (!response || !logs) {
         return NULL;
     }
     logs->response = response;
-    logs->finish = delete_finish;
     response->topics_count = body->topics_count;
-    response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
+    response->topics =
+        mr_request_alloc(request, mr_array_count(body->topics_count), sizeof(*response->topics));
     if (!response->topics) {
         return NULL;
     }
@@ -331,7 +272,7 @@ delete_begin(struct mr_request *request)
             return NULL;
         }
     }
-    return make_parts(logs) ? logs : NULL;
+    return mr_split_make(&logs->split, MR_PART_LOGS) ? logs : NULL;
 }
 
 int
@@ -355,26 +296,29 @@ on_described(struct mr_request *request)
 }
 
 static void
-describe_finish(struct logs *logs)
+describe_finish(struct mr_split *split)
 {
+    struct logs *logs = MR_CONTAINER_OF(split, struct logs, split);
+    const struct logs_item *items = split->items;
     struct mr_ctl_log_size *sizes =
-        mr_request_alloc(logs->request, logs->item_count, sizeof(*sizes));
+        mr_request_alloc(split->request, split->item_count, sizeof(*sizes));
 
     if (!sizes) {
-        mr_request_give_control(logs->request);
-        mr_request_fail(logs->request);
+        mr_request_give_control(split->request);
+        mr_request_fail(split->request);
         return;
     }
-    for (unsigned i = 0; i < logs->item_count; i++) {
-        const struct logs_item *item = &logs->items[i];
+    for (unsigned i = 0; i < split->item_count; i++) {
+        const struct logs_item *item = &items[i];
 
         if (!item->error) {
-            sizes[logs->sizes.count++] = (struct mr_ctl_log_size){
-                item->name.data, item->name.size, item->id.partition, item->store, item->size_out};
+            sizes[logs->sizes.count++] =
+                (struct mr_ctl_log_size){item->name.data, item->name.size, item->base.id.partition,
+                                         item->store, item->size_out};
         }
     }
     logs->sizes.logs = sizes;
-    mr_request_ask_control_taken(logs->request, &logs->sizes, logs->response, on_described);
+    mr_request_ask_control_taken(split->request, &logs->sizes, logs->response, on_described);
 }
 
 /* With direct routing every broker tells of its own logs. */
@@ -406,15 +350,15 @@ describe_all(struct logs *logs)
     const struct mr_snapshot_topic *topic;
     struct mr_topic_walk walk;
 
-    mr_snapshot_walk(logs->request->server->snapshot, &walk);
+    mr_snapshot_walk(logs->split.request->server->snapshot, &walk);
     while ((topic = mr_topic_walk_next(&walk))) {
-        struct mr_str name = keep_name(logs->request, topic);
+        struct mr_str name = keep_name(logs->split.request, topic);
 
         if (name.size < 0) {
             return false;
         }
         for (int32_t p = 0; p < topic->partition_count; p++) {
-            if (is_own(logs->request, topic, p)) {
+            if (is_own(logs->split.request, topic, p)) {
                 add_item(logs, topic, p)->name = name;
             }
         }
@@ -425,14 +369,15 @@ describe_all(struct logs *logs)
 static void
 describe_named(struct logs *logs)
 {
-    const struct mr_describe_log_dirs_request *body = logs->request->body;
+    const struct mr_describe_log_dirs_request *body = logs->split.request->body;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
         const struct mr_describe_log_dirs_request_topic *in = &body->topics[t];
-        struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, in->topic, NULL, false);
+        struct mr_topic_ref ref =
+            mr_topic_resolve(logs->split.request->server, in->topic, NULL, false);
 
         for (int32_t p = 0; p < in->partitions_count; p++) {
-            if (!ref.topic || is_own(logs->request, ref.topic, in->partitions[p])) {
+            if (!ref.topic || is_own(logs->split.request, ref.topic, in->partitions[p])) {
                 add_item(logs, ref.topic, in->partitions[p])->name = in->topic;
             }
         }
@@ -452,8 +397,7 @@ describe_count(const struct mr_request *request)
         count += (size_t)topic->partition_count;
     }
     for (int32_t t = 0; t < body->topics_count; t++) {
-        count +=
-            (size_t)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        count += mr_array_count(body->topics[t].partitions_count);
     }
     return count;
 }
@@ -462,7 +406,7 @@ static struct logs *
 describe_begin(struct mr_request *request)
 {
     const struct mr_describe_log_dirs_request *body = request->body;
-    struct logs *logs = logs_alloc(request, describe_count(request));
+    struct logs *logs = logs_alloc(request, describe_count(request), describe_finish);
     struct mr_describe_log_dirs_response *response =
         mr_request_alloc(request, 1, sizeof(*response));
 
@@ -470,14 +414,13 @@ describe_begin(struct mr_request *request)
         return NULL;
     }
     logs->response = response;
-    logs->finish = describe_finish;
     logs->asks_control = true;
     if (body->topics_count >= 0) {
         describe_named(logs);
     } else if (!describe_all(logs)) {
         return NULL;
     }
-    return make_parts(logs) ? logs : NULL;
+    return mr_split_make(&logs->split, MR_PART_LOGS) ? logs : NULL;
 }
 
 int
@@ -516,18 +459,20 @@ fill_producers(struct mr_request *request, const struct logs_item *item)
 }
 
 static void
-producers_finish(struct logs *logs)
+producers_finish(struct mr_split *split)
 {
+    struct logs *logs = MR_CONTAINER_OF(split, struct logs, split);
+    const struct logs_item *items = split->items;
     bool good = true;
 
-    for (unsigned i = 0; i < logs->item_count; i++) {
-        good = good && fill_producers(logs->request, &logs->items[i]);
-        free(logs->items[i].producers);
+    for (unsigned i = 0; i < split->item_count; i++) {
+        good = good && fill_producers(split->request, &items[i]);
+        free(items[i].producers);
     }
     if (good) {
-        mr_request_answer(logs->request, logs->response);
+        mr_request_answer(split->request, logs->response);
     } else {
-        mr_request_fail(logs->request);
+        mr_request_fail(split->request);
     }
 }
 
@@ -535,13 +480,13 @@ static bool
 producers_of_topic(struct logs *logs, const struct mr_describe_producers_request_topic *topic,
                    struct mr_describe_producers_response_topic *out)
 {
-    struct mr_topic_ref ref = mr_topic_resolve(logs->request->server, topic->name, NULL, false);
-    size_t count =
-        (size_t)(topic->partition_indexes_count > 0 ? topic->partition_indexes_count : 0);
+    struct mr_topic_ref ref =
+        mr_topic_resolve(logs->split.request->server, topic->name, NULL, false);
+    size_t count = mr_array_count(topic->partition_indexes_count);
 
     out->name = topic->name;
     out->partitions_count = (int32_t)count;
-    out->partitions = mr_request_alloc(logs->request, count, sizeof(*out->partitions));
+    out->partitions = mr_request_alloc(logs->split.request, count, sizeof(*out->partitions));
     for (size_t p = 0; out->partitions && p < count; p++) {
         struct logs_item *item = add_item(logs, ref.topic, topic->partition_indexes[p]);
 
@@ -559,23 +504,20 @@ static struct logs *
 producers_begin(struct mr_request *request)
 {
     const struct mr_describe_producers_request *body = request->body;
-    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
+    size_t topics = mr_array_count(body->topics_count);
     struct mr_describe_producers_response *response =
         mr_request_alloc(request, 1, sizeof(*response));
     size_t count = 0;
     struct logs *logs;
 
     for (size_t t = 0; t < topics; t++) {
-        count += (size_t)(body->topics[t].partition_indexes_count > 0
-                              ? body->topics[t].partition_indexes_count
-                              : 0);
+        count += mr_array_count(body->topics[t].partition_indexes_count);
     }
-    logs = logs_alloc(request, count);
+    logs = logs_alloc(request, count, producers_finish);
     if (!response || !logs) {
         return NULL;
     }
     logs->response = response;
-    logs->finish = producers_finish;
     response->topics_count = (int32_t)topics;
     response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
     for (size_t t = 0; response->topics && t < topics; t++) {
@@ -583,7 +525,7 @@ producers_begin(struct mr_request *request)
             return NULL;
         }
     }
-    return response->topics && make_parts(logs) ? logs : NULL;
+    return response->topics && mr_split_make(&logs->split, MR_PART_LOGS) ? logs : NULL;
 }
 
 int

@@ -21,9 +21,8 @@
 
 /* One partition of the request; lent to its owner with the part. */
 struct offsets_item {
+    struct mr_part_item base;
     struct mr_log_find find;
-    struct mr_part *part;
-    struct mr_log_id id;
     bool by_epoch; /* OffsetForLeaderEpoch */
     int64_t timestamp;
     int32_t epoch;
@@ -36,16 +35,9 @@ struct offsets_item {
 };
 
 struct offsets {
-    struct mr_request *request;
+    struct mr_split split;
     void *response;
     void (*fill)(struct offsets_item *item);
-    struct offsets_item *items;
-    uint16_t *shard_of;
-    void **pointers;
-    unsigned item_count;
-    struct mr_part *parts;
-    unsigned part_count;
-    unsigned parts_left;
 };
 
 /* ---- on the owner ---------------------------------------------------------------------------- */
@@ -53,7 +45,7 @@ struct offsets {
 static void
 part_check_done(struct mr_part *part)
 {
-    mr_part_check_done(part, MR_MSG_OFFSETS_REPLY, mr_offsets_replied);
+    mr_part_check_done(part, MR_MSG_OFFSETS_REPLY, mr_part_replied);
 }
 
 static void
@@ -65,8 +57,8 @@ on_found(struct mr_log_find *find)
     item->offset_out = find->offset;
     item->timestamp_out = find->timestamp;
     item->epoch_out = find->leader_epoch;
-    item->part->pending--;
-    part_check_done(item->part);
+    item->base.part->pending--;
+    part_check_done(item->base.part);
 }
 
 static void
@@ -132,7 +124,7 @@ answer_time(struct mr_log *log, struct offsets_item *item, const struct mr_log_o
     item->find.done = on_found;
     error = mr_log_find(log, &item->find);
     if (error == 0) {
-        item->part->pending++;
+        item->base.part->pending++;
     }
     return error;
 }
@@ -140,8 +132,8 @@ answer_time(struct mr_log *log, struct offsets_item *item, const struct mr_log_o
 static int
 run_item(struct mr_server *owner, struct offsets_item *item)
 {
-    struct mr_store *store = mr_topic_store(owner, &item->id, NULL);
-    struct mr_log *log = store ? mr_store_log_find(store, &item->id) : NULL;
+    struct mr_store *store = mr_topic_store(owner, &item->base.id, NULL);
+    struct mr_log *log = store ? mr_store_log_find(store, &item->base.id) : NULL;
     struct mr_log_offsets offsets = {0};
 
     if (!store) {
@@ -176,91 +168,56 @@ mr_offsets_run(struct mr_server *owner, struct mr_part *part, unsigned from)
 /* ---- on the connection's shard --------------------------------------------------------------- */
 
 static void
-finish(struct offsets *offsets)
+finish(struct mr_split *split)
 {
-    for (unsigned i = 0; i < offsets->item_count; i++) {
-        offsets->fill(&offsets->items[i]);
-    }
-    mr_request_answer(offsets->request, offsets->response);
-}
+    struct offsets *offsets = MR_CONTAINER_OF(split, struct offsets, split);
+    struct offsets_item *items = split->items;
 
-void
-mr_offsets_replied(struct mr_part *part)
-{
-    struct offsets *offsets = part->request->state_of_handler;
-
-    offsets->parts_left--;
-    if (offsets->parts_left == 0) {
-        finish(offsets);
+    for (unsigned i = 0; i < split->item_count; i++) {
+        offsets->fill(&items[i]);
     }
+    mr_request_answer(split->request, offsets->response);
 }
 
 static struct offsets *
-offsets_alloc(struct mr_request *request, unsigned item_count)
+offsets_alloc(struct mr_request *request, size_t item_count)
 {
     struct offsets *offsets = mr_request_alloc(request, 1, sizeof(*offsets));
 
-    if (!offsets) {
-        return NULL;
-    }
-    offsets->request = request;
-    offsets->item_count = item_count;
-    offsets->items = mr_request_alloc(request, item_count, sizeof(*offsets->items));
-    offsets->shard_of = mr_request_alloc(request, item_count, sizeof(*offsets->shard_of));
-    offsets->pointers = mr_request_alloc(request, item_count, sizeof(*offsets->pointers));
-    return offsets->items && offsets->shard_of && offsets->pointers ? offsets : NULL;
+    return offsets && mr_split_init(&offsets->split, request, sizeof(struct offsets_item),
+                                    item_count, finish)
+               ? offsets
+               : NULL;
 }
 
-/* Resolves one item and checks the client's leader epoch. */
-static void
-resolve(struct offsets *offsets, unsigned at, struct mr_str name, int32_t partition,
-        int32_t current_leader_epoch)
+/* The next item, once the client's leader epoch has been checked. */
+static struct offsets_item *
+add_item(struct offsets *offsets, struct mr_str name, int32_t partition,
+         int32_t current_leader_epoch)
 {
-    const struct mr_server *server = offsets->request->server;
-    struct offsets_item *item = &offsets->items[at];
+    const struct mr_server *server = offsets->split.request->server;
     struct mr_topic_ref ref = mr_topic_resolve(server, name, NULL, false);
-    uint16_t shard;
+    struct offsets_item *item = mr_split_add(&offsets->split, ref.topic, partition);
 
-    offsets->pointers[at] = item;
-    offsets->shard_of[at] = UINT16_MAX;
     item->offset_out = -1;
     item->timestamp_out = -1;
     item->epoch_out = -1;
     item->error = ref.error;
-    if (!ref.topic) {
-        return;
-    }
-    shard = mr_topic_shard(server, ref.topic, partition);
-    if (shard == UINT16_MAX) {
+    if (item->base.shard != MR_PART_NONE) {
+        item->error = mr_topic_check_epoch(server, ref.topic, partition, current_leader_epoch);
+        item->epoch_current = mr_snapshot_leader_epoch(server->snapshot, ref.topic, partition);
+    } else if (ref.topic) {
         item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-        return;
     }
-    item->error = mr_topic_check_epoch(server, ref.topic, partition, current_leader_epoch);
-    item->id = (struct mr_log_id){ref.topic->id, partition};
-    item->epoch_current = mr_snapshot_leader_epoch(server->snapshot, ref.topic, partition);
-    offsets->shard_of[at] = item->error ? UINT16_MAX : shard;
-}
-
-static bool
-make_parts(struct offsets *offsets)
-{
-    offsets->parts = mr_parts_make(offsets->request, MR_PART_OFFSETS, offsets->pointers,
-                                   offsets->shard_of, offsets->item_count, &offsets->part_count);
-    if (!offsets->parts) {
-        return false;
+    if (item->error) {
+        item->base.shard = MR_PART_NONE;
     }
-    for (unsigned i = 0; i < offsets->part_count; i++) {
-        for (unsigned k = 0; k < offsets->parts[i].count; k++) {
-            ((struct offsets_item *)offsets->parts[i].items[k])->part = &offsets->parts[i];
-        }
-    }
-    return true;
+    return item;
 }
 
 static int
 start(struct mr_request *request, struct offsets *(*begin)(struct mr_request *request))
 {
-    struct mr_server *server = request->server;
     struct offsets *offsets = request->state_of_handler;
 
     if (!offsets) { /* else it is started again, for credits */
@@ -271,23 +228,10 @@ start(struct mr_request *request, struct offsets *(*begin)(struct mr_request *re
         mr_request_fail(request);
         return 0;
     }
-    if (!mr_parts_take(request, offsets->parts, offsets->part_count, 1u << MR_MESH_REQUEST)) {
+    if (!mr_split_take(&offsets->split, 1u << MR_MESH_REQUEST)) {
         return -EAGAIN;
     }
-    offsets->parts_left = offsets->part_count + 1; /* one for this function */
-    for (unsigned i = 0; i < offsets->part_count; i++) {
-        struct mr_part *part = &offsets->parts[i];
-
-        if (part->remote) {
-            mr_part_send(server, part, MR_MSG_OFFSETS);
-        } else {
-            mr_offsets_run(server, part, server->shard->index);
-        }
-    }
-    offsets->parts_left--;
-    if (offsets->parts_left == 0) {
-        finish(offsets);
-    }
+    mr_split_send(&offsets->split, MR_MSG_OFFSETS, mr_offsets_run);
     return 0;
 }
 
@@ -314,57 +258,49 @@ fill_list(struct offsets_item *item)
     out->leader_epoch = item->error ? -1 : item->epoch_out;
 }
 
-static unsigned
+static size_t
 list_count(const struct mr_list_offsets_request *body)
 {
-    unsigned count = 0;
+    size_t count = 0;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
-        count +=
-            (unsigned)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        count += mr_array_count(body->topics[t].partitions_count);
     }
     return count;
 }
 
 static bool
 list_topic(struct offsets *offsets, const struct mr_list_offsets_request_topic *topic,
-           struct mr_list_offsets_response_topic *out, unsigned *at)
+           struct mr_list_offsets_response_topic *out)
 {
-    struct mr_request *request = offsets->request;
+    struct mr_request *request = offsets->split.request;
 
     out->name = topic->name;
     out->partitions_count = topic->partitions_count;
-    out->partitions = mr_request_alloc(
-        request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
-        sizeof(*out->partitions));
-    if (!out->partitions) {
-        return false;
-    }
-    for (int32_t p = 0; p < topic->partitions_count; p++, (*at)++) {
+    out->partitions = mr_request_alloc(request, mr_array_count(topic->partitions_count),
+                                       sizeof(*out->partitions));
+    for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
         const struct mr_list_offsets_request_partition *partition = &topic->partitions[p];
-        struct offsets_item *item = &offsets->items[*at];
+        struct offsets_item *item = add_item(offsets, topic->name, partition->partition_index,
+                                             partition->current_leader_epoch);
 
-        resolve(offsets, *at, topic->name, partition->partition_index,
-                partition->current_leader_epoch);
         item->timestamp = partition->timestamp;
         item->response = &out->partitions[p];
         out->partitions[p].partition_index = partition->partition_index;
         if (!item->error && !timestamp_known(partition->timestamp, request->version)) {
             item->error = MR_KAFKA_UNSUPPORTED_VERSION;
-            offsets->shard_of[*at] = UINT16_MAX;
+            item->base.shard = MR_PART_NONE;
         }
     }
-    return true;
+    return out->partitions != NULL;
 }
 
 static struct offsets *
 list_begin(struct mr_request *request)
 {
     const struct mr_list_offsets_request *body = request->body;
-    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
     struct mr_list_offsets_response *response = mr_request_alloc(request, 1, sizeof(*response));
     struct offsets *offsets = offsets_alloc(request, list_count(body));
-    unsigned at = 0;
 
     if (!response || !offsets) {
         return NULL;
@@ -372,16 +308,17 @@ list_begin(struct mr_request *request)
     offsets->response = response;
     offsets->fill = fill_list;
     response->topics_count = body->topics_count;
-    response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
+    response->topics =
+        mr_request_alloc(request, mr_array_count(body->topics_count), sizeof(*response->topics));
     if (!response->topics) {
         return NULL;
     }
     for (int32_t t = 0; t < body->topics_count; t++) {
-        if (!list_topic(offsets, &body->topics[t], &response->topics[t], &at)) {
+        if (!list_topic(offsets, &body->topics[t], &response->topics[t])) {
             return NULL;
         }
     }
-    return make_parts(offsets) ? offsets : NULL;
+    return mr_split_make(&offsets->split, MR_PART_OFFSETS) ? offsets : NULL;
 }
 
 int
@@ -402,53 +339,46 @@ fill_epoch(struct offsets_item *item)
     out->end_offset = item->error ? -1 : item->offset_out;
 }
 
-static unsigned
+static size_t
 epoch_count(const struct mr_offset_for_leader_epoch_request *body)
 {
-    unsigned count = 0;
+    size_t count = 0;
 
     for (int32_t t = 0; t < body->topics_count; t++) {
-        count +=
-            (unsigned)(body->topics[t].partitions_count > 0 ? body->topics[t].partitions_count : 0);
+        count += mr_array_count(body->topics[t].partitions_count);
     }
     return count;
 }
 
 static bool
 epoch_topic(struct offsets *offsets, const struct mr_offset_for_leader_epoch_request_topic *topic,
-            struct mr_offset_for_leader_epoch_response_topic *out, unsigned *at)
+            struct mr_offset_for_leader_epoch_response_topic *out)
 {
     out->topic = topic->topic;
     out->partitions_count = topic->partitions_count;
     out->partitions = mr_request_alloc(
-        offsets->request, (size_t)(topic->partitions_count > 0 ? topic->partitions_count : 0),
-        sizeof(*out->partitions));
-    if (!out->partitions) {
-        return false;
-    }
-    for (int32_t p = 0; p < topic->partitions_count; p++, (*at)++) {
+        offsets->split.request, mr_array_count(topic->partitions_count), sizeof(*out->partitions));
+    for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
         const struct mr_offset_for_leader_epoch_request_partition *partition =
             &topic->partitions[p];
-        struct offsets_item *item = &offsets->items[*at];
+        struct offsets_item *item =
+            add_item(offsets, topic->topic, partition->partition, partition->current_leader_epoch);
 
-        resolve(offsets, *at, topic->topic, partition->partition, partition->current_leader_epoch);
         item->by_epoch = true;
         item->epoch = partition->leader_epoch;
         item->response = &out->partitions[p];
         out->partitions[p].partition = partition->partition;
     }
-    return true;
+    return out->partitions != NULL;
 }
 
 static struct offsets *
 epoch_begin(struct mr_request *request)
 {
     const struct mr_offset_for_leader_epoch_request *body = request->body;
-    size_t topics = (size_t)(body->topics_count > 0 ? body->topics_count : 0);
     struct mr_offset_for_leader_epoch_response *response =
         mr_request_alloc(request, 1, sizeof(*response));
     struct offsets *offsets = offsets_alloc(request, epoch_count(body));
-    unsigned at = 0;
 
     if (!response || !offsets) {
         return NULL;
@@ -456,16 +386,17 @@ epoch_begin(struct mr_request *request)
     offsets->response = response;
     offsets->fill = fill_epoch;
     response->topics_count = body->topics_count;
-    response->topics = mr_request_alloc(request, topics, sizeof(*response->topics));
+    response->topics =
+        mr_request_alloc(request, mr_array_count(body->topics_count), sizeof(*response->topics));
     if (!response->topics) {
         return NULL;
     }
     for (int32_t t = 0; t < body->topics_count; t++) {
-        if (!epoch_topic(offsets, &body->topics[t], &response->topics[t], &at)) {
+        if (!epoch_topic(offsets, &body->topics[t], &response->topics[t])) {
             return NULL;
         }
     }
-    return make_parts(offsets) ? offsets : NULL;
+    return mr_split_make(&offsets->split, MR_PART_OFFSETS) ? offsets : NULL;
 }
 
 int

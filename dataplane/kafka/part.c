@@ -4,55 +4,92 @@
 #include <string.h>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/kafka/topics.h"
 
-struct mr_part *
-mr_parts_make(struct mr_request *request, enum mr_part_kind kind, void **items,
-              const uint16_t *shard_of, unsigned item_count, unsigned *part_count_out)
+/* ---- a request's items and parts ------------------------------------------------------------- */
+
+bool
+mr_split_init(struct mr_split *split, struct mr_request *request, size_t item_size, size_t item_max,
+              void (*done)(struct mr_split *split))
 {
+    split->request = request;
+    split->done = done;
+    split->item_size = item_size;
+    split->items = mr_request_alloc(request, item_max, item_size);
+    return split->items != NULL;
+}
+
+static struct mr_part_item *
+item_at(const struct mr_split *split, unsigned at)
+{
+    return (struct mr_part_item *)((char *)split->items + at * split->item_size);
+}
+
+void *
+mr_split_add(struct mr_split *split, const struct mr_snapshot_topic *topic, int32_t partition)
+{
+    struct mr_part_item *item = item_at(split, split->item_count++);
+
+    item->shard = MR_PART_NONE;
+    if (topic) {
+        item->shard = mr_topic_shard(split->request->server, topic, partition);
+        item->id = (struct mr_log_id){topic->id, partition};
+    }
+    return item;
+}
+
+/* Fills the parts that have been counted. */
+static void
+fill_parts(struct mr_split *split, const unsigned part_of[MR_MESH_ENDPOINTS_MAX])
+{
+    for (unsigned i = 0; i < split->item_count; i++) {
+        struct mr_part_item *item = item_at(split, i);
+
+        if (item->shard != MR_PART_NONE) {
+            item->part = &split->parts[part_of[item->shard]];
+            item->part->items[item->part->count++] = item;
+        }
+    }
+}
+
+bool
+mr_split_make(struct mr_split *split, enum mr_part_kind kind)
+{
+    struct mr_request *request = split->request;
     unsigned counts[MR_MESH_ENDPOINTS_MAX] = {0};
     unsigned part_of[MR_MESH_ENDPOINTS_MAX];
     unsigned shard_count = request->server->shard->shard_count;
     unsigned part_count = 0;
-    struct mr_part *parts;
 
-    *part_count_out = 0;
-    for (unsigned i = 0; i < item_count; i++) {
-        if (shard_of[i] != UINT16_MAX) {
-            counts[shard_of[i]]++;
+    for (unsigned i = 0; i < split->item_count; i++) {
+        uint16_t shard = item_at(split, i)->shard;
+
+        if (shard != MR_PART_NONE) {
+            part_count += counts[shard]++ == 0;
         }
     }
-    for (unsigned shard = 0; shard < shard_count; shard++) {
-        part_count += counts[shard] > 0;
-    }
-    parts = mr_request_alloc(request, part_count, sizeof(*parts));
-    if (!parts) {
-        return NULL;
-    }
-    for (unsigned shard = 0, at = 0; shard < shard_count; shard++) {
+    split->parts = mr_request_alloc(request, part_count, sizeof(*split->parts));
+    for (unsigned shard = 0; split->parts && shard < shard_count; shard++) {
+        struct mr_part *part = &split->parts[split->part_count];
+
         if (counts[shard] == 0) {
             continue;
         }
-        part_of[shard] = at;
-        parts[at].request = request;
-        parts[at].kind = kind;
-        parts[at].shard = (uint16_t)shard;
-        parts[at].remote = shard != request->server->shard->index;
-        parts[at].items = mr_request_alloc(request, counts[shard], sizeof(void *));
-        mr_list_init(&parts[at].node);
-        if (!parts[at].items) {
-            return NULL;
-        }
-        at++;
-    }
-    for (unsigned i = 0; i < item_count; i++) {
-        if (shard_of[i] != UINT16_MAX) {
-            struct mr_part *part = &parts[part_of[shard_of[i]]];
-
-            part->items[part->count++] = items[i];
+        part_of[shard] = split->part_count++;
+        part->request = request;
+        part->kind = kind;
+        part->shard = (uint16_t)shard;
+        part->remote = shard != request->server->shard->index;
+        part->items = mr_request_alloc(request, counts[shard], sizeof(void *));
+        mr_list_init(&part->node);
+        if (!part->items) {
+            return false;
         }
     }
-    *part_count_out = part_count;
-    return parts;
+    if (split->parts) {
+        fill_parts(split, part_of);
+    }
+    return split->parts != NULL;
 }
 
 static bool
@@ -73,12 +110,12 @@ take_all(struct mr_mesh_port *port, unsigned peer, unsigned classes)
 }
 
 bool
-mr_parts_take(struct mr_request *request, const struct mr_part *parts, unsigned part_count,
-              unsigned classes)
+mr_split_take(const struct mr_split *split, unsigned classes)
 {
-    struct mr_mesh_port *port = request->server->shard->port;
+    struct mr_mesh_port *port = split->request->server->shard->port;
+    const struct mr_part *parts = split->parts;
 
-    for (unsigned i = 0; i < part_count; i++) {
+    for (unsigned i = 0; i < split->part_count; i++) {
         if (!parts[i].remote || take_all(port, parts[i].shard, classes)) {
             continue;
         }
@@ -93,6 +130,44 @@ mr_parts_take(struct mr_request *request, const struct mr_part *parts, unsigned 
     }
     return true;
 }
+
+static void
+part_done(struct mr_split *split)
+{
+    split->parts_left--;
+    if (split->parts_left == 0) {
+        split->done(split);
+    }
+}
+
+void
+mr_split_send(struct mr_split *split, enum mr_msg_type type,
+              void (*run)(struct mr_server *owner, struct mr_part *part, unsigned from))
+{
+    struct mr_server *server = split->request->server;
+
+    split->parts_left = split->part_count + 1; /* one for this function */
+    for (unsigned i = 0; i < split->part_count; i++) {
+        struct mr_part *part = &split->parts[i];
+
+        if (part->remote) {
+            server->stats.parts_remote++;
+            mr_part_send(server, part, type);
+        } else {
+            server->stats.parts_local++;
+            run(server, part, server->shard->index);
+        }
+    }
+    part_done(split);
+}
+
+void
+mr_part_replied(struct mr_part *part)
+{
+    part_done(part->request->state_of_handler);
+}
+
+/* ---- one part -------------------------------------------------------------------------------- */
 
 void
 mr_part_send(struct mr_server *server, struct mr_part *part, enum mr_msg_type type)

@@ -2,7 +2,11 @@
  *
  * A request over many partitions is split into parts, one for each shard that owns some of them.
  * Parts of this shard run as plain calls; the others travel as one message each, with the part's
- * memory lent to the owner until its reply. */
+ * memory lent to the owner until its reply.
+ *
+ *     items of the request ──mr_split_make──► parts ──mr_split_send──► their owners
+ *                                                                          │ all items done
+ *     split->done() ◄── the last one of a round ◄── mr_part_replied ◄──────┘ */
 #ifndef MR_KAFKA_PART_H
 #define MR_KAFKA_PART_H
 
@@ -42,15 +46,48 @@ struct mr_part {
     struct mr_list node;
 };
 
-/* Splits `item_count` items by `shard_of[i]` (UINT16_MAX: none) into parts. Returns the parts, all
- * in the request's memory, and their count; NULL without memory or without any part (count 0). */
-struct mr_part *mr_parts_make(struct mr_request *request, enum mr_part_kind kind, void **items,
-                              const uint16_t *shard_of, unsigned item_count,
-                              unsigned *part_count_out);
+#define MR_PART_NONE UINT16_MAX
+
+/* What a handler's item, one partition of the request, begins with. */
+struct mr_part_item {
+    struct mr_part *part; /* that it is in */
+    struct mr_log_id id;
+    uint16_t shard; /* the owner; MR_PART_NONE: the item needs none, its answer is known */
+};
+
+/* What the state of a handler begins with; of the connection's shard. */
+struct mr_split {
+    struct mr_request *request;
+    void (*done)(struct mr_split *split); /* every part of a round has replied */
+    void *items;                          /* of the handler's type, in request order */
+    size_t item_size;
+    unsigned item_count;
+    struct mr_part *parts;
+    unsigned part_count;
+    unsigned parts_left; /* of this round */
+};
+
+/* Memory for up to `item_max` items, none of them in use yet. False without memory. */
+bool mr_split_init(struct mr_split *split, struct mr_request *request, size_t item_size,
+                   size_t item_max, void (*done)(struct mr_split *split));
+
+/* The next item, zeroed but for what it begins with: the partition's owner, or none. */
+void *mr_split_add(struct mr_split *split, const struct mr_snapshot_topic *topic,
+                   int32_t partition);
+
+/* Makes the parts of the items that have an owner, all in the request's memory. False without
+ * memory. */
+bool mr_split_make(struct mr_split *split, enum mr_part_kind kind);
 
 /* Takes a credit of each given class (a bit set of 1 << class) for every remote part, or none. */
-bool mr_parts_take(struct mr_request *request, const struct mr_part *parts, unsigned part_count,
-                   unsigned classes);
+bool mr_split_take(const struct mr_split *split, unsigned classes);
+
+/* A round: a message for each remote part, `run` for the one of this shard. */
+void mr_split_send(struct mr_split *split, enum mr_msg_type type,
+                   void (*run)(struct mr_server *owner, struct mr_part *part, unsigned from));
+
+/* One part of the round has been done. */
+void mr_part_replied(struct mr_part *part);
 
 /* Sends a message about a remote part to its shard. */
 void mr_part_send(struct mr_server *server, struct mr_part *part, enum mr_msg_type type);
@@ -69,7 +106,6 @@ void mr_part_check_done(struct mr_part *part, enum mr_msg_type reply,
 
 /* Entry points by message, called by server.c on the receiving shard. `from` is the sender. */
 void mr_produce_run(struct mr_server *owner, struct mr_part *part, unsigned from);
-void mr_produce_replied(struct mr_part *part);
 void mr_fetch_run(struct mr_server *owner, struct mr_part *part, unsigned from);
 void mr_fetch_replied(struct mr_part *part);
 void mr_fetch_release_run(struct mr_server *owner, struct mr_part *part, unsigned from);
@@ -81,9 +117,7 @@ void mr_fetch_watch_cancelled(struct mr_part *part);
 /* A fetch or offsets part that waited for a read buffer goes on. */
 void mr_reads_run(struct mr_server *owner, struct mr_part *part, unsigned from);
 void mr_offsets_run(struct mr_server *owner, struct mr_part *part, unsigned from);
-void mr_offsets_replied(struct mr_part *part);
 void mr_logs_run(struct mr_server *owner, struct mr_part *part, unsigned from);
-void mr_logs_replied(struct mr_part *part);
 
 /* A parked fetch's connection has gone: it need not wait any longer. */
 void mr_fetch_abort(struct mr_request *request);

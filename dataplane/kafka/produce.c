@@ -23,9 +23,8 @@
 
 /* One partition of the request. Lent to its owner with the part. */
 struct produce_item {
+    struct mr_part_item base;
     struct mr_append append;
-    struct mr_part *part;
-    struct mr_log_id id;
     struct mr_wire_records records;
     bool zstd_allowed;
     bool transactional_allowed;
@@ -37,12 +36,8 @@ struct produce_item {
 };
 
 struct produce {
+    struct mr_split split;
     struct mr_produce_response response;
-    struct produce_item *items;
-    unsigned item_count;
-    struct mr_part *parts;
-    unsigned part_count;
-    unsigned parts_left;
     int32_t record_errors_left; /* how many more the answer may name */
     bool acks_zero;
 };
@@ -97,7 +92,7 @@ static void
 count_item(struct mr_server *server, const struct produce_item *item)
 {
     struct mr_ctl_metrics_topic *topic =
-        mr_topic_stats_at(server->topic_stats, &item->id.topic_id, server->snapshot);
+        mr_topic_stats_at(server->topic_stats, &item->base.id.topic_id, server->snapshot);
 
     server->stats.produce_bytes += (uint64_t)item->append.batch.header.size;
     topic->bytes_in += (uint64_t)item->append.batch.header.size;
@@ -125,32 +120,21 @@ fill_item(struct mr_request *request, struct produce_item *item)
 }
 
 static void
-finish(struct mr_request *request)
+finish(struct mr_split *split)
 {
-    struct produce *produce = request->state_of_handler;
+    struct produce *produce = MR_CONTAINER_OF(split, struct produce, split);
+    struct produce_item *items = split->items;
     bool all_good = true;
 
-    for (unsigned i = 0; i < produce->item_count; i++) {
-        all_good &= fill_item(request, &produce->items[i]);
+    for (unsigned i = 0; i < split->item_count; i++) {
+        all_good &= fill_item(split->request, &items[i]);
     }
     if (!produce->acks_zero) {
-        mr_request_answer(request, &produce->response);
+        mr_request_answer(split->request, &produce->response);
     } else if (all_good) {
-        mr_request_done_silent(request);
+        mr_request_done_silent(split->request);
     } else {
-        mr_request_fail(request); /* the one way to tell a client that wants no answers */
-    }
-}
-
-void
-mr_produce_replied(struct mr_part *part)
-{
-    struct mr_request *request = part->request;
-    struct produce *produce = request->state_of_handler;
-
-    produce->parts_left--;
-    if (produce->parts_left == 0) {
-        finish(request);
+        mr_request_fail(split->request); /* the one way to tell a client that wants no answers */
     }
 }
 
@@ -159,7 +143,7 @@ mr_produce_replied(struct mr_part *part)
 static void
 part_check_done(struct mr_part *part)
 {
-    mr_part_check_done(part, MR_MSG_PRODUCE_REPLY, mr_produce_replied);
+    mr_part_check_done(part, MR_MSG_PRODUCE_REPLY, mr_part_replied);
 }
 
 /* Kafka tells the log's start with most errors, but not with those of the partition or of the bytes
@@ -188,12 +172,12 @@ on_appended(struct mr_append *append)
     struct produce_item *item = MR_CONTAINER_OF(append, struct produce_item, append);
 
     if (append->error != MR_KAFKA_NONE) {
-        struct mr_store *store = mr_topic_store(item->part->owner, &item->id, NULL);
+        struct mr_store *store = mr_topic_store(item->base.part->owner, &item->base.id, NULL);
 
-        tell_start(store ? mr_store_log_find(store, &item->id) : NULL, item);
+        tell_start(store ? mr_store_log_find(store, &item->base.id) : NULL, item);
     }
-    item->part->pending--;
-    part_check_done(item->part);
+    item->base.part->pending--;
+    part_check_done(item->base.part);
 }
 
 static void
@@ -241,7 +225,7 @@ static int
 append_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item,
             struct mr_store *store, const struct mr_snapshot_topic *topic)
 {
-    struct mr_log *log = mr_store_log_make(store, &item->id);
+    struct mr_log *log = mr_store_log_make(store, &item->base.id);
     int error;
 
     if (!log) {
@@ -250,7 +234,7 @@ append_item(struct mr_server *owner, struct mr_part *part, struct produce_item *
         return 0;
     }
     item->append.leader_epoch =
-        mr_snapshot_leader_epoch(owner->snapshot, topic, item->id.partition);
+        mr_snapshot_leader_epoch(owner->snapshot, topic, item->base.id.partition);
     item->append.segment_bytes = (uint32_t)topic->limits.segment_bytes;
     item->append.segment_ms = topic->limits.segment_ms;
     item->append.done = on_appended;
@@ -267,7 +251,7 @@ static int
 run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *item)
 {
     const struct mr_snapshot_topic *topic;
-    struct mr_store *store = mr_topic_store(owner, &item->id, &topic);
+    struct mr_store *store = mr_topic_store(owner, &item->base.id, &topic);
     struct mr_batch_recompressed recompressed = {0};
     int error = 0;
 
@@ -280,7 +264,7 @@ run_item(struct mr_server *owner, struct mr_part *part, struct produce_item *ite
     if (item->append.error == MR_KAFKA_NONE) {
         error = append_item(owner, part, item, store, topic);
     } else {
-        tell_start(mr_store_log_find(store, &item->id), item);
+        tell_start(mr_store_log_find(store, &item->base.id), item);
     }
     mr_batch_recompressed_free(&recompressed); /* the log has copied it */
     return error;
@@ -310,100 +294,104 @@ mr_produce_run(struct mr_server *owner, struct mr_part *part, unsigned from)
 
 /* ---- on the connection's shard --------------------------------------------------------------- */
 
-static uint16_t
-resolve_item(struct mr_request *request, const struct mr_produce_request_topic *topic,
-             const struct mr_produce_request_partition *partition, struct produce_item *item)
+/* What speaks against a partition of the request before its owner is asked. */
+static enum mr_kafka_err
+judge_partition(const struct mr_request *request, const struct mr_topic_ref *ref,
+                const struct mr_produce_request_partition *partition, struct produce_item *item)
 {
-    bool by_id = request->version >= VERSION_TOPIC_ID;
-    struct mr_topic_ref ref =
-        mr_topic_resolve(request->server, topic->name, &topic->topic_id, by_id);
-    uint16_t shard;
-
-    item->refusal.record_index = -1;
-    item->append.error = ref.error;
-    if (!ref.topic) {
-        return UINT16_MAX;
+    if (!ref->topic) {
+        return ref->error;
     }
     /* As in Kafka: tools that know what they do say so by their client id. */
-    if (ref.topic->internal && !mr_str_equal_c(request->client_id, ADMIN_CLIENT_ID)) {
-        item->append.error = MR_KAFKA_INVALID_TOPIC_EXCEPTION;
-        return UINT16_MAX;
+    if (ref->topic->internal && !mr_str_equal_c(request->client_id, ADMIN_CLIENT_ID)) {
+        return MR_KAFKA_INVALID_TOPIC_EXCEPTION;
     }
-    shard = mr_topic_shard(request->server, ref.topic, partition->index);
-    if (shard == UINT16_MAX) {
-        item->append.error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-        return UINT16_MAX;
+    if (item->base.shard == MR_PART_NONE) {
+        return MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
     if (partition->records.size <= 0) {
-        item->append.error = MR_KAFKA_INVALID_RECORD;
         item->refusal.message = "the partition has no batch";
-        return UINT16_MAX;
+        return MR_KAFKA_INVALID_RECORD;
     }
-    item->id = (struct mr_log_id){ref.topic->id, partition->index};
-    item->records = partition->records;
-    item->topic_by_id = by_id;
-    item->zstd_allowed = request->version >= VERSION_ZSTD;
-    item->transactional_allowed = false;
-    return shard;
+    return MR_KAFKA_NONE;
 }
 
-static unsigned
+static void
+add_item(struct produce *produce, const struct mr_topic_ref *ref,
+         const struct mr_produce_request_partition *partition,
+         struct mr_produce_response_partition *out)
+{
+    const struct mr_request *request = produce->split.request;
+    struct produce_item *item = mr_split_add(&produce->split, ref->topic, partition->index);
+
+    item->response = out;
+    item->refusal.record_index = -1;
+    item->records = partition->records;
+    item->topic_by_id = request->version >= VERSION_TOPIC_ID;
+    item->zstd_allowed = request->version >= VERSION_ZSTD;
+    item->transactional_allowed = false;
+    item->append.error = judge_partition(request, ref, partition, item);
+    if (item->append.error) {
+        item->base.shard = MR_PART_NONE;
+    }
+}
+
+static bool
+add_topic(struct produce *produce, const struct mr_produce_request_topic *topic,
+          struct mr_produce_response_topic *out)
+{
+    struct mr_request *request = produce->split.request;
+    struct mr_topic_ref ref = mr_topic_resolve(request->server, topic->name, &topic->topic_id,
+                                               request->version >= VERSION_TOPIC_ID);
+
+    out->name = topic->name;
+    out->topic_id = topic->topic_id;
+    out->partition_responses_count = topic->partition_data_count;
+    out->partition_responses = mr_request_alloc(
+        request, mr_array_count(topic->partition_data_count), sizeof(*out->partition_responses));
+    for (int32_t p = 0; out->partition_responses && p < topic->partition_data_count; p++) {
+        struct mr_produce_response_partition *response = &out->partition_responses[p];
+
+        response->index = topic->partition_data[p].index;
+        response->error_message = mr_str_null();
+        response->current_leader = (struct mr_produce_response_leader){-1, -1};
+        add_item(produce, &ref, &topic->partition_data[p], response);
+    }
+    return out->partition_responses != NULL;
+}
+
+static size_t
 count_partitions(const struct mr_produce_request *body)
 {
-    unsigned count = 0;
+    size_t count = 0;
 
     for (int32_t t = 0; t < body->topic_data_count; t++) {
-        count += (unsigned)(body->topic_data[t].partition_data_count > 0
-                                ? body->topic_data[t].partition_data_count
-                                : 0);
+        count += mr_array_count(body->topic_data[t].partition_data_count);
     }
     return count;
 }
 
-/* Builds items and the response's skeleton; -ENOMEM. */
-static int
-prepare(struct mr_request *request, struct produce *produce, uint16_t **shard_of, void ***items)
+/* Builds items and the response's skeleton. False without memory. */
+static bool
+prepare(struct mr_request *request, struct produce *produce)
 {
     const struct mr_produce_request *body = request->body;
-    unsigned count = count_partitions(body);
-    unsigned at = 0;
+    struct mr_produce_response *response = &produce->response;
 
-    produce->response.responses =
-        mr_request_alloc(request, (size_t)(body->topic_data_count > 0 ? body->topic_data_count : 0),
-                         sizeof(*produce->response.responses));
-    produce->items = mr_request_alloc(request, count, sizeof(*produce->items));
-    *shard_of = mr_request_alloc(request, count, sizeof(**shard_of));
-    *items = mr_request_alloc(request, count, sizeof(**items));
-    if (!produce->response.responses || !produce->items || !*shard_of || !*items) {
-        return -ENOMEM;
+    response->responses = mr_request_alloc(request, mr_array_count(body->topic_data_count),
+                                           sizeof(*response->responses));
+    response->responses_count = body->topic_data_count;
+    if (!response->responses ||
+        !mr_split_init(&produce->split, request, sizeof(struct produce_item),
+                       count_partitions(body), finish)) {
+        return false;
     }
-    produce->item_count = count;
-    produce->response.responses_count = body->topic_data_count;
     for (int32_t t = 0; t < body->topic_data_count; t++) {
-        const struct mr_produce_request_topic *topic = &body->topic_data[t];
-        struct mr_produce_response_topic *out = &produce->response.responses[t];
-
-        out->name = topic->name;
-        out->topic_id = topic->topic_id;
-        out->partition_responses_count = topic->partition_data_count;
-        out->partition_responses = mr_request_alloc(
-            request, (size_t)(topic->partition_data_count > 0 ? topic->partition_data_count : 0),
-            sizeof(*out->partition_responses));
-        if (!out->partition_responses) {
-            return -ENOMEM;
-        }
-        for (int32_t p = 0; p < topic->partition_data_count; p++, at++) {
-            struct produce_item *item = &produce->items[at];
-
-            item->response = &out->partition_responses[p];
-            item->response->index = topic->partition_data[p].index;
-            item->response->error_message = mr_str_null();
-            item->response->current_leader = (struct mr_produce_response_leader){-1, -1};
-            (*shard_of)[at] = resolve_item(request, topic, &topic->partition_data[p], item);
-            (*items)[at] = item;
+        if (!add_topic(produce, &body->topic_data[t], &response->responses[t])) {
+            return false;
         }
     }
-    return 0;
+    return true;
 }
 
 /* A fault of the whole request: every partition is answered with it. */
@@ -420,43 +408,40 @@ request_error(const struct mr_produce_request *body)
 }
 
 static void
-refuse_all(struct produce *produce, uint16_t *shard_of, enum mr_kafka_err error)
+refuse_all(struct produce *produce, enum mr_kafka_err error)
 {
-    for (unsigned i = 0; i < produce->item_count; i++) {
-        shard_of[i] = UINT16_MAX;
-        produce->items[i].append.error = error;
-        produce->items[i].refusal = (struct mr_batch_refusal){.record_index = -1};
+    struct produce_item *items = produce->split.items;
+
+    for (unsigned i = 0; i < produce->split.item_count; i++) {
+        items[i].base.shard = MR_PART_NONE;
+        items[i].append.error = error;
+        items[i].refusal = (struct mr_batch_refusal){.record_index = -1};
     }
 }
 
-/* Everything up to the point where credits are needed. */
+/* Everything up to the point where credits are needed. NULL without memory. */
 static struct produce *
 begin(struct mr_request *request)
 {
     const struct mr_produce_request *body = request->body;
     struct produce *produce = mr_request_alloc(request, 1, sizeof(*produce));
-    uint16_t *shard_of;
-    void **items;
     enum mr_kafka_err error;
 
-    if (!produce || prepare(request, produce, &shard_of, &items) != 0) {
+    if (!produce || !prepare(request, produce)) {
         return NULL;
     }
     produce->acks_zero = body->acks == 0;
     produce->record_errors_left = RECORD_ERRORS_MAX;
     error = request_error(body);
     if (error) {
-        refuse_all(produce, shard_of, error);
+        refuse_all(produce, error);
     }
-    produce->parts = mr_parts_make(request, MR_PART_PRODUCE, items, shard_of, produce->item_count,
-                                   &produce->part_count);
-    return produce->parts ? produce : NULL;
+    return mr_split_make(&produce->split, MR_PART_PRODUCE) ? produce : NULL;
 }
 
 int
 mr_produce_start(struct mr_request *request)
 {
-    struct mr_server *server = request->server;
     struct produce *produce = request->state_of_handler;
 
     if (!produce) { /* else it is started again, for credits */
@@ -467,28 +452,10 @@ mr_produce_start(struct mr_request *request)
         mr_request_fail(request);
         return 0;
     }
-    if (!mr_parts_take(request, produce->parts, produce->part_count, 1u << MR_MESH_REQUEST)) {
+    if (!mr_split_take(&produce->split, 1u << MR_MESH_REQUEST)) {
         return -EAGAIN;
     }
     mr_throttle_produce(request);
-    produce->parts_left = produce->part_count + 1; /* one for this function */
-    for (unsigned i = 0; i < produce->part_count; i++) {
-        struct mr_part *part = &produce->parts[i];
-
-        for (unsigned k = 0; k < part->count; k++) {
-            ((struct produce_item *)part->items[k])->part = part;
-        }
-        if (part->remote) {
-            server->stats.parts_remote++;
-            mr_part_send(server, part, MR_MSG_PRODUCE);
-        } else {
-            server->stats.parts_local++;
-            mr_produce_run(server, part, server->shard->index);
-        }
-    }
-    produce->parts_left--;
-    if (produce->parts_left == 0) {
-        finish(request);
-    }
+    mr_split_send(&produce->split, MR_MSG_PRODUCE, mr_produce_run);
     return 0;
 }

@@ -113,4 +113,11 @@ void mr_request_ask_control_taken(struct mr_request *request, const void *body, 
 /* A zeroed piece of the request's memory; NULL at its limit. */
 void *mr_request_alloc(struct mr_request *request, size_t count, size_t size);
 
+/* Of an array in a request: null counts as empty. */
+static inline size_t
+mr_array_count(int32_t count)
+{
+    return count > 0 ? (size_t)count : 0;
+}
+
 #endif

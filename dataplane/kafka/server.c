@@ -73,7 +73,7 @@ on_message(void *context, const struct mr_msg *message)
         break;
     case MR_MSG_PRODUCE_REPLY:
         on_reply(server, message, MR_MESH_REQUEST);
-        mr_produce_replied(message->context);
+        mr_part_replied(message->context);
         break;
     case MR_MSG_FETCH:
         mr_fetch_run(server, message->context, message->from);
@@ -107,14 +107,14 @@ on_message(void *context, const struct mr_msg *message)
         break;
     case MR_MSG_OFFSETS_REPLY:
         on_reply(server, message, MR_MESH_REQUEST);
-        mr_offsets_replied(message->context);
+        mr_part_replied(message->context);
         break;
     case MR_MSG_LOGS:
         mr_logs_run(server, message->context, message->from);
         break;
     case MR_MSG_LOGS_REPLY:
         on_reply(server, message, MR_MESH_REQUEST);
-        mr_logs_replied(message->context);
+        mr_part_replied(message->context);
         break;
     case MR_MSG_QUOTA_USED:
         mr_throttle_used(server, message);
