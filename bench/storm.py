@@ -1,6 +1,8 @@
 """What disturbs producers on the control plane: groups that rebalance, topics that come and go.
 
-storm.py BROKER groups MEMBERS GROUPS SECONDS: all groups rebalance, again and again.
+storm.py BROKER groups MEMBERS GROUPS SECONDS [ROUNDS]: all groups rebalance, again and again, or so
+many times a second.
+storm.py BROKER fill TOPICS: so many topics of one partition are created, 500 in a request.
 storm.py BROKER topics PARTITIONS SECONDS: topics are created and deleted, one after the other; the
 creation's latency is that of a metadata commit, as a client sees it.
 Prints one line of JSON.
@@ -15,8 +17,9 @@ from groups import Bench, Member, frame, leave, text
 POLICY_VIOLATION = 44
 
 
-def create_topic(name, partitions):
-    body = struct.pack('>i', 1) + text(name) + struct.pack('>ihii', partitions, 1, 0, 0)
+def create_topics(names, partitions):
+    topics = (text(name) + struct.pack('>ihii', partitions, 1, 0, 0) for name in names)
+    body = struct.pack('>i', len(names)) + b''.join(topics)
     return frame(19, 2, body + struct.pack('>iB', 10000, 0))
 
 
@@ -32,7 +35,7 @@ def error_of(reader):
     return reader.take('h')
 
 
-def storm_groups(broker, members, groups, seconds):
+def storm_groups(broker, members, groups, seconds, rounds=0):
     bench = Bench(broker, members, groups)
     bench.prepare()
     bench.rebalance()
@@ -41,10 +44,24 @@ def storm_groups(broker, members, groups, seconds):
     while time.monotonic() - begin < seconds:
         bench.rebalance()
         count += groups
+        if rounds:
+            time.sleep(max(0, begin + count / groups / rounds - time.monotonic()))
     elapsed = time.monotonic() - begin
     for member in bench.members:
         member.ask(leave(member))
     return {'rebalances_s': round(count / elapsed)}
+
+
+def storm_fill(broker, topics):
+    host, port = broker.rsplit(':', 1)
+    client = Member((host, int(port)), b'')
+    begin = time.monotonic()
+    for first in range(0, topics, 500):
+        names = [b'fill-%d' % number for number in range(first, min(first + 500, topics))]
+        error = error_of(client.ask(create_topics(names, 1)))
+        if error:
+            sys.exit(f'storm.py: the broker answers error {error}')
+    return {'filled_s': round(topics / (time.monotonic() - begin))}
 
 
 def storm_topics(broker, partitions, seconds):
@@ -55,7 +72,7 @@ def storm_topics(broker, partitions, seconds):
     while time.monotonic() - begin < seconds:
         name = b'storm-%d' % time.monotonic_ns()
         sent = time.monotonic()
-        error = error_of(client.ask(create_topic(name, partitions)))
+        error = error_of(client.ask(create_topics([name], partitions)))
         if error == POLICY_VIOLATION:  # deleted partitions still take the place of new ones
             time.sleep(0.01)
             continue
@@ -71,7 +88,7 @@ def storm_topics(broker, partitions, seconds):
 
 def main():
     broker, kind, *numbers = sys.argv[1:]
-    storms = {'groups': storm_groups, 'topics': storm_topics}
+    storms = {'groups': storm_groups, 'fill': storm_fill, 'topics': storm_topics}
     print(json.dumps(storms[kind](broker, *map(int, numbers))))
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Produce latency while the control plane is busy, of Millrace and of Apache Kafka 4.3.1: an open loop
-# of one-record requests alone, beside 1,000 groups that rebalance without a pause, beside topics of
-# 10 partitions that are created and deleted. Rounds take turns. Then Millrace with 80,000 partitions:
-# alone, and beside topics of 1,000 partitions.
+# of one-record requests alone, beside 1,000 groups that rebalance twice a second and without a pause,
+# beside topics of 10 partitions that are created and deleted. Rounds take turns. Then Millrace with
+# 80,000 partitions in 8 topics: alone, and beside topics of 1,000 partitions; and in 80,000 topics.
 # Usage: bench/storm.sh [ROUNDS]   (after a build; needs java and mvn)
 # Prints medians and ranges, and the ratio of the disturbed p99 to the one alone.
 set -euo pipefail
@@ -40,6 +40,7 @@ done
 for _ in $(seq "$rounds"); do
     for system in millrace kafka; do
         produce $system alone
+        beside $system paced groups 1000 1000 6 2
         beside $system groups groups 1000 1000 6
         beside $system topics topics 10 6
     done
@@ -51,6 +52,14 @@ done
 for _ in $(seq "$rounds"); do
     produce millrace many
     beside millrace wide topics 1000 6
+done
+for number in $(seq 8); do
+    build/millrace topic delete "wide-$number" --bootstrap-server "127.0.0.1:$millrace_port" >/dev/null
+done
+python3 bench/storm.py "127.0.0.1:$millrace_port" fill 80000 |
+    sed 's/^{/{"system": "millrace", "load": "fill", /' >>"$work/storms"
+for _ in $(seq "$rounds"); do
+    beside millrace full topics 10 6
 done
 python3 - "$work/results" "$work/storms" <<'PYTHON'
 import json
@@ -70,8 +79,8 @@ produced, storms = map(rows, sys.argv[1:])
 print('| | Millrace | Kafka |')
 print('|---|---|---|')
 ratios = {}
-for load, base in (('alone', 'alone'), ('groups', 'alone'), ('topics', 'alone'), ('many', 'many'),
-                   ('wide', 'many')):
+for load, base in (('alone', 'alone'), ('paced', 'alone'), ('groups', 'alone'),
+                   ('topics', 'alone'), ('many', 'many'), ('wide', 'many'), ('full', 'many')):
     cells = []
     for system in ('millrace', 'kafka'):
         p99 = [row['latency_us']['p99'] / 1e3 for row in produced
@@ -83,9 +92,11 @@ for load, base in (('alone', 'alone'), ('groups', 'alone'), ('topics', 'alone'),
         text = cell([round(value, 2) for value in p99])
         cells.append(f"{text}, {ratios[system, load] / ratios[system, base]:.2f}x alone")
     print(f'| produce p99 ms, {load} | {cells[0]} | {cells[1]} |')
-for load, field in (('groups', 'rebalances_s'), ('topics', 'topics_s'),
+for load, field in (('paced', 'rebalances_s'), ('groups', 'rebalances_s'), ('topics', 'topics_s'),
                     ('topics', 'create_p50_ms'), ('topics', 'create_p99_ms'),
-                    ('wide', 'topics_s'), ('wide', 'create_p50_ms'), ('wide', 'create_p99_ms')):
+                    ('wide', 'topics_s'), ('wide', 'create_p50_ms'), ('wide', 'create_p99_ms'),
+                    ('fill', 'filled_s'), ('full', 'topics_s'), ('full', 'create_p50_ms'),
+                    ('full', 'create_p99_ms')):
     found = [[row[field] for row in storms if (row['system'], row['load']) == (system, load)]
              for system in ('millrace', 'kafka')]
     cells = [cell(values) if values else '' for values in found]
