@@ -104,7 +104,7 @@ group_available(const struct mr_groups *groups, struct mr_str group_id)
     case MR_GROUPS_PARTITION_LOADED:
         return MR_KAFKA_NONE;
     case MR_GROUPS_PARTITION_LOADING:
-        return MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+        return MUTANT(EMPTY_WHILE_LOADING) ? MR_KAFKA_NONE : MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     default:
         return MR_KAFKA_NOT_COORDINATOR;
     }

@@ -21,6 +21,35 @@
 #include "dataplane/base/clock.h"
 #include "dataplane/base/list.h"
 
+/* Rules broken on purpose, one at a time, in the simulator's build only: the simulator must notice
+ * each (tests/sim/mutants.sh). */
+enum group_mutant {
+    MUTANT_NONE,
+    MUTANT_COMMIT_OF_OLD_GENERATION,
+    MUTANT_SYNC_OF_OLD_GENERATION,
+    MUTANT_HEARTBEAT_OF_OLD_GENERATION,
+    MUTANT_FENCED_MEMBER_SERVED,
+    MUTANT_EVERYBODY_LEADS,
+    MUTANT_LAST_ASSIGNMENT_STAYS,
+    MUTANT_DEAD_MEMBER_STAYS,
+    MUTANT_JOIN_NEVER_ENDS,
+    MUTANT_COMMIT_ANSWERED_EARLY,
+    MUTANT_FAILED_COMMIT_ANSWERED,
+    MUTANT_ASSIGNED_BESIDE_FAILED_WRITE,
+    MUTANT_TOMBSTONE_NOT_LOADED,
+    MUTANT_FIRST_OFFSET_LOADED,
+    MUTANT_GENERATION_NOT_LOADED,
+    MUTANT_EMPTY_WHILE_LOADING,
+    MUTANTS,
+};
+
+#ifdef MR_MUTANTS
+extern int mr_mutant;
+#define MUTANT(name) (mr_mutant == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif
+
 /* ---- memory, tables, timers (group_table.c) ----------------------------------------------------
  */
 

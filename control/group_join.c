@@ -52,7 +52,7 @@ tell_generation(struct mr_group_join *join, struct group_member *member, bool le
 static void
 answer_generation(struct mr_groups *groups, struct mr_group_join *join, struct group_member *member)
 {
-    tell_generation(join, member, member->group->leader == member);
+    tell_generation(join, member, member->group->leader == member || MUTANT(EVERYBODY_LEADS));
     group_answer(groups, &join->request, MR_KAFKA_NONE);
 }
 
@@ -258,6 +258,9 @@ group_join_expired(struct mr_groups *groups, struct group *group)
     int64_t delay_ms = groups->config.initial_rebalance_delay_ms;
 
     MR_ASSERT(group->state == MR_GROUP_PREPARING_REBALANCE);
+    if (MUTANT(JOIN_NEVER_ENDS)) {
+        return;
+    }
     if (group->initial && group->member_added && group->remaining_ms > 0) {
         group->member_added = false;
         if (delay_ms > group->remaining_ms) {
@@ -303,6 +306,9 @@ group_session_expired(struct mr_groups *groups, struct group_member *member)
     struct group *group = member->group;
     bool pending = member->pending;
 
+    if (MUTANT(DEAD_MEMBER_STAYS)) {
+        return;
+    }
     /* A member that waits is alive as far as anyone knows; a new one has a limit all the same. */
     if (!pending && !member->is_new && (member->joining || member->syncing)) {
         return;

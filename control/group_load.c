@@ -73,6 +73,10 @@ put_offset(struct mr_groups *groups, const struct mr_offset_commit_key *key,
         group_free(groups, value);
         return -ENOMEM;
     }
+    if (MUTANT(FIRST_OFFSET_LOADED) && offset->value) {
+        group_free(groups, value);
+        return 0;
+    }
     group_offset_set(groups, offset, value);
     return 0;
 }
@@ -92,6 +96,9 @@ load_offset(struct mr_groups *groups, int32_t partition, struct mr_bytes key_byt
     }
     if (!belongs(groups, key.group, partition) || key.topic.size < 0) {
         return -EBADMSG;
+    }
+    if (value_bytes.size < 0 && MUTANT(TOMBSTONE_NOT_LOADED)) {
+        return 0;
     }
     if (value_bytes.size < 0) {
         group = group_find(groups, key.group);
@@ -190,7 +197,8 @@ put_group(struct mr_groups *groups, struct group *group,
         return error;
     }
     group->recorded = true;
-    group->generation = value->generation < 0 ? 0 : value->generation;
+    group->generation =
+        value->generation < 0 || MUTANT(GENERATION_NOT_LOADED) ? 0 : value->generation;
     if (group->member_count > 0) {
         struct group_member *leader = group_member_find(groups, group, value->leader);
 

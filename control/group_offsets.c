@@ -242,7 +242,7 @@ commit_judge(const struct mr_groups *groups, const struct group *group,
     if (error != MR_KAFKA_NONE) {
         return error;
     }
-    if (commit->generation != group->generation) {
+    if (commit->generation != group->generation && !MUTANT(COMMIT_OF_OLD_GENERATION)) {
         return MR_KAFKA_ILLEGAL_GENERATION;
     }
     return group->state == MR_GROUP_COMPLETING_REBALANCE ? MR_KAFKA_REBALANCE_IN_PROGRESS
@@ -311,8 +311,12 @@ commit_group(struct mr_groups *groups, struct group *group, struct mr_group_comm
         group_commit_answer(groups, commit, MR_KAFKA_NONE);
         return;
     }
-    write->request = &commit->request;
-    group_park(&commit->request, GROUP_PARKED_COMMIT, write);
+    if (MUTANT(COMMIT_ANSWERED_EARLY)) {
+        group_commit_answer(groups, commit, MR_KAFKA_NONE);
+    } else {
+        write->request = &commit->request;
+        group_park(&commit->request, GROUP_PARKED_COMMIT, write);
+    }
     group_write_submit(groups, write);
 }
 
@@ -485,6 +489,7 @@ group_offsets_written(struct mr_groups *groups, struct group_write *write, int16
     struct mr_group_request *request = write->request;
     bool removes = !write->changes[0].value;
 
+    error = MUTANT(FAILED_COMMIT_ANSWERED) ? MR_KAFKA_NONE : error;
     apply(groups, write, error == MR_KAFKA_NONE);
     write->request = NULL;
     if (error != MR_KAFKA_NONE && group->deleting && removes) {

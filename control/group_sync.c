@@ -66,7 +66,7 @@ group_assigned(struct mr_groups *groups, struct group_write *write, int16_t erro
     if (group->state != MR_GROUP_COMPLETING_REBALANCE || group->generation != write->generation) {
         return;
     }
-    if (error != MR_KAFKA_NONE) {
+    if (error != MR_KAFKA_NONE && !MUTANT(ASSIGNED_BESIDE_FAILED_WRITE)) {
         assignment_failed(groups, group, error);
         return;
     }
@@ -75,6 +75,11 @@ group_assigned(struct mr_groups *groups, struct group_write *write, int16_t erro
     {
         struct group_member *member = GROUP_MEMBER(node);
 
+        if (MUTANT(LAST_ASSIGNMENT_STAYS) && member->assignment.size > 0) {
+            group_free_bytes(groups, &member->assignment_next);
+            sync_answer(groups, member, MR_KAFKA_NONE);
+            continue;
+        }
         group_free_bytes(groups, &member->assignment);
         member->assignment = member->assignment_next;
         member->assignment_next = group_bytes_none;
@@ -142,7 +147,7 @@ sync_judge(const struct mr_groups *groups, const struct group *group,
     if (error != MR_KAFKA_NONE) {
         return error;
     }
-    if (sync->generation != group->generation) {
+    if (sync->generation != group->generation && !MUTANT(SYNC_OF_OLD_GENERATION)) {
         return MR_KAFKA_ILLEGAL_GENERATION;
     }
     if (differs(sync->protocol_type, group->protocol_type) ||
@@ -220,9 +225,10 @@ mr_groups_heartbeat(struct mr_groups *groups, const struct mr_group_heartbeat *h
     }
     error = group_member_check(groups, group, heartbeat->member_id, heartbeat->instance_id);
     if (error != MR_KAFKA_NONE) {
-        return error;
+        return error == MR_KAFKA_FENCED_INSTANCE_ID && MUTANT(FENCED_MEMBER_SERVED) ? MR_KAFKA_NONE
+                                                                                    : error;
     }
-    if (heartbeat->generation != group->generation) {
+    if (heartbeat->generation != group->generation && !MUTANT(HEARTBEAT_OF_OLD_GENERATION)) {
         return MR_KAFKA_ILLEGAL_GENERATION;
     }
     group_session_renew(groups, group_member_find(groups, group, heartbeat->member_id));

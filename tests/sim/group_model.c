@@ -9,7 +9,7 @@ model_fail(const struct model *model, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    printf("seed %" PRIu64 ": ", model->seed);
+    printf("group_sim: seed %" PRIu64 ": ", model->seed);
     vprintf(format, arguments);
     printf("\n");
     va_end(arguments);

@@ -12,6 +12,10 @@
 
 static struct world world;
 static uint64_t edges[MR_GROUP_STATES * MR_GROUP_STATES];
+#ifdef MR_MUTANTS
+int mr_mutant; /* enum group_mutant of control/group_internal.h: the rule that is broken */
+#endif
+
 static uint64_t owners_checked;
 static uint64_t offsets_checked;
 
@@ -77,6 +81,12 @@ main(int argc, char **argv)
     for (int i = 1; i + 1 < argc; i += 2) {
         uint64_t value = strtoull(argv[i + 1], NULL, 10);
 
+#ifdef MR_MUTANTS
+        if (strcmp(argv[i], "--mutant") == 0) {
+            mr_mutant = (int)value;
+            continue;
+        }
+#endif
         if (strcmp(argv[i], "--seed") == 0) {
             first = value;
             count = 1;

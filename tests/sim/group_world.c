@@ -117,6 +117,30 @@ end_write(struct world *world, struct world_log *log)
     world->write_kept = false;
 }
 
+/* ---- offsets -----------------------------------------------------------------------------------
+ */
+
+static void
+fetch(struct world *world, int group, int partition)
+{
+    struct mr_group_offset offset = {.topic = {"t", 1}, .partition = partition};
+
+    if (mr_groups_fetch_check(world->groups, world_group_id(group)) == MR_KAFKA_NONE) {
+        mr_groups_fetch(world->groups, world_group_id(group), &offset);
+        model_fetched(&world->model, group, partition, offset.offset);
+    }
+}
+
+static void
+fetch_all(struct world *world)
+{
+    for (int g = 0; g < MODEL_GROUPS; g++) {
+        for (int p = 0; p < MODEL_PARTITIONS; p++) {
+            fetch(world, g, p);
+        }
+    }
+}
+
 /* ---- the coordinator's lives -------------------------------------------------------------------
  */
 
@@ -128,7 +152,12 @@ load(struct world *world, int partition)
     mr_groups_load_begin(world->groups, partition);
     for (uint32_t i = 0; i < log->record_count; i++) {
         struct world_record *record = &log->records[i];
-        int error = mr_groups_load_record(
+        int error;
+
+        if (world_chance(world, 1)) {
+            fetch_all(world); /* nothing is served that is not whole yet */
+        }
+        error = mr_groups_load_record(
             world->groups, partition, (struct mr_bytes){record->bytes, record->key_size},
             (struct mr_bytes){record->bytes + record->key_size, record->value_size});
 
@@ -294,27 +323,6 @@ delete_group(struct world *world, int group)
         deleted(world, group);
     }
     world->write_kept = kept;
-}
-
-static void
-fetch(struct world *world, int group, int partition)
-{
-    struct mr_group_offset offset = {.topic = {"t", 1}, .partition = partition};
-
-    if (mr_groups_fetch_check(world->groups, world_group_id(group)) == MR_KAFKA_NONE) {
-        mr_groups_fetch(world->groups, world_group_id(group), &offset);
-        model_fetched(&world->model, group, partition, offset.offset);
-    }
-}
-
-static void
-fetch_all(struct world *world)
-{
-    for (int g = 0; g < MODEL_GROUPS; g++) {
-        for (int p = 0; p < MODEL_PARTITIONS; p++) {
-            fetch(world, g, p);
-        }
-    }
 }
 
 /* ---- life --------------------------------------------------------------------------------------
