@@ -1,7 +1,6 @@
 /* kafka/part.c: splitting a request by owner. */
 #include "dataplane/kafka/part.h"
 
-
 #include "dataplane/base/assert.h"
 #include "dataplane/kafka/topics.h"
 
