@@ -51,10 +51,10 @@ run_cycles(unsigned cycles)
         uint64_t target = topic.acks + ACKS_PER_CYCLE + (uint64_t)(rand() % 3000);
         time_t deadline = time(NULL) + POWER_DEADLINE_S;
 
-        while (topic.acks < target) {
+        while (topic.acks < target || power_metric("millrace_store_compactions_total") == 0) {
             work(NULL);
             if (time(NULL) > deadline) {
-                power_die("the producers do not go on after a restart");
+                power_die("producers or compaction do not go on after a restart");
             }
         }
         compactions += power_metric("millrace_store_compactions_total");
@@ -70,9 +70,6 @@ run_cycles(unsigned cycles)
            cycles, dirty, compactions, bytes >> 10);
     if (dirty * 2 <= cycles) {
         power_die("most kills must meet writes that are not flushed");
-    }
-    if (compactions < cycles) {
-        power_die("there must be more compactions than kills");
     }
 }
 
