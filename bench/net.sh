@@ -160,29 +160,6 @@ lay_wire() {
     ip -n "$linux" route change 10.97.0.0/24 dev l0 src $other congctl cubic
 }
 
-start_relay() {
-    ip netns exec "$wire" "$build/tests/relay" "$@" wc ws >"$work/relay" &
-    relay=$!
-    pids+=("$relay")
-}
-
-stop_relay() {
-    kill "$relay"
-    wait "$relay" || true
-}
-
-start_server() {
-    ip -n "$server" address flush dev s0
-    ip -n "$client" neigh flush dev c0
-    if [ "$1" = ours ]; then
-        serve_ours $address
-    else
-        ip -n "$server" address add $address/24 dev s0
-        ip -n "$server" route change 10.97.0.0/24 dev s0 src $address congctl cubic
-        serve $address --transport kernel
-    fi
-}
-
 stop_server() {
     kill "$served"
     wait "$served" || fail "the server has received wrong bytes"
@@ -193,7 +170,7 @@ lossy() {
     for who in linux ours; do
         start_server $who
         for loss in 0.001 0.01; do
-            start_relay --delay-us 500 --loss $loss
+            start_relay --loss $loss
             note "loss-$loss-$who" "$(drive $address --mode out --count 1000000000 --seconds 2 | field mbit_s)"
             stop_relay
         done

@@ -89,3 +89,28 @@ stop_serving() {
 drive() {
     ip netns exec "$client" "$build/mr_net_drive" --connect "$1:7000" --timeout 60 "${@:2}"
 }
+
+# start_relay ARGUMENTS...: the wire between client and server, in the namespace $wire.
+start_relay() {
+    ip netns exec "$wire" "$build/tests/relay" --delay-us 500 "$@" wc ws >"$work/relay" &
+    relay=$!
+    pids+=("$relay")
+}
+
+stop_relay() {
+    kill "$relay"
+    wait "$relay" || true
+}
+
+# start_server ours|linux: at $address, both with CUBIC.
+start_server() {
+    ip -n "$server" address flush dev s0
+    ip -n "$client" neigh flush dev c0
+    if [ "$1" = ours ]; then
+        serve_ours $address
+    else
+        ip -n "$server" address add $address/24 dev s0
+        ip -n "$server" route change 10.97.0.0/24 dev s0 src $address congctl cubic
+        serve $address --transport kernel
+    fi
+}

@@ -18,32 +18,6 @@ join "$client" c0 "$wire" wc
 join "$server" s0 "$wire" ws
 ip -n "$client" address add 10.97.0.2/24 dev c0
 
-# start_relay ARGUMENTS...
-start_relay() {
-    ip netns exec "$wire" "$build/tests/relay" --delay-us 500 "$@" wc ws >"$work/relay" &
-    relay=$!
-    pids+=("$relay")
-}
-
-stop_relay() {
-    kill "$relay"
-    wait "$relay" || true
-}
-
-# start_server ours|linux
-start_server() {
-    ip -n "$server" address flush dev s0
-    ip -n "$client" neigh flush dev c0
-    if [ "$1" = ours ]; then
-        serve_ours $address
-    else
-        ip -n "$server" address add $address/24 dev s0
-        # As ours.
-        ip -n "$server" route change 10.97.0.0/24 dev s0 src $address congctl cubic
-        serve $address --transport kernel
-    fi
-}
-
 # What is left on its way arrives over a wire that loses nothing any more.
 stop_server() {
     start_relay
