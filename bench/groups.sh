@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Consumer groups of Millrace beside those of Apache Kafka 4.3.1: rebalances, heartbeats, commits, by
-# groups.py, taking turns. Both without the initial rebalance delay.
+# mr_control_load, taking turns. Both without the initial rebalance delay.
 # Usage: bench/groups.sh [ROUNDS [MEMBERS]]   (after a build; needs java and mvn)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ wait_for $millrace_port
 for _ in $(seq "$rounds"); do
     for system in millrace kafka; do
         port=${system}_port
-        python3 bench/groups.py "127.0.0.1:${!port}" "$members" |
+        build/mr_control_load groups --bootstrap-server "127.0.0.1:${!port}" --members "$members" |
             sed "s/^{/{\"system\": \"$system\", /" >>"$work/results"
     done
 done
@@ -28,7 +28,7 @@ runs = [json.loads(line) for line in open(sys.argv[1])]
 print('| | Millrace | Kafka | ratio |')
 print('|---|---|---|---|')
 for field in runs[0]:
-    if field in ('system', 'members', 'groups'):
+    if field == 'system':
         continue
     cells, medians = [], []
     for system in ('millrace', 'kafka'):

@@ -18,16 +18,22 @@ produce() {
         sed "s/^{/{\"system\": \"$1\", \"load\": \"$2\", /" >>"$work/results"
 }
 
-# beside SYSTEM LOAD STORM...: the same while storm.py goes on.
-beside() {
-    local system=$1 load=$2 port=${1}_port storm
+# storm SYSTEM LOAD MODE...: mr_control_load; its line of JSON goes to the storms.
+storm() {
+    local system=$1 load=$2 port=${1}_port
     shift 2
-    python3 bench/storm.py "127.0.0.1:${!port}" "$@" >"$work/storm" &
+    build/mr_control_load "$@" --bootstrap-server "127.0.0.1:${!port}" |
+        sed "s/^{/{\"system\": \"$system\", \"load\": \"$load\", /" >>"$work/storms"
+}
+
+# beside SYSTEM LOAD MODE...: produces while a storm goes on.
+beside() {
+    local storm
+    storm "$@" --seconds 6 &
     storm=$!
     sleep 1
-    produce "$system" "$load"
+    produce "$1" "$2"
     wait $storm
-    sed "s/^{/{\"system\": \"$system\", \"load\": \"$load\", /" "$work/storm" >>"$work/storms"
 }
 
 fetch_kafka
@@ -40,9 +46,9 @@ done
 for _ in $(seq "$rounds"); do
     for system in millrace kafka; do
         produce $system alone
-        beside $system paced groups 1000 1000 6 2
-        beside $system groups groups 1000 1000 6
-        beside $system topics topics 10 6
+        beside $system paced storm --groups 1000 --rounds 2
+        beside $system groups storm --groups 1000
+        beside $system topics topics
     done
 done
 for number in $(seq 8); do
@@ -51,15 +57,14 @@ for number in $(seq 8); do
 done
 for _ in $(seq "$rounds"); do
     produce millrace many
-    beside millrace wide topics 1000 6
+    beside millrace wide topics --partitions 1000
 done
 for number in $(seq 8); do
     build/millrace topic delete "wide-$number" --bootstrap-server "127.0.0.1:$millrace_port" >/dev/null
 done
-python3 bench/storm.py "127.0.0.1:$millrace_port" fill 80000 |
-    sed 's/^{/{"system": "millrace", "load": "fill", /' >>"$work/storms"
+storm millrace fill fill --topics 80000
 for _ in $(seq "$rounds"); do
-    beside millrace full topics 10 6
+    beside millrace full topics
 done
 python3 - "$work/results" "$work/storms" <<'PYTHON'
 import json
