@@ -55,8 +55,8 @@ struct mr_statelog {
     struct partition *partitions;
     int32_t load_next; /* partitions before this have been given to a loader */
     struct loader *loaders[MR_STATELOG_LOADS_MAX];
-    struct mr_list waiting; /* for a credit, in order */
-    struct mr_list sent;    /* to their shards */
+    struct mr_list *waiting; /* for a credit, in order, of each shard */
+    struct mr_list sent;     /* to their shards */
 };
 
 struct mr_statelog *
@@ -64,6 +64,7 @@ mr_statelog_create(struct mr_control *control, const char *topic,
                    const struct mr_statelog_events *events)
 {
     struct mr_statelog *log = calloc(1, sizeof(*log));
+    unsigned shard_count = control->config.shard_count;
 
     if (!log) {
         return NULL;
@@ -72,9 +73,14 @@ mr_statelog_create(struct mr_control *control, const char *topic,
     log->topic = topic;
     log->events = *events;
     log->scratch = mr_batch_scratch_create();
-    mr_list_init(&log->waiting);
+    log->waiting = calloc(shard_count, sizeof(*log->waiting));
     mr_list_init(&log->sent);
-    if (!log->scratch) {
+    for (unsigned i = 0; log->waiting && i < shard_count; i++) {
+        mr_list_init(&log->waiting[i]);
+    }
+    if (!log->scratch || !log->waiting) {
+        mr_batch_scratch_destroy(log->scratch);
+        free(log->waiting);
         free(log);
         return NULL;
     }
@@ -97,8 +103,11 @@ mr_statelog_destroy(struct mr_statelog *log)
     if (!log) {
         return;
     }
-    free_appends(&log->waiting);
+    for (unsigned i = 0; i < log->control->config.shard_count; i++) {
+        free_appends(&log->waiting[i]);
+    }
     free_appends(&log->sent);
+    free(log->waiting);
     for (unsigned i = 0; i < MR_STATELOG_LOADS_MAX; i++) {
         if (log->loaders[i]) {
             free(log->loaders[i]->read.data);
@@ -422,23 +431,16 @@ put_batch(uint8_t *batch, size_t size, const struct mr_statelog_record *records,
     mr_batch_header_put(batch, &header);
 }
 
-/* Behind one that finds no credit wait all others of its shard, so that each partition's keep their
- * order; a stalled shard holds up no other. */
+/* As many as there are credits: a stalled shard holds up no other. */
 static void
-send_waiting(struct mr_statelog *log)
+send_waiting(struct mr_statelog *log, unsigned shard)
 {
-    bool blocked[MR_MESH_ENDPOINTS_MAX] = {false};
+    struct mr_list *waiting = &log->waiting[shard];
 
-    MR_LIST_FOR_EACH(node, &log->waiting)
-    {
+    while (!mr_list_empty(waiting) && mr_mesh_take(log->control->port, shard, MR_MESH_REQUEST)) {
+        struct mr_list *node = mr_list_pop_front(waiting);
         struct append *append = MR_CONTAINER_OF(node, struct append, node);
-        unsigned shard = append->ask.store % log->control->config.shard_count;
 
-        if (blocked[shard] || !mr_mesh_take(log->control->port, shard, MR_MESH_REQUEST)) {
-            blocked[shard] = true;
-            continue;
-        }
-        mr_list_remove(node);
         mr_list_push_back(&log->sent, node);
         mr_mesh_send(log->control->port, shard,
                      (struct mr_msg){.type = MR_MSG_LOG_APPEND, .context = &append->ask});
@@ -452,6 +454,7 @@ mr_statelog_append(struct mr_statelog *log, int32_t partition,
 {
     size_t size = batch_size(records, count);
     struct append *append;
+    unsigned shard;
 
     if (partition >= log->partition_count || log->partitions[partition].state != LOADED) {
         return MR_KAFKA_NOT_COORDINATOR;
@@ -472,8 +475,9 @@ mr_statelog_append(struct mr_statelog *log, int32_t partition,
         .size = (uint32_t)size,
     };
     put_batch(append->batch, size, records, count, now_ms);
-    mr_list_push_back(&log->waiting, &append->node);
-    send_waiting(log);
+    shard = shard_of(log, partition);
+    mr_list_push_back(&log->waiting[shard], &append->node);
+    send_waiting(log, shard);
     return MR_KAFKA_NONE;
 }
 
@@ -499,5 +503,7 @@ mr_statelog_turn(struct mr_statelog *log, const struct mr_snapshot *snapshot)
 {
     look_at(log, snapshot);
     load_more(log);
-    send_waiting(log);
+    for (unsigned shard = 0; shard < log->control->config.shard_count; shard++) {
+        send_waiting(log, shard);
+    }
 }
