@@ -10,6 +10,6 @@ ulimit -n "$(ulimit -Hn)"
 [ "$(ulimit -n)" -gt $(($1 + 500)) ] || skip "only $(ulimit -n) open files are allowed"
 broker_start --shards 2 --set max.connections="$1" --set memory.bytes=2147483648 \
     --set group.initial.rebalance.delay.ms=3000 # all are there in the first generation
-timeout 240 python3 "$COMPAT/stuck_members.py" "$BROKER" "$@" || fail "see above"
+timeout 240 python3 "$COMPAT/python/stuck_members.py" "$BROKER" "$@" || fail "see above"
 broker_stop
 pass

@@ -4,12 +4,10 @@ stuck_members.py BROKER MEMBERS GROUPS SESSION_MS: exits 1 with a reason where a
 member that hangs does not settle while the others wait, or these do not settle when its session has
 ended.
 """
-import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / 'bench'))
-from groups import Bench, heartbeat, join  # noqa: E402
+from members import Members, heartbeat, join
 
 REBALANCE_IN_PROGRESS = 27
 
@@ -32,7 +30,7 @@ def learn_of_rebalance(member):
         time.sleep(0.01)
 
 
-class Groups(Bench):
+class Groups(Members):
     session_ms = int(sys.argv[4])
 
     def start(self, members):
