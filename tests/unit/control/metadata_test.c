@@ -433,6 +433,47 @@ MR_TEST(a_snapshot_does_not_change_and_is_freed_by_its_last_holder)
     teardown(&f);
 }
 
+static bool
+collides(const struct fixture *f, const char *name)
+{
+    return mr_metadata_collides(f->metadata, name, (uint32_t)strlen(name));
+}
+
+MR_TEST(names_that_differ_in_dots_and_underscores_collide)
+{
+    struct fixture f;
+
+    setup(&f);
+    create(&f, 1, "a.b_c", 1);
+    create(&f, 2, "a.c", 1);
+    create(&f, 3, "plain", 1);
+    MR_CHECK(collides(&f, "a_b.c"));
+    MR_CHECK(collides(&f, "a.b.c"));
+    MR_CHECK(collides(&f, "a_b_c"));
+    MR_CHECK(collides(&f, "a_c"));
+    MR_CHECK(!collides(&f, "a.b"));
+    MR_CHECK(!collides(&f, "a.b_cc"));
+    MR_CHECK(!collides(&f, "a-c"));
+    MR_CHECK(!collides(&f, "plain"));
+    MR_CHECK(!collides(&f, "z_z")); /* behind all others */
+    delete_topic(&f, 1);
+    MR_CHECK(!collides(&f, "a_b.c"));
+    MR_CHECK(collides(&f, "a_c"));
+    teardown(&f);
+}
+
+MR_TEST(two_topics_cannot_have_one_id)
+{
+    struct fixture f;
+
+    setup(&f);
+    create(&f, 1, "t", 1);
+    encode_create(&f, 1, "u", 1);
+    MR_CHECK_EQ(mr_metadata_apply(f.metadata, f.command, f.size, &f.outcome), -EBADMSG);
+    MR_CHECK_EQ(mr_metadata_partitions(f.metadata), 1);
+    teardown(&f);
+}
+
 MR_TEST(a_saved_state_loads_equal_and_never_lowers_the_epoch)
 {
     struct fixture a;
@@ -765,6 +806,8 @@ MR_TEST_MAIN(MR_TEST_CASE(a_cluster_id_is_taken_once),
              MR_TEST_CASE(blocks_of_producer_ids_never_overlap),
              MR_TEST_CASE(leader_epochs_rise_with_unclean_starts),
              MR_TEST_CASE(a_snapshot_does_not_change_and_is_freed_by_its_last_holder),
+             MR_TEST_CASE(names_that_differ_in_dots_and_underscores_collide),
+             MR_TEST_CASE(two_topics_cannot_have_one_id),
              MR_TEST_CASE(a_saved_state_loads_equal_and_never_lowers_the_epoch),
              MR_TEST_CASE(more_partitions_come_behind_the_old_ones_and_once),
              MR_TEST_CASE(a_topics_configuration_changes_whole_or_not),
