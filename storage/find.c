@@ -231,7 +231,7 @@ find_read_done(struct mr_read *read)
     }
 }
 
-/* Reads on until a read has to wait; without memory the next tick goes on. */
+/* Reads on until a read has to wait; without memory until there may be some. */
 static void
 find_run(struct find_state *state)
 {
@@ -247,7 +247,7 @@ find_run(struct find_state *state)
         find->read.one_at_least = true;
         result = mr_log_read(log, &find->read);
         if (result < 0) {
-            mr_list_push_back(&log->store->finds_ready, &find->node);
+            mr_list_push_back(&log->store->finds_waiting, &find->node);
             return;
         }
     } while (result > 0 && find_take(state));
@@ -310,6 +310,9 @@ find_step(struct mr_store *store)
     bool did = false;
 
     mr_list_init(&ready);
+    while (store->room_event && (node = mr_list_pop_front(&store->finds_waiting))) {
+        mr_list_push_back(&ready, node);
+    }
     while ((node = mr_list_pop_front(&store->finds_ready))) {
         mr_list_push_back(&ready, node);
     }

@@ -473,7 +473,8 @@ struct mr_store {
     struct mr_list loads;  /* in flight */
     uint64_t load_bytes;   /* of them */
     uint64_t ahead_bytes;  /* of them, for reads that are expected */
-    struct mr_list reads_free, reads_ready, reads_all, finds_ready, finds_all;
+    struct mr_list reads_free, reads_ready, reads_all;
+    struct mr_list finds_ready, finds_waiting, finds_all; /* waiting: for room */
     uint32_t read_count;
     struct mr_batch_scratch *scratch;
 

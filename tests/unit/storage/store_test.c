@@ -183,6 +183,46 @@ MR_TEST(a_full_group_says_again_and_then_room)
     tear_down(&f);
 }
 
+static bool found;
+
+static void
+on_found(struct mr_log_find *find)
+{
+    (void)find; /* the fixture's batches hold no records that could be found */
+    found = true;
+}
+
+/* A lookup that finds no memory waits, and the store may sleep meanwhile; when a reader has let go
+ * of some it goes on. */
+MR_TEST(a_lookup_without_memory_waits_for_room)
+{
+    static struct mr_read reads[8192];
+    unsigned count = 0;
+    struct mr_log_find find = {.kind = MR_LOG_FIND_MAX_TIMESTAMP, .done = on_found};
+    struct fixture f;
+    unsigned idle = 0;
+
+    set_up(&f, 32 * MIB, MIB);
+    send_durable(&f, log_of(&f, 0), 2000, 1);
+    for (int result = 1; result > 0; count++) {
+        MR_CHECK(count < 8192);
+        reads[count] = (struct mr_read){.done = read_done, .bytes_max = 1, .one_at_least = true};
+        result = mr_log_read(log_of(&f, 0), &reads[count]);
+    }
+    found = false;
+    MR_CHECK_EQ(mr_log_find(log_of(&f, 0), &find), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        idle += !mr_store_tick(f.store);
+    }
+    MR_CHECK(!found && idle > 90);
+    for (unsigned i = 0; i + 1 < count; i++) {
+        mr_log_read_release(f.store, &reads[i]);
+    }
+    settle(&f);
+    MR_CHECK(found);
+    tear_down(&f);
+}
+
 /* A direct run that fails is not answered until its void is durable; the partition is failed, the
  * other goes on, and after a crash the batch is not there. */
 MR_TEST(a_failed_run_is_voided_and_fails_its_partition_alone)
@@ -834,6 +874,7 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_duplicate_in_flight_is_answered_with_the_original),
              MR_TEST_CASE(the_journal_wraps_and_checkpoints_free_it),
              MR_TEST_CASE(a_full_group_says_again_and_then_room),
+             MR_TEST_CASE(a_lookup_without_memory_waits_for_room),
              MR_TEST_CASE(a_failed_run_is_voided_and_fails_its_partition_alone),
              MR_TEST_CASE(a_failed_journal_write_fails_the_store),
              MR_TEST_CASE(a_deleted_log_gives_its_space_back),
