@@ -302,9 +302,10 @@ next_look_ns(const struct running *running)
 {
     const struct mr_launch *plan = running->plan;
 
-    /* What another shard hands over comes without an interrupt. */
-    if (running->interrupt_fd < 0 || (plan->shard_count > 1 && !plan->dpdk_port->rss) ||
-        plan->dpdk_port->steer.direct_port) {
+    if (mr_dpdk_steer_waiting(&plan->dpdk_port->steer, plan->dpdk_queue)) {
+        return running->shard.now_ns;
+    }
+    if (running->interrupt_fd < 0) {
         return running->shard.now_ns + plan->dpdk_poll_ns;
     }
     return mr_dpdk_port_arm(plan->dpdk_port, plan->dpdk_queue) ? UINT64_MAX : running->shard.now_ns;
@@ -391,6 +392,15 @@ use_interrupts(struct running *running)
     await_interrupt(running);
 }
 
+/* The queues of one port belong to the shards in order. */
+static void
+on_handed(void *context, uint16_t queue)
+{
+    const struct running *running = context;
+
+    mr_mesh_nudge(running->plan->port, queue);
+}
+
 static int
 create_net(struct running *running)
 {
@@ -409,6 +419,8 @@ create_net(struct running *running)
         .clock = plan->clock,
         .connections_max = plan->server.connections_max,
         .sends_max = plan->server.requests_max,
+        .handed = on_handed,
+        .handed_context = running,
     };
 
     return plan->dpdk_port ? mr_net_dpdk_create(&dpdk, &events, &running->net)

@@ -120,3 +120,9 @@ mr_dpdk_steer_take(const struct mr_dpdk_steer *steer, uint16_t queue, struct rte
     }
     return (uint16_t)rte_ring_dequeue_burst(steer->rings[queue], (void **)mbufs, count_max, NULL);
 }
+
+bool
+mr_dpdk_steer_waiting(const struct mr_dpdk_steer *steer, uint16_t queue)
+{
+    return steer->queue_count > 1 && !rte_ring_empty(steer->rings[queue]);
+}

@@ -54,4 +54,7 @@ bool mr_dpdk_steer_hand(const struct mr_dpdk_steer *steer, uint16_t owner, struc
 uint16_t mr_dpdk_steer_take(const struct mr_dpdk_steer *steer, uint16_t queue,
                             struct rte_mbuf **mbufs, uint16_t count_max);
 
+/* Whether there are any. */
+bool mr_dpdk_steer_waiting(const struct mr_dpdk_steer *steer, uint16_t queue);
+
 #endif

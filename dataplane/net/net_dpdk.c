@@ -178,6 +178,19 @@ owner_of(const struct net_dpdk *net, enum mr_ether_kind kind, const struct mr_et
                                packet->source, remote_port);
 }
 
+/* False: the packet is still the caller's. */
+static bool
+hand(struct net_dpdk *net, uint16_t queue, struct rte_mbuf *mbuf)
+{
+    if (!mr_dpdk_steer_hand(&net->config.port->steer, queue, mbuf)) {
+        return false;
+    }
+    if (net->config.handed) {
+        net->config.handed(net->config.handed_context, queue);
+    }
+    return true;
+}
+
 /* Every shard has neighbours of its own, and learns from what one of them receives. */
 static void
 tell_all(struct net_dpdk *net, struct rte_mbuf *mbuf)
@@ -191,7 +204,7 @@ tell_all(struct net_dpdk *net, struct rte_mbuf *mbuf)
             continue;
         }
         copy = rte_pktmbuf_copy(mbuf, mbuf->pool, 0, UINT32_MAX);
-        if (copy && !mr_dpdk_steer_hand(steer, i, copy)) {
+        if (copy && !hand(net, i, copy)) {
             rte_pktmbuf_free(copy); /* it will be said again */
         }
     }
@@ -219,7 +232,7 @@ input_frame(struct net_dpdk *net, struct rte_mbuf *mbuf, bool handed)
 
         if (owner != net->config.queue) {
             net->counters.handed_over++;
-            return mr_dpdk_steer_hand(&net->config.port->steer, owner, mbuf);
+            return hand(net, owner, mbuf);
         }
     }
     if (kind == MR_ETHER_TCP) {

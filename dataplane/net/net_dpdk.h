@@ -6,7 +6,8 @@
  * where it is, where the device takes that (dpdk_out.h).
  *
  * Nothing wakes a shard when a packet arrives: mr_net_dpdk_poll() is to be called in every turn,
- * and the shard must not sleep for longer than the profile wants packets to wait.
+ * and the shard must not sleep for longer than the profile wants packets to wait. Of what one shard
+ * hands to another `handed` tells.
  *
  * Source: DPDK programmer's guide, ethdev and mbuf libraries. */
 #ifndef MR_NET_NET_DPDK_H
@@ -22,6 +23,9 @@ struct mr_net_dpdk_config {
     const struct mr_clock *clock; /* borrowed */
     uint32_t connections_max;
     uint32_t sends_max; /* under way at once; the users keep to it */
+    /* A packet waits for the poll of another queue, which may have to be woken. May be NULL. */
+    void (*handed)(void *context, uint16_t queue);
+    void *handed_context;
 };
 
 /* The shard's thread. 0, -ENOMEM, or -errno of the device. */

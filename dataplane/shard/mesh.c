@@ -213,8 +213,14 @@ mr_mesh_send(struct mr_mesh_port *port, unsigned peer, struct mr_msg message)
     message.from = (uint16_t)port->self;
     error = rte_ring_sp_enqueue_elem(port->out[peer], &message, sizeof(message));
     MR_ASSERT(error == 0);
-    port->unflushed[peer / 64] |= 1ull << (peer % 64);
+    mr_mesh_nudge(port, peer);
     port->messages_sent++;
+}
+
+void
+mr_mesh_nudge(struct mr_mesh_port *port, unsigned peer)
+{
+    port->unflushed[peer / 64] |= 1ull << (peer % 64);
 }
 
 void

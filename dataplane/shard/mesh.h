@@ -81,14 +81,19 @@ void mr_mesh_give(struct mr_mesh_port *port, unsigned peer, enum mr_mesh_class c
  * the next flush. */
 void mr_mesh_send(struct mr_mesh_port *port, unsigned peer, struct mr_msg message);
 
-/* Wakes sleeping peers that were sent to since the last flush. */
+/* The next flush wakes the peer, although no message was sent: something else waits for it, which
+ * it looks at between mr_mesh_port_sleep() and its sleep. */
+void mr_mesh_nudge(struct mr_mesh_port *port, unsigned peer);
+
+/* Wakes sleeping peers that were sent to, or nudged, since the last flush. */
 void mr_mesh_flush(struct mr_mesh_port *port);
 
 /* Takes at most `count_max` messages from each peer and calls `handle`; returns how many. */
 unsigned mr_mesh_poll(struct mr_mesh_port *port, unsigned count_max,
                       void (*handle)(void *context, const struct mr_msg *message), void *context);
 
-/* Announces sleep; false: a message has arrived meanwhile, do not sleep. */
+/* Announces sleep; false: a message has arrived meanwhile, do not sleep. From here on until
+ * mr_mesh_port_awake() every flush towards this endpoint ends the sleep. */
 bool mr_mesh_port_sleep(struct mr_mesh_port *port);
 void mr_mesh_port_awake(struct mr_mesh_port *port);
 

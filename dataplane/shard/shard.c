@@ -49,14 +49,19 @@ sleep_limit_ns(const struct mr_shard *shard)
 static void
 sleep_now(struct mr_shard *shard)
 {
-    uint64_t limit = sleep_limit_ns(shard);
+    uint64_t limit;
 
-    if (limit == 0 || !mr_mesh_port_sleep(shard->port)) {
+    if (!mr_mesh_port_sleep(shard->port)) {
         mr_uring_submit(&shard->uring);
         return;
     }
-    shard->sleeps++;
-    mr_uring_wait(&shard->uring, limit);
+    limit = sleep_limit_ns(shard); /* only now: what others leave from here on wakes this shard */
+    if (limit > 0) {
+        shard->sleeps++;
+        mr_uring_wait(&shard->uring, limit);
+    } else {
+        mr_uring_submit(&shard->uring);
+    }
     mr_mesh_port_awake(shard->port);
 }
 

@@ -112,33 +112,89 @@ sleep_until_messages(void *context)
     return NULL;
 }
 
-MR_TEST(a_sleeper_is_woken_by_every_burst)
-{
-    struct sleeper sleeper = {.seen.count = 0};
-    struct mr_uring uring;
-    struct mr_mesh_port *port;
-    pthread_t thread;
-    const uint32_t many[MR_MESH_CLASSES] = {64, 4, 4};
+static atomic_uint left_outside; /* what nudges tell of */
 
-    MR_CHECK_EQ(mr_mesh_create(1, many, &sleeper.mesh), 0);
+static void *
+sleep_until_nudged(void *context)
+{
+    struct sleeper *sleeper = context;
+    struct mr_mesh_port *port = mr_mesh_port(sleeper->mesh, 1);
+    unsigned taken = 0;
+
+    MR_CHECK_EQ(mr_uring_init(&sleeper->uring, 16), 0);
+    mr_mesh_port_bind(port, &sleeper->uring);
+    pthread_barrier_wait(&sleeper->ready);
+    while (taken < 32) {
+        mr_uring_reap(&sleeper->uring, 16);
+        if (mr_mesh_port_sleep(port) && atomic_load(&left_outside) == taken) {
+            mr_uring_wait(&sleeper->uring, 600 * MR_NS_PER_S); /* only a nudge ends it */
+        }
+        mr_mesh_port_awake(port);
+        taken = atomic_load(&left_outside);
+    }
+    mr_uring_close(&sleeper->uring);
+    return NULL;
+}
+
+/* Endpoint 0 leaves 32 things for endpoint 1, whose thread ends when it has had them all. */
+static void
+leave_for(struct sleeper *sleeper, void *(*run)(void *context),
+          void (*leave)(struct mr_mesh_port *port, unsigned number))
+{
+    const uint32_t many[MR_MESH_CLASSES] = {64, 4, 4};
+    struct mr_mesh_port *port;
+    struct mr_uring uring;
+    pthread_t thread;
+
+    MR_CHECK_EQ(mr_mesh_create(1, many, &sleeper->mesh), 0);
     MR_CHECK_EQ(mr_uring_init(&uring, 16), 0);
-    pthread_barrier_init(&sleeper.ready, NULL, 2);
-    MR_CHECK_EQ(pthread_create(&thread, NULL, sleep_until_messages, &sleeper), 0);
-    pthread_barrier_wait(&sleeper.ready);
-    port = mr_mesh_port(sleeper.mesh, 0);
+    pthread_barrier_init(&sleeper->ready, NULL, 2);
+    MR_CHECK_EQ(pthread_create(&thread, NULL, run, sleeper), 0);
+    pthread_barrier_wait(&sleeper->ready);
+    port = mr_mesh_port(sleeper->mesh, 0);
     mr_mesh_port_bind(port, &uring);
     for (unsigned i = 0; i < 32; i++) {
-        MR_CHECK(mr_mesh_take(port, 1, MR_MESH_REQUEST));
-        mr_mesh_send(port, 1, (struct mr_msg){.arguments = {i}});
+        leave(port, i);
         mr_mesh_flush(port);
         mr_uring_submit(&uring);
         usleep(i % 4 *
                500); /* lets it fall asleep in some rounds; the outcome does not depend on it */
     }
     pthread_join(thread, NULL);
-    MR_CHECK_EQ(sleeper.seen.count, 32);
     mr_uring_close(&uring);
-    mr_mesh_destroy(sleeper.mesh);
+    mr_mesh_destroy(sleeper->mesh);
+}
+
+static void
+leave_message(struct mr_mesh_port *port, unsigned number)
+{
+    MR_CHECK(mr_mesh_take(port, 1, MR_MESH_REQUEST));
+    mr_mesh_send(port, 1, (struct mr_msg){.arguments = {number}});
+}
+
+MR_TEST(a_sleeper_is_woken_by_every_burst)
+{
+    struct sleeper sleeper = {.seen.count = 0};
+
+    leave_for(&sleeper, sleep_until_messages, leave_message);
+    MR_CHECK_EQ(sleeper.seen.count, 32);
+}
+
+static void
+leave_outside(struct mr_mesh_port *port, unsigned number)
+{
+    (void)number;
+    atomic_fetch_add(&left_outside, 1);
+    mr_mesh_nudge(port, 1);
+}
+
+/* What is not sent through the mesh is looked at after the sleep was announced. */
+MR_TEST(a_sleeper_is_woken_by_nudges)
+{
+    struct sleeper sleeper = {.seen.count = 0};
+
+    leave_for(&sleeper, sleep_until_nudged, leave_outside);
+    MR_CHECK_EQ(atomic_load(&left_outside), 32);
 }
 
 static int
@@ -158,6 +214,7 @@ main(int argc, char **argv)
         MR_TEST_CASE(messages_arrive_once_and_in_order),
         MR_TEST_CASE(a_class_without_credits_takes_none_of_another),
         MR_TEST_CASE(rings_have_room_for_all_that_credits_allow),
+        MR_TEST_CASE(a_sleeper_is_woken_by_nudges),
         MR_TEST_CASE(a_sleeper_is_woken_by_every_burst),
     };
 
