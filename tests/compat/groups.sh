@@ -58,6 +58,12 @@ command_of() {
         prepare_python
         COMMAND=("$CACHE/venv/bin/python" "$COMPAT/groups/$1.py")
         ;;
+    kcat) # Debian's librdkafka
+        need kcat
+        COMMAND=(bash -c 'exec kcat -q -u -E -b "$1" -G "$2" -X partition.assignment.strategy="$4" \
+            -X auto.offset.reset=earliest -X auto.commit.interval.ms=200 \
+            -X session.timeout.ms=6000 -X heartbeat.interval.ms=500 "$3"' member)
+        ;;
     kafkajs)
         prepare_node
         COMMAND=(env NODE_PATH="$CACHE/npm/node_modules" node "$COMPAT/groups/kafkajs.js")
