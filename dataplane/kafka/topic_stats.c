@@ -9,7 +9,8 @@
 #define NO_ENTRY    UINT16_MAX
 
 struct mr_topic_stats {
-    unsigned count; /* entry 0 is that of the zero id */
+    unsigned count;         /* entry 0 is that of the zero id */
+    uint64_t epoch_dropped; /* whose deleted topics have no entry any more */
     uint16_t slots[SLOTS];
     struct mr_ctl_metrics_topic entries[ENTRIES_MAX];
 };
@@ -59,6 +60,7 @@ drop_deleted(struct mr_topic_stats *stats, const struct mr_snapshot *snapshot)
 {
     unsigned kept = 1;
 
+    stats->epoch_dropped = snapshot->epoch;
     memset(stats->slots, 0xff, sizeof(stats->slots));
     for (unsigned i = 1; i < stats->count; i++) {
         if (mr_snapshot_topic_by_id(snapshot, &stats->entries[i].id)) {
@@ -79,7 +81,7 @@ mr_topic_stats_at(struct mr_topic_stats *stats, const struct mr_uuid *id,
     if (stats->slots[slot] != NO_ENTRY) {
         return &stats->entries[stats->slots[slot]];
     }
-    if (stats->count == ENTRIES_MAX) {
+    if (stats->count == ENTRIES_MAX && stats->epoch_dropped != snapshot->epoch) {
         drop_deleted(stats, snapshot);
         slot = slot_of(stats, id);
     }

@@ -1,8 +1,8 @@
 /* kafka/topic_stats.h: what was produced to and fetched from each topic over this shard's
  * connections.
  *
- * Thread: the shard's. A fixed table: when it is full, entries of deleted topics are dropped, and
- * what then has no room is counted together under the zero id. */
+ * Thread: the shard's. A fixed table: when it is full, entries of deleted topics are dropped, at
+ * most once for each epoch, and what then has no room is counted together under the zero id. */
 #ifndef MR_KAFKA_TOPIC_STATS_H
 #define MR_KAFKA_TOPIC_STATS_H
 
