@@ -9,60 +9,36 @@
 
 #include <microhttpd.h>
 
-#include "control/metrics.h"
+#include "control/scrape.h"
 #include "dataplane/base/assert.h"
-#include "dataplane/base/log.h"
-#include "dataplane/shard/msg.h"
 
 #define CONNECTIONS_MAX 32u
 #define TIMEOUT_S       10u
 #define STEPS_MAX       8u
 
-/* A connection that waits for figures. */
-struct scrape {
-    struct mr_list node; /* in waiting */
+/* The page of a round, for all connections that have waited for it. */
+struct page {
+    struct MHD_Response *response;
+    unsigned users;
+};
+
+/* A connection that waits for a page. */
+struct waiter {
+    struct mr_list node; /* in waiting or late */
     struct MHD_Connection *connection;
-    char *text;
-    size_t size;
+    struct page *page; /* NULL: there was no memory */
 };
 
 struct mr_admin {
     struct mr_control *control;
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
-    struct mr_list waiting;
-    struct mr_ctl_metrics **shards; /* [shard_count] */
-    unsigned asked;                 /* shards asked in this round */
-    unsigned left;                  /* of them not replied; 0: no round is under way */
-    struct mr_lag lag;              /* of the round */
+    struct mr_scrape *scrape;
+    struct mr_list waiting; /* for the round that is under way */
+    struct mr_list late;    /* came while it was: for the next one */
 };
 
-/* ---- a round of figures ---------------------------------------------------------------------- */
-
-static void
-ask_shards(struct mr_admin *admin)
-{
-    struct mr_control *control = admin->control;
-
-    while (admin->asked < control->config.shard_count &&
-           mr_mesh_take(control->port, admin->asked, MR_MESH_REQUEST)) {
-        mr_mesh_send(
-            control->port, admin->asked,
-            (struct mr_msg){.type = MR_MSG_METRICS, .context = admin->shards[admin->asked]});
-        admin->asked++;
-    }
-}
-
-static void
-round_begin(struct mr_admin *admin)
-{
-    if (admin->left == 0) {
-        mr_lag_collect(admin->control, &admin->lag, admin->shards);
-        admin->asked = 0;
-        admin->left = admin->control->config.shard_count;
-        ask_shards(admin);
-    }
-}
+/* ---- rounds of figures ----------------------------------------------------------------------- */
 
 /* As often as it has something to do at once: what follows an answer, the end of a connection of
  * HTTP/1.0, say, comes a step later, and nothing of the socket says so. */
@@ -80,37 +56,82 @@ run_daemon(struct mr_admin *admin)
 }
 
 static void
-round_end(struct mr_admin *admin)
+page_release(struct page *page)
+{
+    if (page && --page->users == 0) {
+        MHD_destroy_response(page->response);
+        free(page);
+    }
+}
+
+/* One use is the caller's. Takes `text`; NULL without memory. */
+static struct page *
+page_create(char *text, size_t size)
+{
+    struct page *page = text ? calloc(1, sizeof(*page)) : NULL;
+
+    if (page) {
+        page->users = 1;
+        page->response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
+    }
+    if (!page || !page->response) {
+        free(text);
+        free(page);
+        return NULL;
+    }
+    MHD_add_response_header(page->response, "Content-Type",
+                            "text/plain; version=0.0.4; charset=utf-8");
+    return page;
+}
+
+/* The figures of a round that is under way may be older than a connection's request: that waits for
+ * the next one. */
+static void
+rounds_go(struct mr_admin *admin)
 {
     struct mr_list *node;
 
-    while ((node = mr_list_pop_front(&admin->waiting))) {
-        struct scrape *scrape = MR_CONTAINER_OF(node, struct scrape, node);
-
-        scrape->text =
-            mr_metrics_render(admin->control, admin->shards, admin->control->config.shard_count,
-                              &admin->lag, &scrape->size);
-        MHD_resume_connection(scrape->connection);
+    if (mr_list_empty(&admin->late) || !mr_scrape_begin(admin->scrape)) {
+        return;
     }
-    mr_lag_free(&admin->lag);
+    while ((node = mr_list_pop_front(&admin->late))) {
+        mr_list_push_back(&admin->waiting, node);
+    }
+}
+
+static void
+on_page(void *context, char *text, size_t size)
+{
+    struct mr_admin *admin = context;
+    struct page *page = page_create(text, size);
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&admin->waiting))) {
+        struct waiter *waiter = MR_CONTAINER_OF(node, struct waiter, node);
+
+        waiter->page = page;
+        if (page) {
+            page->users++;
+        }
+        MHD_resume_connection(waiter->connection);
+    }
+    page_release(page);
+    if (!admin->control->stopping) {
+        rounds_go(admin);
+    }
     run_daemon(admin);
 }
 
 void
-mr_admin_replied(struct mr_admin *admin)
+mr_admin_replied(struct mr_admin *admin, unsigned shard)
 {
-    admin->left--;
-    if (admin->left == 0) {
-        round_end(admin);
-    }
+    mr_scrape_replied(admin->scrape, shard);
 }
 
 void
 mr_admin_turn(struct mr_admin *admin)
 {
-    if (admin->left > 0) {
-        ask_shards(admin);
-    }
+    mr_scrape_turn(admin->scrape);
 }
 
 /* Connections whose time is over are closed by a run, and when all that there may be are silent
@@ -124,58 +145,47 @@ mr_admin_tick(struct mr_admin *admin)
 /* ---- HTTP ------------------------------------------------------------------------------------ */
 
 static enum MHD_Result
-answer(struct MHD_Connection *connection, unsigned status, const char *type, char *text,
-       size_t size, enum MHD_ResponseMemoryMode mode)
+answer(struct MHD_Connection *connection, unsigned status, const char *text)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(size, text, mode);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        strlen(text), (char *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT); /* not written to */
     enum MHD_Result result;
 
     if (!response) {
-        if (mode == MHD_RESPMEM_MUST_FREE) {
-            free(text);
-        }
         return MHD_NO;
     }
-    MHD_add_response_header(response, "Content-Type", type);
+    MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        MHD_add_response_header(response, "Allow", "GET, HEAD");
+    }
     result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
 }
 
 static enum MHD_Result
-answer_text(struct MHD_Connection *connection, unsigned status, const char *text)
+wait_begin(struct mr_admin *admin, struct MHD_Connection *connection, void **state)
 {
-    return answer(connection, status, "text/plain; charset=utf-8", (char *)(uintptr_t)text,
-                  strlen(text), MHD_RESPMEM_PERSISTENT); /* not written to */
-}
+    struct waiter *waiter = calloc(1, sizeof(*waiter));
 
-static enum MHD_Result
-scrape_begin(struct mr_admin *admin, struct MHD_Connection *connection, void **state)
-{
-    struct scrape *scrape = calloc(1, sizeof(*scrape));
-
-    if (!scrape) {
+    if (!waiter) {
         return MHD_NO;
     }
-    scrape->connection = connection;
-    *state = scrape;
-    mr_list_push_back(&admin->waiting, &scrape->node);
+    waiter->connection = connection;
+    *state = waiter;
+    mr_list_push_back(&admin->late, &waiter->node);
     MHD_suspend_connection(connection);
-    round_begin(admin);
+    rounds_go(admin);
     return MHD_YES;
 }
 
 static enum MHD_Result
-scrape_end(struct MHD_Connection *connection, struct scrape *scrape)
+wait_end(struct MHD_Connection *connection, const struct waiter *waiter)
 {
-    char *text = scrape->text;
-
-    scrape->text = NULL;
-    if (!text) {
-        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
+    if (!waiter->page) {
+        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
     }
-    return answer(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", text,
-                  scrape->size, MHD_RESPMEM_MUST_FREE);
+    return MHD_queue_response(connection, MHD_HTTP_OK, waiter->page->response);
 }
 
 static enum MHD_Result
@@ -192,40 +202,40 @@ on_request(void *context, struct MHD_Connection *connection, const char *url, co
         return MHD_YES;
     }
     if (*state) {
-        return scrape_end(connection, *state);
+        return wait_end(connection, *state);
     }
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-        return answer_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
+        return answer(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
     }
     if (strcmp(url, "/healthz") == 0) {
-        return answer_text(connection, MHD_HTTP_OK, "ok\n");
+        return answer(connection, MHD_HTTP_OK, "ok\n");
     }
     if (strcmp(url, "/readyz") == 0) {
-        return ready ? answer_text(connection, MHD_HTTP_OK, "ready\n")
-                     : answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
+        return ready ? answer(connection, MHD_HTTP_OK, "ready\n")
+                     : answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
     }
     if (strcmp(url, "/metrics") == 0 && ready) {
-        return scrape_begin(admin, connection, state);
+        return wait_begin(admin, connection, state);
     }
     if (strcmp(url, "/metrics") == 0) {
-        return answer_text(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
+        return answer(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "not ready\n");
     }
-    return answer_text(connection, MHD_HTTP_NOT_FOUND, "/healthz, /readyz, /metrics\n");
+    return answer(connection, MHD_HTTP_NOT_FOUND, "/healthz, /readyz, /metrics\n");
 }
 
 static void
 on_completed(void *context, struct MHD_Connection *connection, void **state,
              enum MHD_RequestTerminationCode code)
 {
-    struct scrape *scrape = *state;
+    struct waiter *waiter = *state;
 
     (void)context;
     (void)connection;
     (void)code;
-    if (scrape) {
-        mr_list_remove(&scrape->node);
-        free(scrape->text);
-        free(scrape);
+    if (waiter) {
+        mr_list_remove(&waiter->node);
+        page_release(waiter->page);
+        free(waiter);
         *state = NULL;
     }
 }
@@ -279,7 +289,6 @@ mr_admin_create(struct mr_control *control, const char *listen, struct mr_admin 
                 size_t error_size)
 {
     struct mr_admin *admin = calloc(1, sizeof(*admin));
-    unsigned shard_count = control->config.shard_count;
     int result = -ENOMEM;
 
     snprintf(error, error_size, "no memory for the admin server");
@@ -288,15 +297,9 @@ mr_admin_create(struct mr_control *control, const char *listen, struct mr_admin 
     }
     admin->control = control;
     mr_list_init(&admin->waiting);
-    admin->shards = calloc(shard_count, sizeof(struct mr_ctl_metrics *));
-    for (unsigned i = 0; admin->shards && i < shard_count; i++) {
-        admin->shards[i] = calloc(1, sizeof(struct mr_ctl_metrics));
-        if (!admin->shards[i]) {
-            mr_admin_destroy(admin);
-            return result;
-        }
-    }
-    if (admin->shards) {
+    mr_list_init(&admin->late);
+    result = mr_scrape_create(control, on_page, admin, &admin->scrape);
+    if (!result) {
         result = listen_on(admin, listen, error, error_size);
     }
     if (result) {
@@ -326,6 +329,16 @@ mr_admin_start(struct mr_admin *admin)
     admin->poll.data = admin;
     uv_poll_init(&admin->control->loop, &admin->poll, info->epoll_fd);
     uv_poll_start(&admin->poll, UV_READABLE, on_readable);
+    mr_scrape_start(admin->scrape);
+}
+
+static void
+resume_all(struct mr_list *waiters)
+{
+    MR_LIST_FOR_EACH(node, waiters)
+    {
+        MHD_resume_connection(MR_CONTAINER_OF(node, struct waiter, node)->connection);
+    }
 }
 
 void
@@ -334,17 +347,11 @@ mr_admin_destroy(struct mr_admin *admin)
     if (!admin) {
         return;
     }
-    MR_LIST_FOR_EACH(node, &admin->waiting)
-    {
-        MHD_resume_connection(MR_CONTAINER_OF(node, struct scrape, node)->connection);
-    }
+    resume_all(&admin->waiting);
+    resume_all(&admin->late);
     if (admin->daemon) {
         MHD_stop_daemon(admin->daemon);
     }
-    for (unsigned i = 0; admin->shards && i < admin->control->config.shard_count; i++) {
-        free(admin->shards[i]);
-    }
-    mr_lag_free(&admin->lag);
-    free(admin->shards);
+    mr_scrape_destroy(admin->scrape);
     free(admin);
 }

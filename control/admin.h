@@ -1,15 +1,14 @@
 /* control/admin.h: the admin HTTP server: /healthz, /readyz, /metrics.
  *
  * libmicrohttpd without threads of its own: its epoll descriptor is watched by the control thread's
- * loop, so nothing here ever runs beside the loop, and nothing of it is in the data path. A scrape
- * asks every shard for its figures by message (ctl_metrics.h) and is answered when all have come;
- * scrapes that arrive meanwhile share them.
+ * loop, so nothing here ever runs beside the loop, and nothing of it is in the data path. A request
+ * for /metrics begins a round of figures (scrape.h) and is answered with its page; those that come
+ * meanwhile share the next one.
  *
- * Thread: control. Limits: 32 connections, 10 s each; one struct mr_ctl_metrics for each shard. */
+ * Thread: control. Limits: 32 connections, 10 s each. */
 #ifndef MR_CONTROL_ADMIN_H
 #define MR_CONTROL_ADMIN_H
 
-#include "control/ctl_metrics.h"
 #include "control/loop.h"
 
 struct mr_admin;
@@ -27,8 +26,8 @@ void mr_admin_turn(struct mr_admin *admin);
 /* Every second or so: ends silent connections. */
 void mr_admin_tick(struct mr_admin *admin);
 
-/* A shard's figures have come. */
-void mr_admin_replied(struct mr_admin *admin);
+/* A shard has filled in figures. */
+void mr_admin_replied(struct mr_admin *admin, unsigned shard);
 
 /* The loop has ended. NULL is fine. */
 void mr_admin_destroy(struct mr_admin *admin);

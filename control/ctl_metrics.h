@@ -39,8 +39,12 @@ struct mr_ctl_metrics_end {
 struct mr_ctl_metrics {
     struct mr_ctl_metrics_end *ends; /* in: of this shard's stores */
     uint32_t end_count;
+    bool ends_only; /* in: further ends are asked for later, and with the last of them what follows
+                     */
 
     uint64_t requests[MR_CTL_METRICS_APIS];
+    uint64_t request_bytes[MR_CTL_METRICS_APIS];
+    uint64_t response_bytes[MR_CTL_METRICS_APIS];
     struct mr_buckets latency[MR_CTL_METRICS_APIS]; /* arrival of the frame to the answer */
     uint64_t produce_bytes;
     uint64_t fetch_bytes;

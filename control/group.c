@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "dataplane/base/utf8.h"
+
 #define TICK_TIMERS_MAX 1000 /* of one tick: the caller's loop has more to do */
 #define MS_PER_MINUTE   60000
 
@@ -113,31 +115,6 @@ group_available(const struct mr_groups *groups, struct mr_str group_id)
 /* ---- partitions --------------------------------------------------------------------------------
  */
 
-/* One character of UTF-8; malformed bytes give U+FFFD, one byte at a time. */
-static uint32_t
-utf8_next(const uint8_t *at, int32_t left, int32_t *size)
-{
-    uint32_t code = at[0];
-    int32_t more = code < 0x80 ? 0 : code < 0xc2 ? -1 : code < 0xe0 ? 1 : code < 0xf0 ? 2 : 3;
-
-    *size = 1;
-    if (more == 0) {
-        return code;
-    }
-    if (more < 0 || code > 0xf4 || more >= left) {
-        return 0xfffd;
-    }
-    code &= 0x3fu >> more;
-    for (int32_t i = 1; i <= more; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0xfffd;
-        }
-        code = code << 6 | (at[i] & 0x3f);
-    }
-    *size = more + 1;
-    return code;
-}
-
 int32_t
 mr_groups_partition(struct mr_str group_id, int32_t partition_count)
 {
@@ -145,7 +122,7 @@ mr_groups_partition(struct mr_str group_id, int32_t partition_count)
     int32_t size;
 
     for (int32_t i = 0; i < group_id.size; i += size) {
-        uint32_t code = utf8_next((const uint8_t *)group_id.data + i, group_id.size - i, &size);
+        uint32_t code = mr_utf8_next((const uint8_t *)group_id.data + i, group_id.size - i, &size);
 
         if (code >= 0x10000) {
             hash = hash * 31 + 0xd800 + ((code - 0x10000) >> 10);
@@ -542,6 +519,22 @@ mr_groups_list(const struct mr_groups *groups, const struct mr_str *states, int3
         }
     }
     return MR_KAFKA_NONE;
+}
+
+bool
+mr_groups_visit(const struct mr_groups *groups, int32_t partition,
+                void (*visit)(void *context, struct mr_str group_id), void *context)
+{
+    if (partition >= groups->partition_count) {
+        return false;
+    }
+    if (groups->partitions[partition].state == MR_GROUPS_PARTITION_LOADED) {
+        MR_LIST_FOR_EACH(node, &groups->partitions[partition].groups)
+        {
+            visit(context, MR_CONTAINER_OF(node, struct group, link)->id);
+        }
+    }
+    return true;
 }
 
 void

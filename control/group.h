@@ -404,6 +404,11 @@ mr_groups_list(const struct mr_groups *groups, const struct mr_str *states, int3
                const struct mr_str *types, int32_t type_count,
                void (*visit)(void *context, const struct mr_group_listing *listing), void *context);
 
+/* Visits every group of one partition of __consumer_offsets, none while it loads; false: there is
+ * no such partition. `visit` may call the const functions. */
+bool mr_groups_visit(const struct mr_groups *groups, int32_t partition,
+                     void (*visit)(void *context, struct mr_str group_id), void *context);
+
 /* A topic is gone: its offsets go from every group (tombstones). */
 void mr_groups_topic_deleted(struct mr_groups *groups, struct mr_str topic,
                              struct mr_group_time now);

@@ -5,16 +5,101 @@
 #include <string.h>
 
 #include "control/coordinator.h"
+#include "dataplane/base/utf8.h"
+
+#define CAPACITY_MIN      64u
+#define ESCAPED_BYTES_MAX 5 /* that a byte of a name becomes: \\xff */
 
 struct collect {
-    struct mr_control *control;
+    struct mr_groups *coordinator;
     const struct mr_snapshot *snapshot;
     struct mr_lag *lag;
-    uint32_t capacity;       /* of entries */
-    uint32_t group_capacity; /* of groups: as many as there are */
+    struct mr_str group; /* being visited */
+    bool named;          /* the last of lag->groups is its name */
 };
 
+/* ---- names as values of labels --------------------------------------------------------------- */
+
+/* One character, `size` bytes; returns where the next one goes. */
+static char *
+escape_one(char *to, const uint8_t *at, int32_t size, uint32_t code)
+{
+    if (code == '\n') {
+        return stpcpy(to, "\\n");
+    }
+    if (code < ' ' || (code == MR_UTF8_BAD && size == 1)) {
+        return to + snprintf(to, ESCAPED_BYTES_MAX + 1, "\\\\x%02x", at[0]);
+    }
+    if (code == '"' || code == '\\') {
+        *to++ = '\\';
+    }
+    return (char *)memcpy(to, at, (size_t)size) + size;
+}
+
+/* A group's id may hold any bytes, and one that is not UTF-8 would spoil the whole page: those and
+ * control characters are shown as \x and their number. NULL without memory. */
+static char *
+escape(struct mr_str name)
+{
+    int32_t left = name.size > 0 ? name.size : 0;
+    const uint8_t *at = (const uint8_t *)name.data;
+    char *text = malloc((size_t)left * ESCAPED_BYTES_MAX + 1);
+    char *to = text;
+    int32_t size;
+
+    for (; text && left > 0; left -= size, at += size) {
+        uint32_t code = mr_utf8_next(at, left, &size);
+
+        to = escape_one(to, at, size, code);
+    }
+    if (text) {
+        *to = 0;
+        to = realloc(text, strlen(text) + 1);
+    }
+    return to ? to : text;
+}
+
 /* ---- collecting ------------------------------------------------------------------------------ */
+
+/* Room for one more of what `count` there are, as often as not by twice as much. */
+static bool
+reserve(void **array, uint32_t count, uint32_t *capacity, size_t size)
+{
+    uint32_t wanted = *capacity ? *capacity * 2 : CAPACITY_MIN;
+    void *grown;
+
+    if (count < *capacity) {
+        return true;
+    }
+    grown = realloc(*array, wanted * size);
+    if (!grown) {
+        return false;
+    }
+    *array = grown;
+    *capacity = wanted;
+    return true;
+}
+
+/* A group that has committed nothing needs no name. */
+static bool
+name_group(struct collect *collect)
+{
+    struct mr_lag *lag = collect->lag;
+    char *name;
+
+    if (collect->named) {
+        return true;
+    }
+    name =
+        reserve((void **)&lag->groups, lag->group_count, &lag->group_capacity, sizeof(*lag->groups))
+            ? escape(collect->group)
+            : NULL;
+    if (name) {
+        lag->groups[lag->group_count++] = name;
+        collect->named = true;
+    }
+    return name;
+}
 
 static void
 take_offset(void *context, const struct mr_group_offset *offset)
@@ -24,10 +109,11 @@ take_offset(void *context, const struct mr_group_offset *offset)
     const struct mr_snapshot_topic *topic = mr_snapshot_topic_by_name(
         collect->snapshot, offset->topic.data, (uint32_t)offset->topic.size);
 
-    if (!topic || offset->partition >= topic->partition_count) {
+    if (lag->truncated || !topic || offset->partition >= topic->partition_count) {
         return;
     }
-    if (lag->count == collect->capacity) {
+    if (lag->count == MR_LAG_ENTRIES_MAX || !name_group(collect) ||
+        !reserve((void **)&lag->entries, lag->count, &lag->capacity, sizeof(*lag->entries))) {
         lag->truncated = true;
         return;
     }
@@ -42,124 +128,64 @@ take_offset(void *context, const struct mr_group_offset *offset)
 }
 
 static void
-take_group(void *context, const struct mr_group_listing *listing)
+take_group(void *context, struct mr_str group_id)
 {
     struct collect *collect = context;
-    struct mr_lag *lag = collect->lag;
-    char *name = lag->group_count < collect->group_capacity && !lag->truncated
-                     ? strndup(listing->group_id.data, (size_t)listing->group_id.size)
-                     : NULL;
 
-    if (!name) {
-        lag->truncated = true;
-        return;
-    }
-    lag->groups[lag->group_count++] = name;
-    mr_groups_fetch_all(mr_coordinator_groups(collect->control->coordinator), listing->group_id,
-                        take_offset, collect);
-}
-
-/* Each shard's entries lie together. */
-static void
-share_out(const struct mr_control *control, struct mr_lag *lag,
-          struct mr_ctl_metrics *const *shards)
-{
-    uint32_t begin = 0;
-
-    for (unsigned shard = 0; shard < control->config.shard_count; shard++) {
-        uint32_t end = begin;
-
-        for (uint32_t i = begin; i < lag->count; i++) {
-            if (lag->entries[i].store % control->config.shard_count == shard) {
-                struct mr_ctl_metrics_end moved = lag->entries[i];
-
-                lag->entries[i] = lag->entries[end];
-                lag->entries[end++] = moved;
-            }
-        }
-        shards[shard]->ends = lag->entries + begin;
-        shards[shard]->end_count = end - begin;
-        begin = end;
+    if (!collect->lag->truncated) {
+        collect->group = group_id;
+        collect->named = false;
+        mr_groups_fetch_all(collect->coordinator, group_id, take_offset, collect);
     }
 }
 
-/* Room for what the coordinator says it holds, within the limit. */
-static void
-reserve(struct collect *collect)
+bool
+mr_lag_collect(struct mr_control *control, const struct mr_snapshot *snapshot, int32_t partition,
+               struct mr_lag *lag)
 {
-    struct mr_groups_stats stats;
+    struct collect collect = {.coordinator = mr_coordinator_groups(control->coordinator),
+                              .snapshot = snapshot,
+                              .lag = lag};
 
-    mr_groups_stats(mr_coordinator_groups(collect->control->coordinator), &stats);
-    for (unsigned i = 0; i < MR_GROUP_STATES; i++) {
-        collect->group_capacity += stats.groups[i];
-    }
-    collect->capacity = stats.offsets < MR_LAG_ENTRIES_MAX ? stats.offsets : MR_LAG_ENTRIES_MAX;
-    collect->lag->entries = calloc(collect->capacity + 1, sizeof(*collect->lag->entries));
-    collect->lag->groups = calloc(collect->group_capacity + 1, sizeof(char *));
-    if (!collect->lag->entries || !collect->lag->groups) {
-        collect->lag->truncated = true;
-    }
+    return mr_groups_visit(collect.coordinator, partition, take_group, &collect);
 }
 
 void
-mr_lag_collect(struct mr_control *control, struct mr_lag *lag, struct mr_ctl_metrics *const *shards)
+mr_lag_share(struct mr_lag *lag, struct mr_lag_ends *ends, unsigned shard_count)
 {
-    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
-    struct collect collect = {.control = control, .snapshot = snapshot, .lag = lag};
+    for (uint32_t i = 0; i < lag->count; i++) {
+        ends[lag->entries[i].store % shard_count].count++;
+    }
+    for (unsigned s = 0; s < shard_count; s++) {
+        ends[s].entries = calloc(ends[s].count + 1, sizeof(*ends[s].entries));
+        lag->truncated |= !ends[s].entries;
+        ends[s].count = 0;
+    }
+    for (uint32_t i = 0; i < lag->count; i++) {
+        struct mr_lag_ends *its = &ends[lag->entries[i].store % shard_count];
 
-    memset(lag, 0, sizeof(*lag));
-    reserve(&collect);
-    if (snapshot && !lag->truncated) {
-        mr_groups_list(mr_coordinator_groups(control->coordinator), NULL, 0, NULL, 0, take_group,
-                       &collect);
+        if (its->entries) {
+            its->entries[its->count++] = lag->entries[i];
+        }
     }
-    if (snapshot) {
-        mr_metadata_snapshot_release(snapshot);
-    }
-    share_out(control, lag, shards);
 }
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-/* A label's value: a group's id may hold anything. */
-static void
-write_escaped(FILE *file, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\n') {
-            fputs("\\n", file);
-        } else {
-            if (*text == '"' || *text == '\\') {
-                fputc('\\', file);
-            }
-            fputc(*text, file);
-        }
-    }
-}
-
 void
-mr_lag_write(const struct mr_lag *lag, const struct mr_snapshot *snapshot, FILE *file)
+mr_lag_write(const struct mr_lag *lag, const struct mr_lag_ends *ends,
+             const struct mr_snapshot *snapshot, FILE *file)
 {
-    fputs("# HELP millrace_group_lag Records between a committed offset and the partition's end.\n"
-          "# TYPE millrace_group_lag gauge\n",
-          file);
-    for (uint32_t i = 0; i < lag->count; i++) {
-        const struct mr_ctl_metrics_end *entry = &lag->entries[i];
+    for (uint32_t i = 0; i < ends->count; i++) {
+        const struct mr_ctl_metrics_end *entry = &ends->entries[i];
         const struct mr_snapshot_topic *topic = mr_snapshot_topic_by_id(snapshot, &entry->topic_id);
 
-        if (!topic || entry->end < 0) {
-            continue;
+        if (topic && entry->end >= 0) {
+            fprintf(file, "millrace_group_lag{group=\"%s\",topic=\"%s\",partition=\"%d\"} %lld\n",
+                    lag->groups[entry->group], topic->name, entry->partition,
+                    entry->end > entry->committed ? (long long)(entry->end - entry->committed) : 0);
         }
-        fputs("millrace_group_lag{group=\"", file);
-        write_escaped(file, lag->groups[entry->group]);
-        fprintf(file, "\",topic=\"%s\",partition=\"%d\"} %lld\n", topic->name, entry->partition,
-                entry->end > entry->committed ? (long long)(entry->end - entry->committed) : 0);
     }
-    fprintf(file,
-            "# HELP millrace_group_lag_truncated 1: not every group's lag is shown.\n"
-            "# TYPE millrace_group_lag_truncated gauge\n"
-            "millrace_group_lag_truncated %d\n",
-            lag->truncated);
 }
 
 void

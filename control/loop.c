@@ -548,7 +548,7 @@ on_message(void *context, const struct mr_msg *message)
         break;
     case MR_MSG_METRICS_REPLY:
         mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);
-        mr_admin_replied(control->admin);
+        mr_admin_replied(control->admin, message->from);
         break;
     case MR_MSG_SNAPSHOT_ACK:
         mr_mesh_give(control->port, message->from, MR_MESH_REQUEST);

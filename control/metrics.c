@@ -5,16 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/coordinator.h"
+#include "dataplane/kafka/wire/messages.h"
+#include "dataplane/kafka/wire/wire.h"
 
 #define NS_PER_S 1e9
+
+/* No topic is called so. */
+#define OTHER_TOPICS "<other>"
 
 /* What the writers share. */
 struct page {
     FILE *file;
-    struct mr_control *control;
-    struct mr_ctl_metrics *const *shards;
-    unsigned shard_count;
+    const struct mr_figures *figures;
 };
 
 static void
@@ -24,6 +26,30 @@ head(const struct page *page, const char *name, const char *type, const char *he
 }
 
 /* ---- shards ---------------------------------------------------------------------------------- */
+
+/* The next shard behind `shard` (-1: the first) that has answered, or -1. */
+static int
+next_shard(const struct page *page, int shard)
+{
+    for (shard++; shard < (int)page->figures->shard_count; shard++) {
+        if (page->figures->shards[shard]) {
+            return shard;
+        }
+    }
+    return -1;
+}
+
+#define FOR_EACH_SHARD(s, page) for (int s = next_shard(page, -1); s >= 0; s = next_shard(page, s))
+
+static void
+write_answered(const struct page *page)
+{
+    head(page, "shard_up", "gauge", "0: the shard has not given its figures in time.");
+    for (unsigned s = 0; s < page->figures->shard_count; s++) {
+        fprintf(page->file, "millrace_shard_up{shard=\"%u\"} %d\n", s,
+                page->figures->shards[s] != NULL);
+    }
+}
 
 struct shard_figure {
     const char *name;
@@ -72,11 +98,12 @@ write_shards(const struct page *page)
         const struct shard_figure *figure = &shard_figures[i];
 
         head(page, figure->name, figure->type, figure->help);
-        for (unsigned s = 0; s < page->shard_count; s++) {
+        FOR_EACH_SHARD(s, page)
+        {
             uint64_t value;
 
-            memcpy(&value, (const uint8_t *)page->shards[s] + figure->at, sizeof(value));
-            fprintf(page->file, "millrace_%s{shard=\"%u\"} %llu\n", figure->name, s,
+            memcpy(&value, (const uint8_t *)page->figures->shards[s] + figure->at, sizeof(value));
+            fprintf(page->file, "millrace_%s{shard=\"%d\"} %llu\n", figure->name, s,
                     (unsigned long long)value);
         }
     }
@@ -84,23 +111,36 @@ write_shards(const struct page *page)
 
 /* ---- requests by API ------------------------------------------------------------------------- */
 
+/* `at`: of an array by API key in struct mr_ctl_metrics. APIs that nobody has used are left out. */
 static void
-write_requests(const struct page *page)
+write_by_api(const struct page *page, const char *name, const char *help, size_t at)
 {
     uint32_t api_count;
     const struct mr_wire_api *apis = mr_wire_apis(&api_count);
 
-    head(page, "requests_total", "counter", "Requests received.");
-    for (unsigned s = 0; s < page->shard_count; s++) {
+    head(page, name, "counter", help);
+    FOR_EACH_SHARD(s, page)
+    {
+        const struct mr_ctl_metrics *shard = page->figures->shards[s];
+        const uint64_t *values = (const uint64_t *)(const void *)((const uint8_t *)shard + at);
+
         for (uint32_t i = 0; i < api_count; i++) {
             int16_t key = apis[i].key;
 
-            if (key < MR_CTL_METRICS_APIS && page->shards[s]->requests[key] > 0) {
-                fprintf(page->file, "millrace_requests_total{shard=\"%u\",api=\"%s\"} %llu\n", s,
-                        apis[i].name, (unsigned long long)page->shards[s]->requests[key]);
+            if (key < MR_CTL_METRICS_APIS && shard->requests[key] > 0) {
+                fprintf(page->file, "millrace_%s{shard=\"%d\",api=\"%s\"} %llu\n", name, s,
+                        apis[i].name, (unsigned long long)values[key]);
             }
         }
     }
+}
+
+static void
+write_requests(const struct page *page)
+{
+    write_by_api(page, "requests_total", "Requests received.", AT(requests));
+    write_by_api(page, "request_bytes_total", "Bytes of requests.", AT(request_bytes));
+    write_by_api(page, "response_bytes_total", "Bytes of answers.", AT(response_bytes));
 }
 
 static void
@@ -131,14 +171,15 @@ write_latencies(const struct page *page)
 
     head(page, "request_duration_seconds", "histogram",
          "From the arrival of a request to its answer, waiting included.");
-    for (unsigned s = 0; s < page->shard_count; s++) {
+    FOR_EACH_SHARD(s, page)
+    {
         for (uint32_t i = 0; i < api_count; i++) {
             int16_t key = apis[i].key;
 
-            if (key < MR_CTL_METRICS_APIS && page->shards[s]->latency[key].count > 0) {
-                snprintf(labels, sizeof(labels), "shard=\"%u\",api=\"%s\"", s, apis[i].name);
+            if (key < MR_CTL_METRICS_APIS && page->figures->shards[s]->latency[key].count > 0) {
+                snprintf(labels, sizeof(labels), "shard=\"%d\",api=\"%s\"", s, apis[i].name);
                 write_histogram(page, "request_duration_seconds", labels,
-                                &page->shards[s]->latency[key]);
+                                &page->figures->shards[s]->latency[key]);
             }
         }
     }
@@ -218,11 +259,12 @@ write_stores(const struct page *page)
         const struct store_figure *figure = &store_figures[i];
 
         head(page, figure->name, figure->type, figure->help);
-        for (unsigned s = 0; s < page->shard_count; s++) {
-            for (unsigned k = 0; k < page->shards[s]->store_count; k++) {
-                const struct mr_ctl_metrics_store *store = &page->shards[s]->stores[k];
+        FOR_EACH_SHARD(s, page)
+        {
+            for (unsigned k = 0; k < page->figures->shards[s]->store_count; k++) {
+                const struct mr_ctl_metrics_store *store = &page->figures->shards[s]->stores[k];
 
-                fprintf(page->file, "millrace_%s{shard=\"%u\",store=\"%u\"} %llu\n", figure->name,
+                fprintf(page->file, "millrace_%s{shard=\"%d\",store=\"%u\"} %llu\n", figure->name,
                         s, store->index, store_value(&store->stats, figure));
             }
         }
@@ -235,12 +277,13 @@ write_store_times(const struct page *page, const char *name, const char *help, s
     char labels[64];
 
     head(page, name, "histogram", help);
-    for (unsigned s = 0; s < page->shard_count; s++) {
-        for (unsigned k = 0; k < page->shards[s]->store_count; k++) {
-            const struct mr_ctl_metrics_store *store = &page->shards[s]->stores[k];
+    FOR_EACH_SHARD(s, page)
+    {
+        for (unsigned k = 0; k < page->figures->shards[s]->store_count; k++) {
+            const struct mr_ctl_metrics_store *store = &page->figures->shards[s]->stores[k];
             const uint8_t *stats = (const uint8_t *)&store->stats;
 
-            snprintf(labels, sizeof(labels), "shard=\"%u\",store=\"%u\"", s, store->index);
+            snprintf(labels, sizeof(labels), "shard=\"%d\",store=\"%u\"", s, store->index);
             write_histogram(page, name, labels, (const struct mr_buckets *)(stats + at));
         }
     }
@@ -263,8 +306,9 @@ sum_topics(const struct page *page, unsigned *count_out)
     unsigned count = 0;
     unsigned kept = 0;
 
-    for (unsigned s = 0; s < page->shard_count; s++) {
-        count += page->shards[s]->topic_count;
+    FOR_EACH_SHARD(s, page)
+    {
+        count += page->figures->shards[s]->topic_count;
     }
     *count_out = 0;
     all = calloc(count + 1, sizeof(*all));
@@ -272,9 +316,12 @@ sum_topics(const struct page *page, unsigned *count_out)
         return NULL;
     }
     count = 0;
-    for (unsigned s = 0; s < page->shard_count; s++) {
-        memcpy(all + count, page->shards[s]->topics, page->shards[s]->topic_count * sizeof(*all));
-        count += page->shards[s]->topic_count;
+    FOR_EACH_SHARD(s, page)
+    {
+        const struct mr_ctl_metrics *shard = page->figures->shards[s];
+
+        memcpy(all + count, shard->topics, shard->topic_count * sizeof(*all));
+        count += shard->topic_count;
     }
     qsort(all, count, sizeof(*all), compare_topics);
     for (unsigned i = 0; i < count; i++) {
@@ -290,37 +337,46 @@ sum_topics(const struct page *page, unsigned *count_out)
     return all;
 }
 
+/* The topic's name, which has only characters that need no escape; NULL: it has been deleted. */
+static const char *
+topic_label(const struct page *page, const struct mr_uuid *id)
+{
+    static const struct mr_uuid none;
+    const struct mr_snapshot_topic *topic = mr_snapshot_topic_by_id(page->figures->snapshot, id);
+
+    return mr_uuid_equal(id, &none) ? OTHER_TOPICS : topic ? topic->name : NULL;
+}
+
 static void
-write_topic_family(const struct page *page, const struct mr_snapshot *snapshot,
-                   const struct mr_ctl_metrics_topic *topics, unsigned count, const char *name,
-                   const char *help, size_t at)
+write_topic_family(const struct page *page, const struct mr_ctl_metrics_topic *topics,
+                   unsigned count, const char *name, const char *help, size_t at)
 {
     head(page, name, "counter", help);
     for (unsigned i = 0; i < count; i++) {
-        const struct mr_snapshot_topic *topic = mr_snapshot_topic_by_id(snapshot, &topics[i].id);
+        const char *label = topic_label(page, &topics[i].id);
         uint64_t value;
 
         memcpy(&value, (const uint8_t *)&topics[i] + at, sizeof(value));
-        if (topic) { /* its name has only characters that need no escape */
-            fprintf(page->file, "millrace_%s{topic=\"%s\"} %llu\n", name, topic->name,
+        if (label) {
+            fprintf(page->file, "millrace_%s{topic=\"%s\"} %llu\n", name, label,
                     (unsigned long long)value);
         }
     }
 }
 
 static void
-write_topics(const struct page *page, const struct mr_snapshot *snapshot)
+write_topics(const struct page *page)
 {
     unsigned count;
     struct mr_ctl_metrics_topic *topics = sum_topics(page, &count);
 
-    write_topic_family(page, snapshot, topics, count, "topic_records_in_total",
+    write_topic_family(page, topics, count, "topic_records_in_total",
                        "Records produced to the topic.",
                        offsetof(struct mr_ctl_metrics_topic, records_in));
-    write_topic_family(page, snapshot, topics, count, "topic_bytes_in_total",
+    write_topic_family(page, topics, count, "topic_bytes_in_total",
                        "Bytes of batches produced to the topic.",
                        offsetof(struct mr_ctl_metrics_topic, bytes_in));
-    write_topic_family(page, snapshot, topics, count, "topic_bytes_out_total",
+    write_topic_family(page, topics, count, "topic_bytes_out_total",
                        "Bytes of batches fetched from the topic.",
                        offsetof(struct mr_ctl_metrics_topic, bytes_out));
     free(topics);
@@ -339,77 +395,85 @@ write_one(const struct page *page, const char *name, const char *type, const cha
 static void
 write_groups(const struct page *page)
 {
-    struct mr_groups_stats stats;
+    const struct mr_groups_stats *stats = &page->figures->groups;
 
-    mr_groups_stats(mr_coordinator_groups(page->control->coordinator), &stats);
     head(page, "groups", "gauge", "Consumer groups by state.");
     for (int i = 0; i < MR_GROUP_DEAD; i++) {
         fprintf(page->file, "millrace_groups{state=\"%s\"} %u\n",
-                mr_group_state_name((enum mr_group_state)i), stats.groups[i]);
+                mr_group_state_name((enum mr_group_state)i), stats->groups[i]);
     }
-    write_one(page, "group_members", "gauge", "Members of all groups.", stats.members);
-    write_one(page, "group_offsets", "gauge", "Committed offsets that are kept.", stats.offsets);
-    write_one(page, "group_memory_bytes", "gauge", "Memory of groups and offsets.", stats.bytes);
+    write_one(page, "group_members", "gauge", "Members of all groups.", stats->members);
+    write_one(page, "group_offsets", "gauge", "Committed offsets that are kept.", stats->offsets);
+    write_one(page, "group_memory_bytes", "gauge", "Memory of groups and offsets.", stats->bytes);
     write_one(page, "group_writes", "gauge", "Writes to __consumer_offsets under way.",
-              stats.writes);
-    write_one(page, "group_rebalances_total", "counter", "Rebalances completed.", stats.rebalances);
-    write_one(page, "group_commits_total", "counter", "Offsets committed.", stats.commits);
+              stats->writes);
+    write_one(page, "group_rebalances_total", "counter", "Rebalances completed.",
+              stats->rebalances);
+    write_one(page, "group_commits_total", "counter", "Offsets committed.", stats->commits);
     write_one(page, "group_members_expired_total", "counter", "Members whose session has ended.",
-              stats.expired_members);
+              stats->expired_members);
     write_one(page, "group_offsets_expired_total", "counter", "Offsets dropped by their age.",
-              stats.expired_offsets);
+              stats->expired_offsets);
 }
 
 static void
-write_metadata(const struct page *page, const struct mr_snapshot *snapshot)
+write_lag(const struct page *page)
 {
-    uint64_t used;
-    uint64_t size;
+    const struct mr_figures *figures = page->figures;
 
-    mr_metalog_fill(page->control->metalog, &used, &size);
-    write_one(page, "topics", "gauge", "Topics.", snapshot->topic_count);
-    write_one(page, "partitions", "gauge", "Partitions of all topics.",
-              mr_metadata_partitions(page->control->metadata));
-    write_one(page, "metadata_epoch", "gauge", "Changes of the metadata.", snapshot->epoch);
+    head(page, "group_lag", "gauge", "Records between a committed offset and the partition's end.");
+    for (unsigned s = 0; s < figures->shard_count; s++) {
+        mr_lag_write(figures->lag, &figures->ends[s], figures->snapshot, page->file);
+    }
+    write_one(page, "group_lag_truncated", "gauge", "1: not every group's lag is shown.",
+              figures->lag->truncated);
+}
+
+static void
+write_metadata(const struct page *page)
+{
+    const struct mr_figures *figures = page->figures;
+
+    write_one(page, "topics", "gauge", "Topics.", figures->snapshot->topic_count);
+    write_one(page, "partitions", "gauge", "Partitions of all topics.", figures->partitions);
+    write_one(page, "metadata_epoch", "gauge", "Changes of the metadata.",
+              figures->snapshot->epoch);
     write_one(page, "metadata_snapshots", "gauge",
               "States of the metadata in memory: the current one, and what shards still use.",
-              mr_metadata_snapshots(page->control->metadata));
-    write_one(page, "metadata_log_used_bytes", "gauge", "Metadata log behind its snapshot.", used);
-    write_one(page, "metadata_log_size_bytes", "gauge", "Room of the metadata log.", size);
+              figures->snapshots);
+    write_one(page, "metadata_log_used_bytes", "gauge", "Metadata log behind its snapshot.",
+              figures->metalog_used_bytes);
+    write_one(page, "metadata_log_size_bytes", "gauge", "Room of the metadata log.",
+              figures->metalog_size_bytes);
 }
 
 char *
-mr_metrics_render(struct mr_control *control, struct mr_ctl_metrics *const *shards,
-                  unsigned shard_count, const struct mr_lag *lag, size_t *size)
+mr_metrics_render(const struct mr_figures *figures, size_t *size)
 {
     char *text = NULL;
-    struct page page = {open_memstream(&text, size), control, shards, shard_count};
-    const struct mr_snapshot *snapshot = mr_metadata_snapshot(control->metadata);
-    bool good = page.file && snapshot;
+    struct page page = {open_memstream(&text, size), figures};
+    bool good;
 
-    if (good) {
-        write_shards(&page);
-        write_requests(&page);
-        write_latencies(&page);
-        write_stores(&page);
-        write_store_times(&page, "store_group_duration_seconds",
-                          "From the writing of a group commit to its being durable.",
-                          offsetof(struct mr_store_stats, group_time));
-        write_store_times(&page, "store_flush_duration_seconds",
-                          "Flushes of the device behind a group's writes.",
-                          offsetof(struct mr_store_stats, flush_time));
-        write_topics(&page, snapshot);
-        write_groups(&page);
-        mr_lag_write(lag, snapshot, page.file);
-        write_metadata(&page, snapshot);
+    if (!page.file) {
+        return NULL;
     }
-    if (snapshot) {
-        mr_metadata_snapshot_release(snapshot);
-    }
-    if (page.file && fclose(page.file) != 0) {
-        good = false;
-    }
-    if (!good) {
+    write_answered(&page);
+    write_shards(&page);
+    write_requests(&page);
+    write_latencies(&page);
+    write_stores(&page);
+    write_store_times(&page, "store_group_duration_seconds",
+                      "From the writing of a group commit to its being durable.",
+                      offsetof(struct mr_store_stats, group_time));
+    write_store_times(&page, "store_flush_duration_seconds",
+                      "Flushes of the device behind a group's writes.",
+                      offsetof(struct mr_store_stats, flush_time));
+    write_topics(&page);
+    write_groups(&page);
+    write_lag(&page);
+    write_metadata(&page);
+    good = !ferror(page.file);
+    if (fclose(page.file) != 0 || !good) {
         free(text);
         return NULL;
     }

@@ -42,7 +42,13 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
     const struct mr_server_stats *stats = &server->stats;
     const struct mr_shard *shard = server->shard;
 
+    find_ends(server, out);
+    if (out->ends_only) {
+        return;
+    }
     memcpy(out->requests, stats->requests, sizeof(out->requests));
+    memcpy(out->request_bytes, stats->request_bytes, sizeof(out->request_bytes));
+    memcpy(out->response_bytes, stats->response_bytes, sizeof(out->response_bytes));
     memcpy(out->latency, stats->latency, sizeof(out->latency));
     out->produce_bytes = stats->produce_bytes;
     out->fetch_bytes = stats->fetch_bytes;
@@ -74,6 +80,5 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
         mr_store_stats(server->stores[i].store, &out->stores[i].stats);
         out->store_count++;
     }
-    find_ends(server, out);
     out->topic_count = mr_topic_stats_copy(server->topic_stats, out->topics);
 }

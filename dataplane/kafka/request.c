@@ -99,6 +99,7 @@ mr_request_identify(struct mr_request *request)
     }
     if (key < MR_SERVER_APIS) {
         request->server->stats.requests[key]++;
+        request->server->stats.request_bytes[key] += request->frame_size;
     }
     return 0;
 }
@@ -195,6 +196,9 @@ mr_request_answer(struct mr_request *request, void *response)
         request->close_after = true;
     } else {
         mr_wire_out_patch_4(length, (uint32_t)request->out.size - 4);
+        if (wire->key < MR_SERVER_APIS) {
+            request->server->stats.response_bytes[wire->key] += request->out.size;
+        }
     }
     ready(request);
 }

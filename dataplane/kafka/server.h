@@ -54,6 +54,8 @@ struct mr_server_store {
 
 struct mr_server_stats {
     uint64_t requests[MR_SERVER_APIS];
+    uint64_t request_bytes[MR_SERVER_APIS]; /* of these, with their lengths */
+    uint64_t response_bytes[MR_SERVER_APIS];
     struct mr_buckets latency[MR_SERVER_APIS]; /* arrival of the frame to the answer */
     uint64_t produce_bytes;
     uint64_t fetch_bytes;

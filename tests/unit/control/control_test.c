@@ -1,15 +1,19 @@
 /* Goal: above a log that delays, drops and loses leadership, the control thread answers every
  * request exactly once, tells no success that is not committed and in use at every shard, and its
- * snapshots only rise.
+ * snapshots only rise; its pages of figures do not wait for a shard that is stuck.
  * Method: the real control thread in a thread of its own over metalog_test_engine.h; the test plays
  * the shards, late and in random order. ROUNDS seeds. */
+#include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
 
 #include "control/control.h"
+#include "control/ctl_metrics.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/kafka/wire/messages.h"
 #include "dataplane/kafka/wire/wire.h"
@@ -26,6 +30,7 @@
 #define COMMITS_MAX   16384u
 #define CREATED_MAX   2048u
 #define SILENCE_S     20u
+#define PAGE_SIZE     65536u
 
 enum kind {
     CREATE,
@@ -57,6 +62,8 @@ struct shard {
     const struct mr_snapshot *offered; /* to be acknowledged some time */
     uint64_t epoch;
     bool stopped;
+    bool stuck; /* acknowledges nothing, and keeps what asks for figures */
+    struct mr_ctl_metrics *figures;
 };
 
 struct commit {
@@ -67,6 +74,7 @@ struct commit {
 struct world {
     uint64_t seed;
     struct mr_rng rng;
+    double lose_chance;
     struct mr_config *config;
     struct mr_mesh *mesh;
     struct mr_uring uring;
@@ -147,7 +155,7 @@ open_engine(void *context, struct mr_uring *uring, const struct mr_metalog_event
     struct mr_test_engine_config config = {
         .seed = world->seed,
         .calm_commits = 2, /* the cluster id, the unclean start */
-        .lose_chance = 0.05,
+        .lose_chance = world->lose_chance,
         .observe = observe,
         .observe_loss = observe_loss,
         .context = world,
@@ -402,6 +410,10 @@ on_message(void *context, const struct mr_msg *message)
     case MR_MSG_LOG_DELETE:
         on_log_delete(world_of_messages, shard, message->context);
         break;
+    case MR_MSG_METRICS:
+        MR_CHECK(!shard->figures);
+        shard->figures = message->context;
+        break;
     case MR_MSG_STOP:
         shard->stopped = true;
         mr_mesh_send(shard->port, SHARDS, (struct mr_msg){.type = MR_MSG_STOP_REPLY});
@@ -422,6 +434,14 @@ acknowledge(struct shard *shard)
 }
 
 static void
+answer_figures(struct shard *shard)
+{
+    mr_mesh_send(shard->port, SHARDS,
+                 (struct mr_msg){.type = MR_MSG_METRICS_REPLY, .context = shard->figures});
+    shard->figures = NULL;
+}
+
+static void
 shards_turn(struct world *world)
 {
     world_of_messages = world;
@@ -429,8 +449,12 @@ shards_turn(struct world *world)
         struct shard *shard = &world->shards[s];
 
         mr_mesh_poll(shard->port, 16, on_message, shard);
-        if (shard->offered && !shard->stopped && mr_rng_below(&world->rng, 4) == 0) {
+        if (shard->offered && !shard->stopped && !shard->stuck &&
+            mr_rng_below(&world->rng, 4) == 0) {
             acknowledge(shard);
+        }
+        if (shard->figures && !shard->stuck) {
+            answer_figures(shard);
         }
         mr_mesh_flush(shard->port);
     }
@@ -440,18 +464,20 @@ shards_turn(struct world *world)
 }
 
 static void
-start(struct world *world, uint64_t seed)
+start(struct world *world, uint64_t seed, double lose_chance, const char *admin)
 {
     static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS, CREDITS};
     char error[256];
 
     memset(world, 0, sizeof(*world));
     world->seed = seed;
+    world->lose_chance = lose_chance;
     mr_rng_init(&world->rng, seed);
     pthread_mutex_init(&world->lock, NULL);
     pthread_barrier_init(&world->attached, NULL, 2);
     world->config = mr_config_create();
-    MR_CHECK_EQ(mr_config_set(world->config, "admin.listen", "", "test", error, sizeof(error)), 0);
+    MR_CHECK_EQ(mr_config_set(world->config, "admin.listen", admin, "test", error, sizeof(error)),
+                0);
     MR_CHECK_EQ(mr_mesh_create(SHARDS, credits, &world->mesh), 0);
     MR_CHECK_EQ(mr_uring_init(&world->uring, 64), 0);
     for (unsigned s = 0; s < SHARDS; s++) {
@@ -499,7 +525,7 @@ run_round(uint64_t seed, struct total *total)
     static struct world world;
     uint64_t last_ns;
 
-    start(&world, seed);
+    start(&world, seed, 0.05, "");
     last_ns = mr_clock_now_ns(&mr_clock_system);
     while (world.answered < REQUESTS) {
         unsigned answered = world.answered;
@@ -534,6 +560,112 @@ MR_TEST(requests_are_answered_once_and_truly_above_a_log_that_loses_leadership)
     MR_CHECK(total.successes > ROUNDS && total.failures > ROUNDS && total.losses > ROUNDS);
 }
 
+/* ---- figures --------------------------------------------------------------------------------- */
+
+static struct sockaddr_in
+free_address(char *text, size_t text_size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof(address);
+    int one = socket(AF_INET, SOCK_STREAM, 0);
+
+    MR_CHECK_EQ(bind(one, (struct sockaddr *)&address, size), 0);
+    MR_CHECK_EQ(getsockname(one, (struct sockaddr *)&address, &size), 0);
+    close(one);
+    snprintf(text, text_size, "127.0.0.1:%u", ntohs(address.sin_port));
+    return address;
+}
+
+static int
+ask_page(const struct sockaddr_in *address, const char *path)
+{
+    int one = socket(AF_INET, SOCK_STREAM, 0);
+    char request[64];
+    int size = snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", path);
+
+    MR_CHECK_EQ(connect(one, (const struct sockaddr *)address, sizeof(*address)), 0);
+    MR_CHECK_EQ(send(one, request, (size_t)size, 0), size);
+    return one;
+}
+
+/* What comes until the end of the connection, while the shards do their turns. */
+static const char *
+page_of(struct world *world, int one)
+{
+    static char page[PAGE_SIZE];
+    size_t size = 0;
+    ssize_t got;
+
+    do {
+        MR_CHECK(size + 1 < sizeof(page));
+        shards_turn(world);
+        got = recv(one, page + size, sizeof(page) - 1 - size, MSG_DONTWAIT);
+        MR_CHECK(got >= 0 || errno == EAGAIN);
+        size += got > 0 ? (size_t)got : 0;
+    } while (got != 0);
+    page[size] = 0;
+    close(one);
+    return page;
+}
+
+static const char *
+get(struct world *world, const struct sockaddr_in *address, const char *path)
+{
+    return page_of(world, ask_page(address, path));
+}
+
+/* Goal: a shard that gives no figures delays a page, but does not hold it up, nor later ones; and
+ * snapshots that it may still use stay in memory, and no longer than that.
+ * Method: shard 1 keeps messages to itself while topics are created, then catches up. */
+MR_TEST(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot)
+{
+    static struct world world;
+    char text[32];
+    struct sockaddr_in address = free_address(text, sizeof(text));
+    const char *page;
+    int first;
+    int second;
+
+    start(&world, 1, 0, text);
+    page = get(&world, &address, "/metrics");
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"0\"} 1\n"));
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 1\n"));
+    MR_CHECK(strstr(page, "millrace_connections{shard=\"1\"} 0\n"));
+    MR_CHECK(strstr(page, "millrace_metadata_snapshots 1\n"));
+
+    world.shards[1].stuck = true;
+    while (world.sent < IN_FLIGHT_MAX) { /* their answers wait for shard 1 */
+        send_request(&world);
+    }
+    while (!world.shards[1].offered) {
+        shards_turn(&world);
+    }
+    first = ask_page(&address, "/metrics");
+    while (!world.shards[1].figures) {
+        shards_turn(&world);
+    }
+    second = ask_page(&address, "/metrics");
+    MR_CHECK(strstr(get(&world, &address, "/healthz"), "\r\nok\n"));
+    page = page_of(&world, first);
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"0\"} 1\n"));
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 0\n"));
+    MR_CHECK(strstr(page, "millrace_connections{shard=\"0\"} 0\n"));
+    MR_CHECK(!strstr(page, "millrace_connections{shard=\"1\"}"));
+    MR_CHECK(strstr(page, "millrace_metadata_snapshots ")[strlen("millrace_metadata_snapshots ")] >
+             '1');
+    MR_CHECK(strstr(page_of(&world, second), "millrace_shard_up{shard=\"1\"} 0\n"));
+
+    world.shards[1].stuck = false;
+    while (world.under_way > 0) {
+        shards_turn(&world);
+    }
+    do {
+        page = get(&world, &address, "/metrics");
+    } while (!strstr(page, "millrace_metadata_snapshots 1\n"));
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 1\n"));
+    stop(&world);
+}
+
 static int
 start_eal(void)
 {
@@ -549,6 +681,7 @@ main(int argc, char **argv)
 {
     static const struct mr_test_case cases[] = {
         MR_TEST_CASE(requests_are_answered_once_and_truly_above_a_log_that_loses_leadership),
+        MR_TEST_CASE(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot),
     };
 
     if (start_eal() < 0) {
