@@ -58,10 +58,10 @@ struct mr_ctl_metrics {
     uint64_t parts_remote;
     uint64_t requests_used, requests_max;
     uint64_t frame_heap_bytes, frame_heap_bytes_max;
-    uint64_t fetches_parked;
+    uint64_t fetches_parked, fetches_parked_max;
     uint64_t turns, sleeps;
     uint64_t messages_sent, messages_received;
-    uint64_t credits_used; /* over all peers and classes */
+    uint64_t credits_used, credits_max; /* over all peers and classes */
     unsigned store_count;
     struct mr_ctl_metrics_store stores[MR_CTL_METRICS_STORES];
     unsigned topic_count;

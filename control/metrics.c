@@ -84,11 +84,13 @@ static const struct shard_figure shard_figures[] = {
      AT(frame_heap_bytes)},
     {"frame_memory_max_bytes", "gauge", "Limit of that memory.", AT(frame_heap_bytes_max)},
     {"fetches_parked", "gauge", "Fetch requests that wait for data.", AT(fetches_parked)},
+    {"fetches_parked_max", "gauge", "Fetch requests that may wait.", AT(fetches_parked_max)},
     {"loop_turns_total", "counter", "Turns of the poll loop.", AT(turns)},
     {"loop_sleeps_total", "counter", "Turns that ended in sleep.", AT(sleeps)},
     {"messages_sent_total", "counter", "Messages to other cores.", AT(messages_sent)},
     {"messages_received_total", "counter", "Messages from other cores.", AT(messages_received)},
     {"credits_used", "gauge", "Message credits in use.", AT(credits_used)},
+    {"credits_max", "gauge", "All of them.", AT(credits_max)},
 };
 
 static void
@@ -217,6 +219,7 @@ static const struct store_figure store_figures[] = {
      IN(inline_bytes)},
     {"store_written_behind_bytes_total", "counter", "Bytes written to their place later.",
      IN(written_behind_bytes)},
+    {"store_writes_behind", "gauge", "Such writes under way.", IN(writes_in_flight)},
     {"store_checkpoints_total", "counter", "Checkpoints.", IN(checkpoints)},
     {"store_checkpoint_bytes_total", "counter", "Bytes of checkpoint chains written.",
      IN(checkpoint_bytes)},

@@ -6,17 +6,19 @@
 #include "dataplane/kafka/topic_stats.h"
 #include "storage/log.h"
 
-static uint64_t
-credits_used(const struct mr_mesh_port *port)
+static void
+sum_credits(const struct mr_mesh_port *port, struct mr_ctl_metrics *out)
 {
-    uint64_t used = 0;
-
+    out->credits_used = 0;
+    out->credits_max = 0;
     for (unsigned peer = 0; peer < port->endpoint_count; peer++) {
-        for (unsigned class = 0; class < MR_MESH_CLASSES; class ++) {
-            used += peer == port->self ? 0 : mr_mesh_in_use(port, peer, class);
+        for (unsigned class = 0; peer != port->self && class < MR_MESH_CLASSES; class ++) {
+            uint32_t used = mr_mesh_in_use(port, peer, class);
+
+            out->credits_used += used;
+            out->credits_max += used + port->credits[peer][class];
         }
     }
-    return used;
 }
 
 static void
@@ -69,11 +71,12 @@ mr_server_metrics(struct mr_server *server, struct mr_ctl_metrics *out)
     out->frame_heap_bytes = server->frame_heap_bytes;
     out->frame_heap_bytes_max = server->config.frame_heap_bytes_max;
     out->fetches_parked = server->fetches_parked;
+    out->fetches_parked_max = server->config.fetches_parked_max;
     out->turns = shard->turns;
     out->sleeps = shard->sleeps;
     out->messages_sent = shard->port->messages_sent;
     out->messages_received = shard->port->messages_received;
-    out->credits_used = credits_used(shard->port);
+    sum_credits(shard->port, out);
     out->store_count = 0;
     for (unsigned i = 0; i < server->store_count && i < MR_CTL_METRICS_STORES; i++) {
         out->stores[i].index = server->stores[i].index;
