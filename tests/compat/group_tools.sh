@@ -71,6 +71,10 @@ with_members() {
     tool live-state "$version" "$groups" --bootstrap-server "$broker" --describe --group "$group" \
         --state
     tool delete-live "$version" "$groups" --bootstrap-server "$broker" --delete --group "$group"
+    tool reset-live "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "$group" --topic "t-$version" --to-earliest --execute
+    tool delete-offsets-live "$version" "$groups" --bootstrap-server "$broker" --delete-offsets \
+        --group "$group" --topic "t-$version"
     kill -TERM "${pids[@]}"
     wait "${pids[@]}" 2>/dev/null || true
 }
@@ -93,6 +97,38 @@ every_reset() {
     grep '^"' "$OUT/$version-reset-export" | sed 's/.*/&/' >"$OUT/plan.csv" || true
     tool reset-file "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
         --group "$group" --from-file "$OUT/plan.csv" --execute
+}
+
+# What is not there: groups, topics, partitions, offsets that were never committed; and what is
+# beyond the ends of the log.
+odd_resets() {
+    local broker=$1 version=$2 groups=$3 topic=t-$2 mode at=0
+    for mode in '--shift-by 999' '--shift-by -999' '--to-datetime 2099-01-01T00:00:00.000' \
+        '--by-duration PT0S' '--to-offset 0'; do
+        at=$((at + 1))
+        # shellcheck disable=SC2086 # a mode and its value are two words
+        tool "reset-odd-$at" "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+            --group "g-$version" --topic "$topic" $mode --execute
+    done
+    for mode in --to-current --to-latest '--shift-by 1'; do
+        at=$((at + 1))
+        # shellcheck disable=SC2086
+        tool "reset-odd-$at" "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+            --group "new-$version" --topic "$topic:1" $mode --execute
+        tool "reset-odd-$at-seen" "$version" "$groups" --bootstrap-server "$broker" --describe \
+            --group "new-$version"
+    done
+    tool reset-no-topic "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "g-$version" --topic nothing --to-earliest --execute
+    tool reset-no-partition "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "g-$version" --topic "$topic:7" --to-earliest --execute
+    tool reset-all "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "g-$version" --group "new-$version" --all-topics --to-latest --dry-run
+    tool reset-all-export "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "g-$version" --group "new-$version" --all-topics --to-earliest --export
+    grep '^"' "$OUT/$version-reset-all-export" >"$OUT/plan.csv" || true
+    tool reset-all-file "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
+        --group "g-$version" --group "new-$version" --from-file "$OUT/plan.csv" --execute
 }
 
 # How often members of a group commit is a matter of time; what they commit is not. The newer
@@ -125,17 +161,31 @@ every_tool() {
             --group nobody
         with_members "$broker" $version
         every_reset "$broker" $version "$groups"
+        odd_resets "$broker" $version "$groups"
+        tool describe-all $version "$groups" --bootstrap-server "$broker" --describe --all-groups
+        tool state-all $version "$groups" --bootstrap-server "$broker" --describe --all-groups \
+            --state
+        tool members-none $version "$groups" --bootstrap-server "$broker" --describe \
+            --group g-$version --members
+        tool list-empty $version "$groups" --bootstrap-server "$broker" --list --state empty
+        tool list-stable $version "$groups" --bootstrap-server "$broker" --list --state Stable
         tool formatter $version "$(consumer_class $version)" --bootstrap-server "$broker" \
             --topic __consumer_offsets --from-beginning --timeout-ms 8000 \
             --formatter "$(formatter_class $version)"
         each_commit_once "$OUT/$version-formatter"
         tool delete-offsets $version "$groups" --bootstrap-server "$broker" --delete-offsets \
             --group g-$version --topic t-$version:1
+        tool delete-offsets-again $version "$groups" --bootstrap-server "$broker" --delete-offsets \
+            --group g-$version --topic t-$version:1
+        tool delete-offsets-nobody $version "$groups" --bootstrap-server "$broker" \
+            --delete-offsets --group nobody --topic t-$version
+        tool delete-offsets-nothing $version "$groups" --bootstrap-server "$broker" \
+            --delete-offsets --group g-$version --topic nothing
         tool describe-less $version "$groups" --bootstrap-server "$broker" --describe \
             --group g-$version
         tool delete-unknown $version "$groups" --bootstrap-server "$broker" --delete --group nobody
         tool delete $version "$groups" --bootstrap-server "$broker" --delete --group g-$version \
-            --group live-$version
+            --group live-$version --group new-$version
         tool list-end $version "$groups" --bootstrap-server "$broker" --list
     done
 }
@@ -159,7 +209,8 @@ for expected in "$WORK"/out-kafka/[0-9]*; do
 done
 [ $different -eq 0 ] || fail "$different outputs differ"
 for version in $VERSIONS; do
-    succeeded "$version" consume list describe state members reset-1 reset-file delete
+    succeeded "$version" consume list describe state members reset-1 reset-file reset-odd-1 \
+        reset-odd-6 reset-all-file describe-all delete
 done
 # The formatter of 2.7.2 does not know the values that 4.3.1 writes: it fails on Kafka's, too.
 case $VERSIONS in *$NEW*) succeeded $NEW formatter ;; esac
