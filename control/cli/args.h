@@ -54,6 +54,7 @@ struct cli_args {
     int64_t partition;          /* -1: not given */
     int64_t max_messages;       /* -1: no limit */
     int64_t time_ms;            /* -1: not given */
+    int64_t shift;              /* 0: not given */
     int64_t size_bytes;         /* -1: not given */
     int64_t timeout_ms;
 };

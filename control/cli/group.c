@@ -179,17 +179,26 @@ const struct cli_command cli_group_list = {
 
 /* ---- describe -------------------------------------------------------------------------------- */
 
+#define UNKNOWN INT64_MIN
+
+static int64_t
+known(int64_t offset)
+{
+    return offset < 0 ? UNKNOWN : offset;
+}
+
+/* Below 0 where the log ends before what was committed, as in Kafka's tool. */
 static int64_t
 lag(const struct cli_group_row *row)
 {
-    return row->committed >= 0 && row->end >= row->committed ? row->end - row->committed : -1;
+    return row->committed >= 0 && row->end >= 0 ? row->end - row->committed : UNKNOWN;
 }
 
 /* What is not known is a dash, as in Kafka's tool. */
 static void
 number_cell(struct cli_table *table, int64_t value)
 {
-    if (value < 0) {
+    if (value == UNKNOWN) {
         cli_table_cell(table, "-");
     } else {
         cli_table_cell(table, "%" PRId64, value);
@@ -210,8 +219,8 @@ print_rows(const struct cli_group *group)
 
         cli_table_cell(&table, "%s", row->topic);
         cli_table_cell(&table, "%d", row->partition);
-        number_cell(&table, row->committed);
-        number_cell(&table, row->end);
+        number_cell(&table, known(row->committed));
+        number_cell(&table, known(row->end));
         number_cell(&table, lag(row));
         cli_table_cell(&table, "%s", row->member[0] ? row->member : "-");
         cli_table_cell(&table, "%s", row->host[0] ? row->host : "-");
@@ -224,7 +233,7 @@ print_rows(const struct cli_group *group)
 static json_t *
 number_json(int64_t value)
 {
-    return value < 0 ? json_null() : json_integer(value);
+    return value == UNKNOWN ? json_null() : json_integer(value);
 }
 
 static void
@@ -239,8 +248,8 @@ print_json(const char *name, const struct cli_group *group)
 
         json_object_set_new(one, "topic", json_string(row->topic));
         json_object_set_new(one, "partition", json_integer(row->partition));
-        json_object_set_new(one, "current_offset", number_json(row->committed));
-        json_object_set_new(one, "log_end_offset", number_json(row->end));
+        json_object_set_new(one, "current_offset", number_json(known(row->committed)));
+        json_object_set_new(one, "log_end_offset", number_json(known(row->end)));
         json_object_set_new(one, "lag", number_json(lag(row)));
         json_object_set_new(one, "member_id", json_string(row->member));
         json_object_set_new(one, "host", json_string(row->host));
@@ -259,7 +268,7 @@ static int
 describe(struct mr_client *client, const struct cli_args *args)
 {
     struct cli_group group;
-    int status = cli_group_read(client, args->operands[0], &group);
+    int status = cli_group_read(client, args->operands[0], false, &group);
 
     if (status == CLI_EXIT_OK && args->json) {
         print_json(args->operands[0], &group);
@@ -367,6 +376,13 @@ static const struct cli_option reset_options[] = {
      .offset = offsetof(struct cli_args, time_ms),
      .min = 0,
      .max = INT64_MAX},
+    {.name = "--shift",
+     .value = "N",
+     .help = "go N records on, or back where N is below 0",
+     .kind = CLI_NUMBER,
+     .offset = offsetof(struct cli_args, shift),
+     .min = INT32_MIN,
+     .max = INT32_MAX},
     {.name = "--execute",
      .help = "commit the new offsets (default: only show them)",
      .kind = CLI_FLAG,
@@ -416,36 +432,61 @@ clamp(int64_t offset, int64_t start, int64_t end)
     return offset < start ? start : offset;
 }
 
+/* The offset that one of --offset and --shift asks for. */
+static int64_t
+wanted_offset(const struct cli_args *args, int64_t number, const struct cli_group_row *row,
+              int64_t start, int64_t end)
+{
+    if (args->shift != 0) {
+        return clamp(row->committed + args->shift, start, end);
+    }
+    return strcmp(args->offset, "earliest") == 0 ? start
+           : strcmp(args->offset, "latest") == 0 ? end
+                                                 : clamp(number, start, end);
+}
+
+/* Whether the arguments make sense for these rows; `number` gets that of --offset. */
+static int
+check_wanted(const struct cli_args *args, const struct cli_group_row *rows, size_t count,
+             int64_t *number)
+{
+    if (args->offset && strcmp(args->offset, "earliest") != 0 &&
+        strcmp(args->offset, "latest") != 0 && cli_number(args->offset, 0, INT64_MAX, number)) {
+        return cli_misused("--offset takes a number, earliest or latest, not \"%s\"", args->offset);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (args->shift != 0 && rows[i].committed < 0) {
+            return cli_failed("nothing to shift: no offset is committed in %s partition %d",
+                              rows[i].topic, rows[i].partition);
+        }
+    }
+    return CLI_EXIT_OK;
+}
+
 static int
 new_offsets(struct mr_client *client, const struct cli_args *args, const struct cli_group_row *rows,
             size_t count, int64_t *offsets)
 {
     int64_t *starts = calloc(count, sizeof(*starts));
     int64_t *ends = calloc(count, sizeof(*ends));
-    int64_t wanted = -1;
-    int status;
+    int64_t number = -1;
+    int status = check_wanted(args, rows, count, &number);
 
     MR_ASSERT(starts && ends);
-    status = cli_group_list_offsets(client, rows, count, TIMESTAMP_START, starts);
+    if (status == CLI_EXIT_OK) {
+        status = cli_group_list_offsets(client, rows, count, TIMESTAMP_START, starts);
+    }
     if (status == CLI_EXIT_OK) {
         status = cli_group_list_offsets(client, rows, count, TIMESTAMP_END, ends);
     }
     if (status == CLI_EXIT_OK && args->time_ms >= 0) {
         status = cli_group_list_offsets(client, rows, count, args->time_ms, offsets);
-    } else if (status == CLI_EXIT_OK && strcmp(args->offset, "earliest") != 0 &&
-               strcmp(args->offset, "latest") != 0 &&
-               cli_number(args->offset, 0, INT64_MAX, &wanted) != 0) {
-        status =
-            cli_misused("--offset takes a number, earliest or latest, not \"%s\"", args->offset);
     }
     for (size_t i = 0; i < count && status == CLI_EXIT_OK; i++) {
-        if (args->time_ms >= 0) {
-            offsets[i] = offsets[i] < 0 ? ends[i] : offsets[i]; /* no such record: the end */
-        } else if (strcmp(args->offset, "earliest") == 0) {
-            offsets[i] = starts[i];
-        } else {
-            offsets[i] =
-                strcmp(args->offset, "latest") == 0 ? ends[i] : clamp(wanted, starts[i], ends[i]);
+        if (args->time_ms < 0) {
+            offsets[i] = wanted_offset(args, number, &rows[i], starts[i], ends[i]);
+        } else if (offsets[i] < 0) {
+            offsets[i] = ends[i]; /* no such record */
         }
     }
     free(starts);
@@ -544,8 +585,13 @@ reset(struct mr_client *client, const struct cli_args *args)
     struct cli_group group;
     int64_t *offsets = NULL;
     size_t count = 0;
-    int status = cli_group_read(client, args->operands[0], &group);
+    int status = cli_group_read(client, args->operands[0], args->topic, &group);
 
+    if (status == CLI_EXIT_OK && group.member_count > 0) {
+        status = cli_failed(
+            "group %s is %s with %d member%s; only one without members can be reset",
+            args->operands[0], group.state, group.member_count, group.member_count == 1 ? "" : "s");
+    }
     if (status == CLI_EXIT_OK) {
         status = choose_rows(client, args, &group, &count);
     }
@@ -571,8 +617,8 @@ reset(struct mr_client *client, const struct cli_args *args)
 static int
 run_reset(const struct cli_args *args)
 {
-    if ((args->offset != NULL) == (args->time_ms >= 0)) {
-        return cli_misused("give either --offset or --time");
+    if ((args->offset != NULL) + (args->time_ms >= 0) + (args->shift != 0) != 1) {
+        return cli_misused("give one of --offset, --time and --shift");
     }
     return with_client(args, reset);
 }
@@ -582,7 +628,8 @@ const struct cli_command cli_group_reset_offsets = {
     .name = "reset-offsets",
     .operands = "GROUP",
     .summary = "Moves a group's committed offsets",
-    .details = "The group must have no members. Without --execute the new offsets are only shown.\n"
+    .details = "The group must have no members; with --topic it need not be there yet. Without\n"
+               "--execute the new offsets are only shown.\n"
                "\nFor example, to read a topic once more:\n"
                "  millrace group reset-offsets billing --topic orders --offset earliest --execute",
     .options = reset_options,

@@ -138,7 +138,7 @@ take_assignment(struct cli_group *group, const struct mr_describe_groups_respons
 }
 
 static int
-read_members(struct mr_client *client, const char *name, struct cli_group *group)
+read_members(struct mr_client *client, const char *name, bool is_new, struct cli_group *group)
 {
     struct mr_str id = mr_str_from_c(name);
     struct mr_describe_groups_request request;
@@ -155,7 +155,8 @@ read_members(struct mr_client *client, const char *name, struct cli_group *group
     if (response->groups_count != 1) {
         return cli_failed("the broker did not answer about group %s", name);
     }
-    if (response->groups[0].error_code) {
+    if (response->groups[0].error_code &&
+        !(is_new && response->groups[0].error_code == MR_KAFKA_GROUP_ID_NOT_FOUND)) {
         return cli_refused(name, response->groups[0].error_code, response->groups[0].error_message);
     }
     snprintf(group->state, sizeof(group->state), "%.*s", response->groups[0].group_state.size,
@@ -364,13 +365,13 @@ compare_rows(const void *a, const void *b)
 }
 
 int
-cli_group_read(struct mr_client *client, const char *name, struct cli_group *group)
+cli_group_read(struct mr_client *client, const char *name, bool is_new, struct cli_group *group)
 {
     struct names names = {0};
     int status;
 
     memset(group, 0, sizeof(*group));
-    status = read_members(client, name, group);
+    status = read_members(client, name, is_new, group);
     if (status == CLI_EXIT_OK) {
         status = read_names(client, &names);
     }

@@ -20,7 +20,7 @@ struct cli_group_row {
 };
 
 struct cli_group {
-    char state[32];
+    char state[32];                     /* "Dead": there is no such group */
     char protocol[CLI_GROUP_TEXT_SIZE]; /* the assignor; "": none chosen */
     int32_t member_count;
     struct cli_group_row *rows; /* by topic and partition */
@@ -28,9 +28,10 @@ struct cli_group {
     size_t row_max;
 };
 
-/* Asks the coordinator about `name`. CLI_EXIT_OK, or an exit code after the error was printed.
- * Afterwards cli_group_free(). */
-int cli_group_read(struct mr_client *client, const char *name, struct cli_group *group);
+/* Asks the coordinator about `name`; `is_new`: it need not be there. CLI_EXIT_OK, or an exit code
+ * after the error was printed. Afterwards cli_group_free(). */
+int cli_group_read(struct mr_client *client, const char *name, bool is_new,
+                   struct cli_group *group);
 void cli_group_free(struct cli_group *group);
 
 /* Fills `offset` with what ListOffsets says of `timestamp` (-1 end, -2 start, else a time in ms)

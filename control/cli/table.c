@@ -39,6 +39,9 @@ cli_table_cell(struct cli_table *table, const char *format, ...)
     size = vasprintf(&cell, format, list);
     va_end(list);
     MR_ASSERT(size >= 0);
+    for (char *at = cell; *at; at++) { /* names that others have chosen must not steer a terminal */
+        *at = (unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at;
+    }
     append(table, cell);
 }
 

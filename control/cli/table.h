@@ -22,7 +22,7 @@ struct cli_table {
 /* Starts a table; `columns` are the headings, each with a leading '>' for a column of numbers. */
 void cli_table_init(struct cli_table *table, const char *const *columns, size_t column_count);
 
-/* Appends the next cell of the current row. */
+/* Appends the next cell of the current row, control characters as question marks. */
 __attribute__((format(printf, 2, 3))) void cli_table_cell(struct cli_table *table,
                                                           const char *format, ...);
 

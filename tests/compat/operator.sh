@@ -127,6 +127,34 @@ at="--bootstrap-server $BROKER"
     same "lag after offsets were only shown" 0 "$(lag)"
     quiet "$millrace" group reset-offsets billing --topic orders --offset earliest --execute $at
     same "lag after a reset" 3 "$(lag)"
+    quiet "$millrace" group reset-offsets billing --shift 1 --topic orders --execute $at
+    same "lag after a shift" "$("$millrace" group describe billing --json $at | python3 -c \
+        'import json, sys; print(sum(max(p["log_end_offset"] - 1, 0) for p in json.load(sys.stdin)["partitions"]))')" \
+        "$(lag)"
+    quiet "$millrace" group reset-offsets billing --shift -1000 --execute $at
+    same "lag after a shift beyond the start" 3 "$(lag)"
+    "$millrace" group reset-offsets unborn --offset latest $at >"$WORK/unborn" 2>&1 &&
+        fail "a group that is not there was reset without a topic"
+    "$millrace" group reset-offsets unborn --topic orders --shift 1 $at >"$WORK/unborn" 2>&1 &&
+        fail "an offset that nobody has committed was shifted"
+    quiet "$millrace" group reset-offsets unborn --topic orders --offset latest --execute $at
+    same "a group that was made by a reset" "Empty 0" "$("$millrace" group describe unborn --json $at |
+        python3 -c 'import json, sys; g = json.load(sys.stdin); print(g["state"], sum(p["lag"] for p in g["partitions"]))')"
+    quiet "$millrace" group delete unborn $at
+    "$millrace" consume orders --group living $at >/dev/null 2>&1 &
+    CHILDREN=($!)
+    living() { "$millrace" group describe living $at | grep -q '^group living: Stable, 1 member, '; }
+    wait_until 30 "a member has joined" living
+    "$millrace" group reset-offsets living --topic orders --offset latest $at 2>"$WORK/living" &&
+        fail "a group with a member was reset"
+    same "refusal of a group with a member" \
+        "millrace: group living is Stable with 1 member; only one without members can be reset" \
+        "$(cat "$WORK/living")"
+    "$millrace" group delete living $at 2>"$WORK/living" && fail "a group with a member was deleted"
+    kill -TERM "${CHILDREN[0]}"
+    wait "${CHILDREN[0]}" || fail "consume ended with status $?"
+    CHILDREN=()
+    quiet "$millrace" group delete living $at
     quiet "$millrace" group delete billing $at
     same "groups after the deletion" "[]" "$("$millrace" group list --json $at)"
     quiet "$millrace" topic alter orders --partitions 5 --config retention.ms=86400000 $at

@@ -262,6 +262,24 @@ MR_TEST(a_table_is_as_wide_as_its_widest_cells)
     cli_table_free(&table);
 }
 
+/* Goal: a group or client that is called so does not steer the terminal of who lists it. */
+MR_TEST(control_characters_of_a_cell_are_not_printed)
+{
+    static const char *const columns[] = {"NAME"};
+    struct cli_table table;
+    char *text;
+    size_t size;
+    FILE *file = open_memstream(&text, &size);
+
+    cli_table_init(&table, columns, 1);
+    cli_table_cell(&table, "%s", "a\x1b[2Jb\nc\x7f");
+    cli_table_print(&table, file);
+    fclose(file);
+    MR_CHECK_STR(text, "NAME\na?[2Jb?c?\n");
+    free(text);
+    cli_table_free(&table);
+}
+
 static int
 split(const char *address, char *host, char *port)
 {
@@ -309,5 +327,6 @@ MR_TEST_MAIN(MR_TEST_CASE(options_may_stand_anywhere),
              MR_TEST_CASE(an_unknown_or_cut_format_is_refused_at_its_place),
              MR_TEST_CASE(a_message_as_json_loses_nothing),
              MR_TEST_CASE(a_table_is_as_wide_as_its_widest_cells),
+             MR_TEST_CASE(control_characters_of_a_cell_are_not_printed),
              MR_TEST_CASE(an_address_is_split_at_its_last_colon),
              MR_TEST_CASE(an_unreachable_broker_is_named))
