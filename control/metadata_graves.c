@@ -12,6 +12,7 @@ grave_make(struct mr_metadata *metadata, const struct mr_uuid *id, uint32_t coun
 
     if (grave) {
         grave->id = *id;
+        grave->epoch = metadata->epoch + 1; /* of the change that is about to be told */
         grave->count = count;
         grave->left = count;
         mr_list_push_back(&metadata->graves, &grave->node);
@@ -40,7 +41,6 @@ metadata_bury(struct mr_metadata *metadata, const struct mr_snapshot_topic *topi
     if (!grave) {
         return -ENOMEM;
     }
-    grave->epoch = metadata->epoch + 1; /* the change that is about to be told */
     for (uint32_t p = 0; p < grave->count; p++) {
         grave->logs[p].partition = (int32_t)p;
         grave->logs[p].store = topic->partitions[p].store;

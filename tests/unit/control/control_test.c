@@ -64,6 +64,7 @@ struct shard {
     bool stopped;
     bool stuck; /* acknowledges nothing, and keeps what asks for figures */
     struct mr_ctl_metrics *figures;
+    unsigned figures_given; /* how often: shown as its connections */
 };
 
 struct commit {
@@ -76,6 +77,7 @@ struct world {
     struct mr_rng rng;
     double lose_chance;
     struct mr_config *config;
+    struct mr_topic_defaults defaults;
     struct mr_mesh *mesh;
     struct mr_uring uring;
     struct mr_control_store stores[SHARDS];
@@ -156,6 +158,8 @@ open_engine(void *context, struct mr_uring *uring, const struct mr_metalog_event
         .seed = world->seed,
         .calm_commits = 2, /* the cluster id, the unclean start */
         .lose_chance = world->lose_chance,
+        .drop_chance = world->lose_chance / 2,
+        .defaults = &world->defaults,
         .observe = observe,
         .observe_loss = observe_loss,
         .context = world,
@@ -436,6 +440,7 @@ acknowledge(struct shard *shard)
 static void
 answer_figures(struct shard *shard)
 {
+    shard->figures->connections = ++shard->figures_given;
     mr_mesh_send(shard->port, SHARDS,
                  (struct mr_msg){.type = MR_MSG_METRICS_REPLY, .context = shard->figures});
     shard->figures = NULL;
@@ -478,6 +483,7 @@ start(struct world *world, uint64_t seed, double lose_chance, const char *admin)
     world->config = mr_config_create();
     MR_CHECK_EQ(mr_config_set(world->config, "admin.listen", admin, "test", error, sizeof(error)),
                 0);
+    mr_topic_defaults(world->config, &world->defaults);
     MR_CHECK_EQ(mr_mesh_create(SHARDS, credits, &world->mesh), 0);
     MR_CHECK_EQ(mr_uring_init(&world->uring, 64), 0);
     for (unsigned s = 0; s < SHARDS; s++) {
@@ -630,7 +636,7 @@ MR_TEST(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot)
     page = get(&world, &address, "/metrics");
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"0\"} 1\n"));
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 1\n"));
-    MR_CHECK(strstr(page, "millrace_connections{shard=\"1\"} 0\n"));
+    MR_CHECK(strstr(page, "millrace_connections{shard=\"1\"} 1\n"));
     MR_CHECK(strstr(page, "millrace_metadata_snapshots 1\n"));
 
     world.shards[1].stuck = true;
@@ -641,19 +647,21 @@ MR_TEST(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot)
         shards_turn(&world);
     }
     first = ask_page(&address, "/metrics");
-    while (!world.shards[1].figures) {
+    while (!world.shards[1].figures || world.shards[0].figures_given < 2) {
         shards_turn(&world);
     }
-    second = ask_page(&address, "/metrics");
+    second = ask_page(&address, "/metrics"); /* shard 0 has given the first one's figures */
     MR_CHECK(strstr(get(&world, &address, "/healthz"), "\r\nok\n"));
     page = page_of(&world, first);
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"0\"} 1\n"));
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 0\n"));
-    MR_CHECK(strstr(page, "millrace_connections{shard=\"0\"} 0\n"));
+    MR_CHECK(strstr(page, "millrace_connections{shard=\"0\"} 2\n"));
     MR_CHECK(!strstr(page, "millrace_connections{shard=\"1\"}"));
     MR_CHECK(strstr(page, "millrace_metadata_snapshots ")[strlen("millrace_metadata_snapshots ")] >
              '1');
-    MR_CHECK(strstr(page_of(&world, second), "millrace_shard_up{shard=\"1\"} 0\n"));
+    page = page_of(&world, second);
+    MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 0\n"));
+    MR_CHECK(strstr(page, "millrace_connections{shard=\"0\"} 3\n"));
 
     world.shards[1].stuck = false;
     while (world.under_way > 0) {

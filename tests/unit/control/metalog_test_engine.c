@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/metadata.h"
+#include "dataplane/base/assert.h"
 #include "dataplane/base/list.h"
 #include "dataplane/base/rng.h"
 
@@ -29,17 +29,25 @@ struct engine {
     struct mr_list pending;
     unsigned pending_count;
     uint64_t index;
+    struct mr_metadata *state; /* of all that is committed */
     bool leads;
+    bool silent; /* what commits will be told of by a snapshot */
 };
 
 static void
 commit(struct engine *engine, const uint8_t *command, size_t size, uint64_t token)
 {
+    struct mr_metadata_outcome outcome;
+
     if (engine->config.observe) {
         engine->config.observe(engine->config.context, command, size, token);
     }
-    engine->base.events.committed(engine->base.events.context, ++engine->index, command, size,
-                                  token);
+    engine->index++;
+    MR_ASSERT(mr_metadata_apply(engine->state, command, size, &outcome) == 0);
+    if (!engine->silent) {
+        engine->base.events.committed(engine->base.events.context, engine->index, command, size,
+                                      token);
+    }
 }
 
 static struct entry *
@@ -97,11 +105,32 @@ drop_first(struct engine *engine, bool tell)
     free(entry);
 }
 
+/* The process has fallen behind: a snapshot stands for what it has not been told of. */
+static void
+skip_ahead(struct engine *engine)
+{
+    struct mr_metadata_image *image;
+    uint8_t *bytes;
+    size_t size;
+
+    engine->silent = true;
+    commit_some(engine);
+    commit_of_another_broker(engine);
+    engine->silent = false;
+    image = mr_metadata_image_take(engine->state);
+    MR_ASSERT(image);
+    bytes = mr_metadata_image_save(image, &size);
+    MR_ASSERT(bytes);
+    engine->base.events.restore(engine->base.events.context, engine->index, bytes, size);
+    free(bytes);
+    mr_metadata_image_release(image);
+}
+
 /* What was pending when leadership went: the fates the contract allows. */
 static void
 decide_one_of_the_past(struct engine *engine)
 {
-    switch (mr_rng_below(&engine->rng, 4)) {
+    switch (mr_rng_below(&engine->rng, 5)) {
     case 0:
         commit_some(engine);
         break;
@@ -110,6 +139,9 @@ decide_one_of_the_past(struct engine *engine)
         break;
     case 2:
         drop_first(engine, false);
+        break;
+    case 3:
+        skip_ahead(engine);
         break;
     default:
         commit_of_another_broker(engine);
@@ -145,6 +177,10 @@ turn(struct engine *engine)
         }
         set_leads(engine, false);
         return;
+    }
+    if (engine->index >= engine->config.calm_commits &&
+        mr_rng_unit(&engine->rng) < engine->config.drop_chance) {
+        drop_first(engine, true);
     }
     commit_some(engine);
 }
@@ -224,6 +260,7 @@ engine_close(struct mr_metalog *base)
     while (engine->pending_count > 0) {
         drop_first(engine, false);
     }
+    mr_metadata_destroy(engine->state);
     free(engine); /* the ring, which still has the tick, is closed next and reaped no more */
 }
 
@@ -242,6 +279,11 @@ mr_test_engine_open(const struct mr_test_engine_config *config, struct mr_uring 
     struct engine *engine = calloc(1, sizeof(*engine));
 
     if (!engine) {
+        return -ENOMEM;
+    }
+    engine->state = mr_metadata_create(1, config->defaults);
+    if (!engine->state) {
+        free(engine);
         return -ENOMEM;
     }
     engine->base.ops = &engine_ops;
