@@ -21,6 +21,7 @@
 #include "tests/unit/control/metalog_test_engine.h"
 
 #define ROUNDS        500u
+#define ROUNDS_CALM   20u
 #define SHARDS        2u
 #define REQUESTS      100u
 #define IN_FLIGHT_MAX 16u
@@ -76,6 +77,7 @@ struct world {
     uint64_t seed;
     struct mr_rng rng;
     double lose_chance;
+    double drop_chance;
     struct mr_config *config;
     struct mr_topic_defaults defaults;
     struct mr_mesh *mesh;
@@ -158,7 +160,7 @@ open_engine(void *context, struct mr_uring *uring, const struct mr_metalog_event
         .seed = world->seed,
         .calm_commits = 2, /* the cluster id, the unclean start */
         .lose_chance = world->lose_chance,
-        .drop_chance = world->lose_chance / 2,
+        .drop_chance = world->drop_chance,
         .defaults = &world->defaults,
         .observe = observe,
         .observe_loss = observe_loss,
@@ -469,7 +471,7 @@ shards_turn(struct world *world)
 }
 
 static void
-start(struct world *world, uint64_t seed, double lose_chance, const char *admin)
+start(struct world *world, uint64_t seed, double lose_chance, double drop_chance, const char *admin)
 {
     static const uint32_t credits[MR_MESH_CLASSES] = {CREDITS, CREDITS, CREDITS, CREDITS};
     char error[256];
@@ -477,6 +479,7 @@ start(struct world *world, uint64_t seed, double lose_chance, const char *admin)
     memset(world, 0, sizeof(*world));
     world->seed = seed;
     world->lose_chance = lose_chance;
+    world->drop_chance = drop_chance;
     mr_rng_init(&world->rng, seed);
     pthread_mutex_init(&world->lock, NULL);
     pthread_barrier_init(&world->attached, NULL, 2);
@@ -526,12 +529,12 @@ struct total {
 };
 
 static void
-run_round(uint64_t seed, struct total *total)
+run_round(uint64_t seed, double lose_chance, double drop_chance, struct total *total)
 {
     static struct world world;
     uint64_t last_ns;
 
-    start(&world, seed, 0.05, "");
+    start(&world, seed, lose_chance, drop_chance, "");
     last_ns = mr_clock_now_ns(&mr_clock_system);
     while (world.answered < REQUESTS) {
         unsigned answered = world.answered;
@@ -559,11 +562,21 @@ MR_TEST(requests_are_answered_once_and_truly_above_a_log_that_loses_leadership)
     struct total total = {0};
 
     for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
-        run_round(seed, &total);
+        run_round(seed, 0.05, 0.02, &total);
     }
     printf("%u successes, %u failures, %u losses of leadership\n", total.successes, total.failures,
            total.losses);
     MR_CHECK(total.successes > ROUNDS && total.failures > ROUNDS && total.losses > ROUNDS);
+}
+
+MR_TEST(a_command_that_the_log_drops_is_answered_though_leadership_stays)
+{
+    struct total total = {0};
+
+    for (uint64_t seed = 1; seed <= ROUNDS_CALM; seed++) {
+        run_round(seed, 0, 0.5, &total);
+    }
+    MR_CHECK(total.successes > ROUNDS_CALM && total.failures > ROUNDS_CALM && total.losses == 0);
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -632,7 +645,7 @@ MR_TEST(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot)
     int first;
     int second;
 
-    start(&world, 1, 0, text);
+    start(&world, 1, 0, 0, text);
     page = get(&world, &address, "/metrics");
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"0\"} 1\n"));
     MR_CHECK(strstr(page, "millrace_shard_up{shard=\"1\"} 1\n"));
@@ -689,6 +702,7 @@ main(int argc, char **argv)
 {
     static const struct mr_test_case cases[] = {
         MR_TEST_CASE(requests_are_answered_once_and_truly_above_a_log_that_loses_leadership),
+        MR_TEST_CASE(a_command_that_the_log_drops_is_answered_though_leadership_stays),
         MR_TEST_CASE(a_stuck_shard_is_left_out_of_the_figures_and_keeps_its_snapshot),
     };
 
