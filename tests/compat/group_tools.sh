@@ -3,6 +3,7 @@
 # of Apache Kafka, and Kafka's formatter reads __consumer_offsets.
 # Method: the same commands against Apache Kafka 4.3.1, which this test starts, and against Millrace.
 # Standard output and exit status must be equal, but for what normalise() names.
+# Beside them, `millrace group describe` shows the rows that Kafka's tool shows.
 # Usage: group_tools.sh VERSION...
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kafka.sh"
@@ -52,6 +53,24 @@ two_members() {
     grep -q 'Stable *2' "$OUT/raw"
 }
 
+# own_rows BROKER VERSION GROUP: our tool's rows are those of Kafka's, which have the group in front.
+# A group with members may commit between the two.
+own_rows() {
+    if [ "$1" = "$BROKER" ]; then
+        wait_until 30 "our tool shows of group $3 what Kafka's does" rows_alike "$@"
+    fi
+}
+
+rows_alike() {
+    tool_run "$2" "$OUT/raw" "$OUT/rows.stderr" "$(groups_class "$2")" --bootstrap-server "$1" \
+        --describe --group "$3"
+    awk -v group="$3" '$1 == group' "$OUT/raw" | sed -E -e 's/^[^ ]+ +//' -e 's/ +/ /g' -e 's/ $//' |
+        sort >"$OUT/rows-kafka"
+    "$MR_BUILD/millrace" group describe "$3" --bootstrap-server "$1" |
+        sed -E -e '1,3d' -e 's/ +/ /g' | sort >"$OUT/rows-own"
+    [ -s "$OUT/rows-kafka" ] && cmp "$OUT/rows-kafka" "$OUT/rows-own"
+}
+
 # While two members are there: what --describe says of them.
 with_members() {
     local broker=$1 version=$2 group=live-$2 groups pids=() i
@@ -70,6 +89,7 @@ with_members() {
         --group "$group" --members --verbose
     tool live-state "$version" "$groups" --bootstrap-server "$broker" --describe --group "$group" \
         --state
+    own_rows "$broker" "$version" "$group"
     tool delete-live "$version" "$groups" --bootstrap-server "$broker" --delete --group "$group"
     tool reset-live "$version" "$groups" --bootstrap-server "$broker" --reset-offsets \
         --group "$group" --topic "t-$version" --to-earliest --execute
@@ -162,6 +182,8 @@ every_tool() {
         with_members "$broker" $version
         every_reset "$broker" $version "$groups"
         odd_resets "$broker" $version "$groups"
+        own_rows "$broker" $version g-$version
+        own_rows "$broker" $version new-$version
         tool describe-all $version "$groups" --bootstrap-server "$broker" --describe --all-groups
         tool state-all $version "$groups" --bootstrap-server "$broker" --describe --all-groups \
             --state
