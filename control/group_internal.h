@@ -222,7 +222,7 @@ struct group {
     struct mr_list topics;
     uint32_t offset_count; /* entries, durable or not */
     uint32_t writes;       /* outstanding */
-    bool recorded;         /* has, or soon has, a durable GroupMetadata record */
+    bool recorded;         /* has, or soon has, a durable record: it goes by a tombstone */
     bool deleting;         /* its tombstone is on the way */
     bool assigning;        /* this generation's assignment is on the way */
     bool initial;          /* the join timer is that of an initial rebalance */
@@ -521,7 +521,7 @@ void group_commit_answer(struct mr_groups *groups, struct mr_group_commit *commi
 /* The retention timer. */
 void group_retention(struct mr_groups *groups);
 
-/* Frees a group that nothing keeps: never recorded, without members, offsets and writes. */
+/* Frees a group that nothing keeps: not recorded, without members, offsets and writes. */
 void group_release_unused(struct mr_groups *groups, struct group *group);
 
 /* ---- group_write.c -----------------------------------------------------------------------------

@@ -658,7 +658,7 @@ join_known(struct mr_groups *groups, struct group *group, struct mr_group_join *
 
     if (member && member->pending) {
         if (join->instance_id.size >= 0) {
-            group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_SERVER_ERROR, join->member_id);
+            group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_SERVER_ERROR, group_str_none);
         } else {
             join_add(groups, group, join, join->member_id);
         }
@@ -736,10 +736,6 @@ join_new_group(struct mr_groups *groups, struct mr_group_join *join)
         group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_MEMBER_ID, join->member_id);
         return;
     }
-    if (join->protocol_type.size <= 0 || join->protocol_count <= 0) {
-        group_join_refuse(groups, join, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL, group_str_none);
-        return;
-    }
     group = group_create(groups, join->group_id);
     if (!group) {
         refuse_memory(groups, join);
@@ -753,9 +749,6 @@ join_new_group(struct mr_groups *groups, struct mr_group_join *join)
 static int16_t
 judge(const struct mr_groups *groups, const struct mr_group_join *join)
 {
-    if (groups->partition_count == 0) {
-        return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
-    }
     if (group_str_empty(join->group_id)) {
         return MR_KAFKA_INVALID_GROUP_ID;
     }
@@ -774,7 +767,7 @@ judge(const struct mr_groups *groups, const struct mr_group_join *join)
     if (join->instance_id.size > INSTANCE_ID_MAX) {
         return MR_KAFKA_INVALID_REQUEST;
     }
-    return group_available(groups, join->group_id);
+    return MR_KAFKA_NONE;
 }
 
 bool
@@ -789,6 +782,8 @@ mr_groups_join(struct mr_groups *groups, struct mr_group_join *join, struct mr_g
     }
     if (error != MR_KAFKA_NONE) {
         group_join_refuse(groups, join, error, join->member_id);
+    } else if ((error = group_available(groups, join->group_id)) != MR_KAFKA_NONE) {
+        group_join_refuse(groups, join, error, group_str_none);
     } else if ((group = group_find(groups, join->group_id)) != NULL) {
         join_group(groups, group, join);
     } else {

@@ -78,6 +78,7 @@ put_offset(struct mr_groups *groups, const struct mr_offset_commit_key *key,
         return 0;
     }
     group_offset_set(groups, offset, value);
+    group->recorded = true;
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "dataplane/base/endian.h"
 
 #define GROUP_ID_NOT_FOUND_VERSION 9
+#define RETENTION_DEFAULT          (-1)          /* in a commit */
 #define RETENTION_STEP_MS          1             /* between two partitions */
 #define TOMBSTONE_RECORDS_MAX      1000u         /* of one write */
 #define TOMBSTONE_BYTES_MAX        (256u * 1024) /* of one write, about */
@@ -271,12 +272,15 @@ commit_one(struct mr_groups *groups, struct group_write *write, struct mr_group_
     return true;
 }
 
-/* -1: with the group. A retention that no calendar has is for ever. */
+/* -1: with the group. A retention that no calendar has is for ever, a negative one over. */
 static int64_t
 expiry_ms(const struct mr_groups *groups, int64_t retention_ms)
 {
-    if (retention_ms < 0) {
+    if (retention_ms == RETENTION_DEFAULT) {
         return -1;
+    }
+    if (retention_ms < 0) {
+        return 0;
     }
     return retention_ms < INT64_MAX - groups->now.ms ? groups->now.ms + retention_ms : INT64_MAX;
 }
@@ -474,6 +478,7 @@ apply(struct mr_groups *groups, struct group_write *write, bool good)
         offset->doubtful = !good;
         if (good) {
             groups->stats.commits += change->value ? 1 : 0;
+            write->group->recorded |= change->value != NULL;
             group_offset_set(groups, offset, change->value);
             change->value = NULL;
         }
