@@ -126,7 +126,9 @@ void group_timer_off(struct mr_groups *groups, struct group_timer *timer);
 
 /* A protocol that members of a group support, counted. */
 struct group_protocol {
+    struct group_node by_name; /* scope: the group */
     struct mr_list link;
+    const struct group *group;
     struct mr_str name;
     int32_t refs; /* choices, and the group that has chosen it */
     int32_t supporters;
@@ -177,6 +179,7 @@ struct group_topic {
     struct mr_list offsets;
     struct group *group;
     struct mr_str name;
+    bool subscribed; /* as marked last */
 };
 
 /* A committed offset, immutable. */
@@ -293,6 +296,7 @@ struct mr_groups {
     struct group_table groups;
     struct group_table members;
     struct group_table instances;
+    struct group_table protocols;
     struct group_table topics;
     struct group_table offsets;
     struct mr_list orphans; /* outstanding writes that nobody cares for */
@@ -406,8 +410,7 @@ struct group_member *group_member_add(struct mr_groups *groups, struct group *gr
 /* Protocols as the group counts them; NULL at a bound. Freed by the next function. */
 struct group_choices *group_choices_make(struct mr_groups *groups, struct group *group,
                                          const struct mr_group_protocol *protocols, int32_t count);
-void group_choices_free(struct mr_groups *groups, struct group *group,
-                        struct group_choices *choices);
+void group_choices_free(struct mr_groups *groups, struct group_choices *choices);
 
 /* Counts a member's choices among what all support, or no longer. */
 void group_choices_count(struct group_choices *choices, int32_t by);
@@ -417,8 +420,9 @@ bool group_choices_equal(const struct group_choices *choices,
                          const struct mr_group_protocol *protocols, int32_t count);
 
 /* Whether a member of this type with these protocols fits the group. */
-bool group_supports(const struct group *group, struct mr_str protocol_type,
-                    const struct mr_group_protocol *protocols, int32_t count);
+bool group_supports(const struct mr_groups *groups, const struct group *group,
+                    struct mr_str protocol_type, const struct mr_group_protocol *protocols,
+                    int32_t count);
 
 /* The protocol with most votes among those that all members support. */
 struct group_protocol *group_select_protocol(struct group *group);

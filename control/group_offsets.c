@@ -515,35 +515,37 @@ group_offsets_written(struct mr_groups *groups, struct group_write *write, int16
 /* ---- OffsetDelete, DeleteGroups ----------------------------------------------------------------
  */
 
-/* Whether a subscription of the consumer protocol names the topic: a version, then an array of
- * names. Bytes come from a client. -1 where they are no subscription. */
-static int
-subscription_names(struct mr_bytes metadata, struct mr_str topic)
+/* Marks the group's topics that a subscription of the consumer protocol names: a version, then an
+ * array of names. Bytes come from a client; false: they are no subscription. */
+static bool
+mark_subscription(const struct mr_groups *groups, const struct group *group,
+                  struct mr_bytes metadata)
 {
     const uint8_t *at = metadata.data;
     size_t left = metadata.size > 0 ? (size_t)metadata.size : 0;
-    int found = 0;
     int32_t count;
 
     if (left < 6 || (int16_t)mr_be16_get(at) < 0) {
-        return -1;
+        return false;
     }
     count = (int32_t)mr_be32_get(at + 2);
     at += 6;
     left -= 6;
     for (int32_t i = 0; i < count; i++) {
         int16_t size = left < 2 ? -1 : (int16_t)mr_be16_get(at);
+        struct group_topic *topic;
 
         if (size < 0 || (size_t)size > left - 2) {
-            return -1;
+            return false;
         }
-        if (size == topic.size && memcmp(at + 2, topic.data, (size_t)size) == 0) {
-            found = 1;
+        topic = topic_find(groups, group, (struct mr_str){(const char *)at + 2, size});
+        if (topic) {
+            topic->subscribed = true;
         }
         at += 2 + size;
         left -= 2 + (size_t)size;
     }
-    return count < 0 ? -1 : found;
+    return count >= 0;
 }
 
 static bool
@@ -552,33 +554,49 @@ is_consumer(const struct group *group)
     return group_str_equal(group->protocol_type, (struct mr_str){"consumer", 8});
 }
 
-/* Whether members consume the topic; yes where that cannot be known. `known` may be NULL. */
+/* Marks the topics that members consume, in one pass over the members' subscriptions; false: that
+ * cannot be known. */
 static bool
-subscribed(const struct group *group, struct mr_str topic, bool *known)
+mark_subscribed(const struct mr_groups *groups, struct group *group)
 {
-    bool found = false;
-
-    if (known) {
-        *known = true;
-    }
-    if (!is_consumer(group) || group->member_count == 0) {
-        return false;
-    }
-    MR_LIST_FOR_EACH(node, (struct mr_list *)&group->members)
+    MR_LIST_FOR_EACH(topic, &group->topics)
     {
-        int names = group->protocol
-                        ? subscription_names(group_member_metadata(GROUP_MEMBER(node)), topic)
-                        : -1;
-
-        if (names < 0) {
-            if (known) {
-                *known = false;
-            }
-            return true;
-        }
-        found = found || names > 0;
+        MR_CONTAINER_OF(topic, struct group_topic, link)->subscribed = false;
     }
-    return found;
+    if (!is_consumer(group)) {
+        return true;
+    }
+    MR_LIST_FOR_EACH(node, &group->members)
+    {
+        if (!group->protocol ||
+            !mark_subscription(groups, group, group_member_metadata(GROUP_MEMBER(node)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Entries for the topics that a request names, so that they can be marked. False at a bound. */
+static bool
+topics_make(struct mr_groups *groups, struct group *group,
+            const struct mr_group_offset_delete *request)
+{
+    for (int32_t i = 0; i < request->offset_count; i++) {
+        if (request->offsets[i].error == MR_KAFKA_NONE &&
+            !topic_make(groups, group, request->offsets[i].topic)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+topics_drop_empty(struct mr_groups *groups, struct group *group)
+{
+    MR_LIST_FOR_EACH(node, &group->topics)
+    {
+        topic_drop(groups, MR_CONTAINER_OF(node, struct group_topic, link));
+    }
 }
 
 static void
@@ -586,16 +604,19 @@ offset_delete_group(struct mr_groups *groups, struct group *group,
                     struct mr_group_offset_delete *request)
 {
     struct tombstones tombstones = tombstones_begin(group);
+    bool known;
 
     tombstones.left = (uint32_t)request->offset_count;
+    tombstones.failed = !topics_make(groups, group, request);
+    known = mark_subscribed(groups, group);
     for (int32_t i = 0; i < request->offset_count; i++) {
         struct mr_group_offset *in = &request->offsets[i];
         struct group_offset *offset;
 
-        if (in->error != MR_KAFKA_NONE) {
+        if (in->error != MR_KAFKA_NONE || tombstones.failed) {
             continue;
         }
-        if (subscribed(group, in->topic, NULL)) {
+        if (!known || topic_find(groups, group, in->topic)->subscribed) {
             in->error = MR_KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
             continue;
         }
@@ -604,6 +625,7 @@ offset_delete_group(struct mr_groups *groups, struct group *group,
             tombstones_add(groups, &tombstones, offset);
         }
     }
+    topics_drop_empty(groups, group);
     if (tombstones.failed) {
         tombstones_submit(groups, &tombstones);
         group_answer(groups, &request->request, MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
@@ -699,14 +721,14 @@ mr_groups_topic_deleted(struct mr_groups *groups, struct mr_str topic, struct mr
 /* ---- retention ---------------------------------------------------------------------------------
  */
 
-/* When an offset's retention began; false: it does not run. */
+/* When an offset's retention began; false: it does not run. `known`: whether topics are marked. */
 static bool
-retention_base(const struct group *group, const struct group_value *value, struct mr_str topic,
+retention_base(const struct group *group, const struct group_offset *offset, bool known,
                int64_t *base_ms)
 {
-    bool known;
+    const struct group_value *value = offset->value;
 
-    if (subscribed(group, topic, &known)) {
+    if (!known || offset->topic->subscribed) {
         return false;
     }
     if (group->protocol_type.size <= 0) {
@@ -718,12 +740,12 @@ retention_base(const struct group *group, const struct group_value *value, struc
         return true;
     }
     *base_ms = value->commit_ms;
-    return group->state == MR_GROUP_STABLE && is_consumer(group) && known;
+    return group->state == MR_GROUP_STABLE && is_consumer(group);
 }
 
 static bool
 expired(const struct mr_groups *groups, const struct group *group,
-        const struct group_offset *offset)
+        const struct group_offset *offset, bool known)
 {
     const struct group_value *value = offset->value;
     int64_t base_ms;
@@ -734,7 +756,7 @@ expired(const struct mr_groups *groups, const struct group *group,
     if (!value) {
         return true; /* a doubtful one, which nobody was told of */
     }
-    if (!retention_base(group, value, offset->topic->name, &base_ms)) {
+    if (!retention_base(group, offset, known, &base_ms)) {
         return false;
     }
     if (value->expire_ms >= 0) {
@@ -747,6 +769,7 @@ static void
 retain(struct mr_groups *groups, struct group *group)
 {
     struct tombstones tombstones = tombstones_begin(group);
+    bool known = mark_subscribed(groups, group);
     uint32_t count = 0;
 
     MR_LIST_FOR_EACH(topic_node, &group->topics)
@@ -757,7 +780,7 @@ retain(struct mr_groups *groups, struct group *group)
         {
             struct group_offset *offset = MR_CONTAINER_OF(node, struct group_offset, link);
 
-            if (expired(groups, group, offset)) {
+            if (expired(groups, group, offset, known)) {
                 tombstones_add(groups, &tombstones, offset);
                 count++;
             }

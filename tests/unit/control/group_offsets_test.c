@@ -739,6 +739,103 @@ MR_TEST(ten_thousand_members_in_a_thousand_groups_are_easy)
     bed_close(&bed);
 }
 
+#define MANY_TOPICS  2000
+#define MANY_OFFSETS 20000
+#define MANY_MEMBERS 1000
+
+/* A thousand members that consume the same two thousand topics: work that grew with members times
+ * topics times offsets would not end within the test's limit. */
+MR_TEST(offsets_of_a_large_group_are_easy_to_delete)
+{
+    static struct bed_member members[MANY_MEMBERS];
+    static struct mr_group_offset offsets[MANY_OFFSETS];
+    static uint8_t topics[6 + MANY_TOPICS * 7] = {0, 0, 0, 0, MANY_TOPICS >> 8, MANY_TOPICS & 255};
+    struct mr_group_commit many = {
+        .request = {.done = ignore},
+        .api_version = 9,
+        .group_id = bed_str("g"),
+        .member_id = bed_str(""),
+        .instance_id = bed_str(NULL),
+        .generation = -1,
+        .retention_ms = -1,
+        .offsets = offsets,
+        .offset_count = MANY_OFFSETS,
+    };
+    struct mr_group_offset_delete request = {
+        .request = {.done = ignore},
+        .group_id = bed_str("g"),
+        .offsets = offsets,
+        .offset_count = MANY_OFFSETS,
+    };
+
+    bed_open(&bed);
+    bed.discard = true;
+    for (int i = 0; i < MANY_TOPICS; i++) {
+        uint8_t *at = topics + 6 + 7 * i;
+
+        snprintf((char *)at, 7, "%c%c%04d", 0, 5, i);
+        at[6] = 't'; /* the digits and this letter */
+    }
+    for (int i = 0; i < MANY_OFFSETS;
+         i++) { /* of half of the topics that are consumed, and others */
+        offsets[i] = (struct mr_group_offset){
+            .topic = {(const char *)topics + 6 + 7 * (i % MANY_TOPICS) + 2, i % 2 ? 5 : 4},
+            .partition = i / MANY_TOPICS,
+        };
+    }
+    MR_CHECK(!mr_groups_commit(bed.groups, &many, bed.now));
+    bed_settle(&bed);
+    for (int i = 0; i < MANY_MEMBERS; i++) {
+        bed_member(&bed, &members[i]);
+        members[i].protocols[0].metadata = (struct mr_bytes){topics, sizeof(topics)};
+        bed_join(&members[i]);
+    }
+    bed_pass(&bed, 6000);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_COMPLETING_REBALANCE);
+    MR_CHECK(!mr_groups_offset_delete(bed.groups, &request, bed.now));
+    bed_settle(&bed);
+    for (int i = 0; i < MANY_OFFSETS; i++) {
+        MR_CHECK_EQ(offsets[i].error, i % 2 ? MR_KAFKA_GROUP_SUBSCRIBED_TO_TOPIC : MR_KAFKA_NONE);
+    }
+    bed_close(&bed);
+}
+
+#define MANY_PROTOCOLS 100 /* of each member, one of which all have */
+
+/* Likewise for joins whose protocols nearly all differ. */
+MR_TEST(members_with_many_protocols_are_easy)
+{
+    static struct mr_group_join joins[2 * MANY_MEMBERS];
+    struct mr_group_protocol protocols[MANY_PROTOCOLS];
+    char names[MANY_PROTOCOLS][16];
+
+    bed_open(&bed);
+    bed.discard = true;
+    for (int i = 0; i < 2 * MANY_MEMBERS; i++) {
+        for (int p = 0; p < MANY_PROTOCOLS; p++) {
+            snprintf(names[p], sizeof(names[p]), p > 0 ? "%d of %d" : "range", p, i);
+            protocols[p] = (struct mr_group_protocol){.name = bed_str(names[p])};
+        }
+        joins[i] = (struct mr_group_join){
+            .request = {.done = ignore},
+            .group_id = bed_str("g"),
+            .client_id = bed_str("c"),
+            .client_host = bed_str("/1.2.3.4"),
+            .member_id = bed_str(""),
+            .instance_id = bed_str(NULL),
+            .protocol_type = bed_str("consumer"),
+            .session_timeout_ms = 10000,
+            .protocols = protocols,
+            .protocol_count = MANY_PROTOCOLS,
+        };
+        MR_CHECK(!mr_groups_join(bed.groups, &joins[i], bed.now));
+    }
+    bed_settle(&bed);
+    bed_pass(&bed, 6000);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_COMPLETING_REBALANCE);
+    bed_close(&bed);
+}
+
 MR_TEST_MAIN(
     MR_TEST_CASE(an_offset_is_fetched_once_it_is_durable),
     MR_TEST_CASE(an_offset_that_is_not_durable_leaves_the_one_before),
@@ -768,4 +865,6 @@ MR_TEST_MAIN(
     MR_TEST_CASE(at_a_bound_requests_are_refused_and_those_before_are_kept),
     MR_TEST_CASE(bytes_are_bounded), MR_TEST_CASE(any_allocation_may_fail),
     MR_TEST_CASE(any_allocation_may_fail_while_loading),
-    MR_TEST_CASE(ten_thousand_members_in_a_thousand_groups_are_easy))
+    MR_TEST_CASE(ten_thousand_members_in_a_thousand_groups_are_easy),
+    MR_TEST_CASE(offsets_of_a_large_group_are_easy_to_delete),
+    MR_TEST_CASE(members_with_many_protocols_are_easy))
