@@ -275,6 +275,7 @@ init_tables(struct mr_groups *groups)
            group_table_init(groups, &groups->instances) &&
            group_table_init(groups, &groups->protocols) &&
            group_table_init(groups, &groups->topics) &&
+           group_table_init(groups, &groups->topic_names) &&
            group_table_init(groups, &groups->offsets) && group_timers_reserve(groups, 1);
 }
 
@@ -340,6 +341,7 @@ mr_groups_destroy(struct mr_groups *groups)
     group_table_free(groups, &groups->instances);
     group_table_free(groups, &groups->protocols);
     group_table_free(groups, &groups->topics);
+    group_table_free(groups, &groups->topic_names);
     group_table_free(groups, &groups->offsets);
     MR_ASSERT(groups->bytes == 0);
     free(groups);

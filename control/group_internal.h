@@ -173,13 +173,23 @@ struct group_member {
     struct group_timer session;
 };
 
+/* The name of a topic, shared by all groups with offsets of it, so that a topic that is deleted
+ * need not be looked for in every group. */
+struct group_topic_name {
+    struct group_node by_name;
+    struct mr_list topics;
+    struct mr_str name;
+};
+
 struct group_topic {
     struct group_node by_name; /* scope: the group */
     struct mr_list link;
+    struct mr_list namesake; /* in shared->topics */
     struct mr_list offsets;
     struct group *group;
-    struct mr_str name;
-    bool subscribed; /* as marked last */
+    struct group_topic_name *shared;
+    struct mr_str name; /* shared->name */
+    bool subscribed;    /* as marked last */
 };
 
 /* A committed offset, immutable. */
@@ -298,6 +308,7 @@ struct mr_groups {
     struct group_table instances;
     struct group_table protocols;
     struct group_table topics;
+    struct group_table topic_names;
     struct group_table offsets;
     struct mr_list orphans; /* outstanding writes that nobody cares for */
     struct group_heap heap;

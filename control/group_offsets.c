@@ -19,6 +19,51 @@
 /* ---- entries -----------------------------------------------------------------------------------
  */
 
+static struct group_topic_name *
+name_find(const struct mr_groups *groups, struct mr_str name)
+{
+    uint64_t hash = group_hash(groups, NULL, name);
+
+    for (struct group_node *node = group_table_chain(&groups->topic_names, hash); node;
+         node = node->next) {
+        struct group_topic_name *shared = MR_CONTAINER_OF(node, struct group_topic_name, by_name);
+
+        if (node->hash == hash && group_str_equal(shared->name, name)) {
+            return shared;
+        }
+    }
+    return NULL;
+}
+
+static struct group_topic_name *
+name_make(struct mr_groups *groups, struct mr_str name)
+{
+    struct group_topic_name *shared = name_find(groups, name);
+
+    if (shared) {
+        return shared;
+    }
+    shared = group_alloc(groups, sizeof(*shared));
+    if (!shared || !group_copy(groups, name, &shared->name)) {
+        group_free(groups, shared);
+        return NULL;
+    }
+    mr_list_init(&shared->topics);
+    group_table_add(groups, &groups->topic_names, &shared->by_name, group_hash(groups, NULL, name));
+    return shared;
+}
+
+static void
+name_drop(struct mr_groups *groups, struct group_topic_name *shared)
+{
+    if (!mr_list_empty(&shared->topics)) {
+        return;
+    }
+    group_table_remove(&groups->topic_names, &shared->by_name);
+    group_free_str(groups, &shared->name);
+    group_free(groups, shared);
+}
+
 static struct group_topic *
 topic_find(const struct mr_groups *groups, const struct group *group, struct mr_str name)
 {
@@ -70,16 +115,21 @@ static struct group_topic *
 topic_make(struct mr_groups *groups, struct group *group, struct mr_str name)
 {
     struct group_topic *topic = topic_find(groups, group, name);
+    struct group_topic_name *shared;
 
     if (topic) {
         return topic;
     }
     topic = group_alloc(groups, sizeof(*topic));
-    if (!topic || !group_copy(groups, name, &topic->name)) {
+    shared = topic ? name_make(groups, name) : NULL;
+    if (!shared) {
         group_free(groups, topic);
         return NULL;
     }
     topic->group = group;
+    topic->shared = shared;
+    topic->name = shared->name;
+    mr_list_push_back(&shared->topics, &topic->namesake);
     mr_list_init(&topic->offsets);
     mr_list_push_back(&group->topics, &topic->link);
     group_table_add(groups, &groups->topics, &topic->by_name, group_hash(groups, group, name));
@@ -93,8 +143,9 @@ topic_drop(struct mr_groups *groups, struct group_topic *topic)
         return;
     }
     mr_list_remove(&topic->link);
+    mr_list_remove(&topic->namesake);
     group_table_remove(&groups->topics, &topic->by_name);
-    group_free_str(groups, &topic->name);
+    name_drop(groups, topic->shared);
     group_free(groups, topic);
 }
 
@@ -694,27 +745,28 @@ mr_groups_delete(struct mr_groups *groups, struct mr_group_delete *request,
 void
 mr_groups_topic_deleted(struct mr_groups *groups, struct mr_str topic, struct mr_group_time now)
 {
+    struct group_topic_name *shared = name_find(groups, topic);
+
     groups->now = now;
-    for (int32_t p = 0; p < groups->partition_count; p++) {
-        if (groups->partitions[p].state != MR_GROUPS_PARTITION_LOADED) {
+    if (!shared) {
+        return;
+    }
+    MR_LIST_FOR_EACH(node, &shared->topics)
+    {
+        struct group_topic *found = MR_CONTAINER_OF(node, struct group_topic, namesake);
+        struct group *group = found->group;
+        struct tombstones tombstones = tombstones_begin(group);
+
+        if (group->deleting ||
+            groups->partitions[group->partition].state != MR_GROUPS_PARTITION_LOADED) {
             continue;
         }
-        MR_LIST_FOR_EACH(node, &groups->partitions[p].groups)
+        MR_LIST_FOR_EACH(offset_node, &found->offsets)
         {
-            struct group *group = MR_CONTAINER_OF(node, struct group, link);
-            struct group_topic *found = group->deleting ? NULL : topic_find(groups, group, topic);
-            struct tombstones tombstones = tombstones_begin(group);
-
-            if (!found) {
-                continue;
-            }
-            MR_LIST_FOR_EACH(offset_node, &found->offsets)
-            {
-                tombstones_add(groups, &tombstones,
-                               MR_CONTAINER_OF(offset_node, struct group_offset, link));
-            }
-            tombstones_submit(groups, &tombstones);
+            tombstones_add(groups, &tombstones,
+                           MR_CONTAINER_OF(offset_node, struct group_offset, link));
         }
+        tombstones_submit(groups, &tombstones);
     }
 }
 

@@ -836,6 +836,25 @@ MR_TEST(members_with_many_protocols_are_easy)
     bed_close(&bed);
 }
 
+/* Likewise for the deletion of topics that none of many groups has offsets of. */
+MR_TEST(topics_are_easy_to_delete_beside_many_groups)
+{
+    char name[16];
+
+    bed_open(&bed);
+    bed.discard = true;
+    for (int i = 0; i < 20 * MANY_MEMBERS; i++) {
+        snprintf(name, sizeof(name), "g%d", i);
+        MR_CHECK_EQ(bed_commit(&bed, name, "t", 0, 1), MR_KAFKA_NONE);
+    }
+    for (int i = 0; i < 50 * MANY_TOPICS; i++) {
+        snprintf(name, sizeof(name), "t%d", i);
+        mr_groups_topic_deleted(bed.groups, bed_str(name), bed.now);
+    }
+    MR_CHECK_EQ(bed_fetch(&bed, "g7", "t", 0), 1);
+    bed_close(&bed);
+}
+
 MR_TEST_MAIN(
     MR_TEST_CASE(an_offset_is_fetched_once_it_is_durable),
     MR_TEST_CASE(an_offset_that_is_not_durable_leaves_the_one_before),
@@ -867,4 +886,5 @@ MR_TEST_MAIN(
     MR_TEST_CASE(any_allocation_may_fail_while_loading),
     MR_TEST_CASE(ten_thousand_members_in_a_thousand_groups_are_easy),
     MR_TEST_CASE(offsets_of_a_large_group_are_easy_to_delete),
-    MR_TEST_CASE(members_with_many_protocols_are_easy))
+    MR_TEST_CASE(members_with_many_protocols_are_easy),
+    MR_TEST_CASE(topics_are_easy_to_delete_beside_many_groups))
