@@ -51,6 +51,7 @@ MR_TEST(a_loading_partition_answers_nothing_but_heartbeats)
 {
     struct mr_groups_actions actions;
     struct mr_group_description description;
+    int16_t offset_error;
 
     open_two();
     bed_stable(&one);
@@ -78,6 +79,8 @@ MR_TEST(a_loading_partition_answers_nothing_but_heartbeats)
     MR_CHECK_EQ(bed_leave(&one), MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     MR_CHECK_EQ(bed_commit(&bed, "g", "t", 0, 1), MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     MR_CHECK_EQ(bed_delete(&bed, "g"), MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
+    MR_CHECK_EQ(bed_offset_delete(&bed, "g", "t", 0, &offset_error),
+                MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     MR_CHECK_EQ(mr_groups_fetch_check(bed.groups, bed_str("g")),
                 MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS);
     MR_CHECK_EQ(mr_groups_describe(bed.groups, bed_str("g"), &description),
@@ -306,6 +309,19 @@ MR_TEST(records_are_written_as_kafka_4_3_1_writes_them)
     bed_close(&bed);
 }
 
+/* Others look partitions up by their number. */
+MR_TEST(an_offset_of_a_negative_partition_is_none)
+{
+    static const uint8_t key[] = {0, 1, 0, 1, 'g', 0, 1, 't', 0xff, 0xff, 0xff, 0xff};
+    static const uint8_t offset[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+
+    reload();
+    MR_CHECK_EQ(load(key, sizeof(key), offset, sizeof(offset)), -EBADMSG);
+    mr_groups_load_end(bed.groups, 0, bed.now);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_DEAD);
+    bed_close(&bed);
+}
+
 MR_TEST(damaged_records_do_no_harm)
 {
     struct bed_record good[8];
@@ -363,4 +379,5 @@ MR_TEST_MAIN(MR_TEST_CASE(a_stable_group_survives_a_restart_with_a_fresh_session
              MR_TEST_CASE(every_version_of_an_offset_is_read),
              MR_TEST_CASE(every_version_of_a_group_is_read),
              MR_TEST_CASE(records_are_written_as_kafka_4_3_1_writes_them),
+             MR_TEST_CASE(an_offset_of_a_negative_partition_is_none),
              MR_TEST_CASE(damaged_records_do_no_harm))
