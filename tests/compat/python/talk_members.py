@@ -266,9 +266,9 @@ def talk_of_static_members(talk, version):
     one.protocols = protocols("roundrobin")
     settle(one, third)
     talk.ask("DescribeGroups", 5, groups=[group])
-    talk.ask("LeaveGroup", at_most(talk, "LeaveGroup", version), group_id=group, members=[
-        {"member_id": third.member, "group_instance_id": "one"},
-        {"member_id": "", "group_instance_id": "one"},
+    talk.ask_fitting("LeaveGroup", at_most(talk, "LeaveGroup", version), group_id=group, members=[
+        {"member_id": third.member, "group_instance_id": "one", "reason": "none"},
+        {"member_id": "", "group_instance_id": "one", "reason": "an operator's"},
         {"member_id": "", "group_instance_id": "one"},
         {"member_id": third.member, "group_instance_id": "two"},
         {"member_id": "", "group_instance_id": None}])
@@ -360,6 +360,28 @@ def talk_of_refusals(talk, version):
     talk.ask("DescribeGroups", 6, groups=[group])
 
 
+def talk_of_deleted_topics(talk):
+    """What was committed goes with its topic, and does not come back with its name."""
+    def committed():
+        answer = talk.quietly("OffsetFetch", 8, groups=[{"group_id": "left", "topics": None}])
+        return [topic["name"] for topic in answer["groups"][0]["topics"]]
+    for again in (False, True):
+        talk.make_topic("short-lived", partitions=2)
+        offsets(talk, 8, "left", topic="short-lived")
+        for topic, partition in (("short-lived", 0), ("short-lived", 1), ("g", 0)):
+            commit(talk, 9, "left", -1, "", 5, topic=topic, partition=partition)
+        talk.quietly("DeleteTopics", 4, topic_names=["short-lived"], timeout_ms=10000)
+        deadline = time.monotonic() + 20
+        while "short-lived" in committed():
+            assert time.monotonic() < deadline, "the offsets stay"
+            time.sleep(0.05)
+        for version in (5, 8, 10):
+            offsets(talk, version, "left", topic="short-lived")
+            offsets(talk, version, "left", everything=True)
+        commit(talk, 9, "left", -1, "", 6, topic="short-lived")
+        commit(talk, 10, "left", -1, "", 6, topic="short-lived")
+
+
 def talk_of_members(talk):
     talk.make_topic("h")
     for version in (0, 5, 9):
@@ -370,3 +392,4 @@ def talk_of_members(talk):
     for version in (5, 9):
         talk_of_static_members(talk, version)
     talk_of_many_offsets(talk)
+    talk_of_deleted_topics(talk)
