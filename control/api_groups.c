@@ -2,6 +2,7 @@
  * back. A request that the state machine parks waits in the memory of its own request. */
 #include <string.h>
 
+#include "control/api.h"
 #include "control/coordinator.h"
 
 #define VERSION_LEAVE_MANY        3
@@ -102,9 +103,10 @@ on_join(struct mr_group_request *request)
     response->generation_id = join->generation;
     response->protocol_type = mr_group_text(state->ask.request, join->out_protocol_type);
     response->protocol_name = mr_group_text(state->ask.request, join->protocol_name);
-    if (response->protocol_name.size < 0 &&
-        state->ask.request->api_version < VERSION_PROTOCOL_NULLABLE) {
-        response->protocol_name = mr_str_from_c("");
+    if (response->protocol_name.size <= 0) {
+        response->protocol_name = state->ask.request->api_version < VERSION_PROTOCOL_NULLABLE
+                                      ? mr_str_from_c("")
+                                      : mr_str_null();
     }
     response->leader = mr_group_text(state->ask.request, join->leader);
     response->member_id = mr_group_text(state->ask.request, join->out_member_id);
@@ -189,7 +191,7 @@ sync_group(struct mr_control *control, struct mr_ctl_request *request, unsigned 
     if (!state) {
         return;
     }
-    if (request->api_version >= VERSION_SYNC_PROTOCOL && body->group_id.size > 0 &&
+    if (request->api_version >= VERSION_SYNC_PROTOCOL &&
         (body->protocol_type.size < 0 || body->protocol_name.size < 0)) {
         ((struct mr_sync_group_response *)request->response)->error_code =
             MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL;
@@ -386,7 +388,8 @@ describe_groups(struct mr_control *control, struct mr_ctl_request *request, unsi
         return;
     }
     response->groups_count = body->groups_count > 0 ? body->groups_count : 0;
-    for (int32_t i = 0; i < response->groups_count; i++) {
+    /* A large group may be named very often: no more of it than an answer has room for. */
+    for (int32_t i = 0; i < response->groups_count && !request->failed; i++) {
         describe_one(control, request, body->groups[i], &response->groups[i]);
     }
     mr_ctl_reply(control, request, from);
@@ -494,25 +497,30 @@ delete_groups(struct mr_control *control, struct mr_ctl_request *request, unsign
     struct delete_groups *all = mr_group_ask_begin(control, request, from, sizeof(*all));
     struct delete_one *ones;
     int32_t count = body->groups_names_count > 0 ? body->groups_names_count : 0;
+    uint8_t *twice;
 
     if (!all) {
         return;
     }
+    twice = mr_ctl_named_twice(request, body->groups_names, count);
     ones = mr_ctl_array(request, count, sizeof(*ones));
     response->results = mr_ctl_array(request, count, sizeof(*response->results));
-    if (!ones || !response->results) {
+    if (!ones || !response->results || !twice) {
         mr_ctl_fail(control, request, from);
         return;
     }
-    response->results_count = count;
-    all->left = count + 1;
+    all->left = 1;
     for (int32_t i = 0; i < count; i++) {
-        response->results[i].group_id = body->groups_names[i];
+        if (twice[i] == MR_CTL_LATER) {
+            continue; /* one answer for each group */
+        }
         ones[i] = (struct delete_one){
             .delete = {.request.done = on_delete, .group_id = body->groups_names[i]},
             .all = all,
-            .out = &response->results[i],
+            .out = &response->results[response->results_count++],
         };
+        ones[i].out->group_id = body->groups_names[i];
+        all->left++;
         if (mr_groups_delete(mr_coordinator_groups(control->coordinator), &ones[i].delete,
                              mr_coordinator_now(control->coordinator))) {
             on_delete(&ones[i].delete.request);

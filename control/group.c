@@ -96,11 +96,11 @@ mr_groups_cancel(struct mr_groups *groups, struct mr_group_request *request)
 int16_t
 group_available(const struct mr_groups *groups, struct mr_str group_id)
 {
-    if (groups->partition_count == 0) {
-        return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
-    }
     if (group_id.size < 0 || group_id.size > GROUP_TEXT_MAX) {
         return MR_KAFKA_INVALID_GROUP_ID;
+    }
+    if (groups->partition_count == 0) {
+        return MR_KAFKA_NOT_COORDINATOR;
     }
     switch (groups->partitions[mr_groups_partition(group_id, groups->partition_count)].state) {
     case MR_GROUPS_PARTITION_LOADED:
@@ -250,7 +250,9 @@ init_tables(struct mr_groups *groups)
     return group_table_init(groups, &groups->groups) &&
            group_table_init(groups, &groups->members) &&
            group_table_init(groups, &groups->instances) &&
+           group_table_init(groups, &groups->protocols) &&
            group_table_init(groups, &groups->topics) &&
+           group_table_init(groups, &groups->topic_names) &&
            group_table_init(groups, &groups->offsets) && group_timers_reserve(groups, 1);
 }
 
@@ -314,7 +316,9 @@ mr_groups_destroy(struct mr_groups *groups)
     group_table_free(groups, &groups->groups);
     group_table_free(groups, &groups->members);
     group_table_free(groups, &groups->instances);
+    group_table_free(groups, &groups->protocols);
     group_table_free(groups, &groups->topics);
+    group_table_free(groups, &groups->topic_names);
     group_table_free(groups, &groups->offsets);
     MR_ASSERT(groups->bytes == 0);
     free(groups);
@@ -491,23 +495,60 @@ listed(const struct mr_str *names, int32_t count, const char *name)
     return count <= 0;
 }
 
+/* Without the spaces around it: Kafka overlooks them in the names of states, though not of types.
+ */
+static struct mr_str
+trimmed(struct mr_str name)
+{
+    while (name.size > 0 && (uint8_t)name.data[name.size - 1] <= ' ') {
+        name.size--;
+    }
+    while (name.size > 0 && (uint8_t)name.data[0] <= ' ') {
+        name.data++;
+        name.size--;
+    }
+    return name;
+}
+
+/* A bit for each state that is listed. */
+static uint32_t
+states_listed(const struct mr_str *names, int32_t count)
+{
+    uint32_t states = 0;
+
+    for (uint32_t state = 0; state < MR_GROUP_STATES; state++) {
+        states |= (uint32_t)(count <= 0) << state;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        struct mr_str name = trimmed(names[i]);
+
+        for (uint32_t state = 0; state < MR_GROUP_STATES; state++) {
+            states |= (uint32_t)listed(&name, 1, mr_group_state_name(state)) << state;
+        }
+    }
+    return states;
+}
+
 enum mr_kafka_err
 mr_groups_list(const struct mr_groups *groups, const struct mr_str *states, int32_t state_count,
                const struct mr_str *types, int32_t type_count,
                void (*visit)(void *context, const struct mr_group_listing *listing), void *context)
 {
+    uint32_t wanted;
+
     if (groups->partition_count == 0) {
         return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     if (groups->partitions_loading > 0) {
         return MR_KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     }
+    wanted = states_listed(states, state_count);
     for (int32_t i = 0; i < groups->partition_count && listed(types, type_count, "classic"); i++) {
         MR_LIST_FOR_EACH(node, &groups->partitions[i].groups)
         {
             const struct group *group = MR_CONTAINER_OF(node, struct group, link);
 
-            if (listed(states, state_count, mr_group_state_name(group->state))) {
+            if (wanted >> group->state & 1) {
                 visit(context,
                       &(struct mr_group_listing){
                           .group_id = group->id,

@@ -30,8 +30,9 @@
  *   unsettled    a member joins that is new, the leader, or changed; a leave, an expiry
  *   to DEAD      deleted or expired while EMPTY; or its partition of __consumer_offsets is gone
  *
- * A group exists from its first join or commit on; one with offsets and without members is EMPTY
- * ("simple" while it never had a protocol type). DEAD lasts no longer than the call that frees it.
+ * A group exists from its first join or commit on, also where that join is refused; one without
+ * members is EMPTY ("simple" while it never had a protocol type), and one without offsets too is
+ * deleted at the next check of retention. DEAD lasts no longer than the call that frees it.
  *
  * Requests that may wait are structs of the caller (mr_group_join, ...), zeroed before use, whose
  * "in" fields it fills. Text and bytes they point to must live until the request is answered. The
@@ -150,7 +151,7 @@ void mr_groups_written(struct mr_groups *groups, struct mr_group_write *write,
 int32_t mr_groups_partition(struct mr_str group_id, int32_t partition_count);
 
 /* How many partitions __consumer_offsets has; until this has been called every request is answered
- * COORDINATOR_NOT_AVAILABLE. The count cannot change. 0 or -ENOMEM. */
+ * NOT_COORDINATOR. The count cannot change. 0 or -ENOMEM. */
 int mr_groups_set_partition_count(struct mr_groups *groups, int32_t count);
 int32_t mr_groups_partition_count(const struct mr_groups *groups);
 
@@ -396,9 +397,9 @@ struct mr_group_listing {
 };
 
 /* Visits every group whose state is one of `states` and whose type ("classic") is one of `types`,
- * compared without regard to case; an empty list lets all pass. COORDINATOR_LOAD_IN_PROGRESS while
- * any partition loads, COORDINATOR_NOT_AVAILABLE before there are partitions: then nothing is
- * visited. `visit` may call the const functions. */
+ * compared without regard to case, states also to spaces around them; an empty list lets all pass.
+ * COORDINATOR_LOAD_IN_PROGRESS while any partition loads, COORDINATOR_NOT_AVAILABLE before there
+ * are partitions: then nothing is visited. `visit` may call the const functions. */
 enum mr_kafka_err
 mr_groups_list(const struct mr_groups *groups, const struct mr_str *states, int32_t state_count,
                const struct mr_str *types, int32_t type_count,

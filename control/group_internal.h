@@ -126,7 +126,9 @@ void group_timer_off(struct mr_groups *groups, struct group_timer *timer);
 
 /* A protocol that members of a group support, counted. */
 struct group_protocol {
+    struct group_node by_name; /* scope: the group */
     struct mr_list link;
+    const struct group *group;
     struct mr_str name;
     int32_t refs; /* choices, and the group that has chosen it */
     int32_t supporters;
@@ -171,12 +173,23 @@ struct group_member {
     struct group_timer session;
 };
 
+/* The name of a topic, shared by all groups with offsets of it, so that a topic that is deleted
+ * need not be looked for in every group. */
+struct group_topic_name {
+    struct group_node by_name;
+    struct mr_list topics;
+    struct mr_str name;
+};
+
 struct group_topic {
     struct group_node by_name; /* scope: the group */
     struct mr_list link;
+    struct mr_list namesake; /* in shared->topics */
     struct mr_list offsets;
     struct group *group;
-    struct mr_str name;
+    struct group_topic_name *shared;
+    struct mr_str name; /* shared->name */
+    bool subscribed;    /* as marked last */
 };
 
 /* A committed offset, immutable. */
@@ -222,7 +235,7 @@ struct group {
     struct mr_list topics;
     uint32_t offset_count; /* entries, durable or not */
     uint32_t writes;       /* outstanding */
-    bool recorded;         /* has, or soon has, a durable GroupMetadata record */
+    bool recorded;         /* has, or soon has, a durable record: it goes by a tombstone */
     bool deleting;         /* its tombstone is on the way */
     bool assigning;        /* this generation's assignment is on the way */
     bool initial;          /* the join timer is that of an initial rebalance */
@@ -293,7 +306,9 @@ struct mr_groups {
     struct group_table groups;
     struct group_table members;
     struct group_table instances;
+    struct group_table protocols;
     struct group_table topics;
+    struct group_table topic_names;
     struct group_table offsets;
     struct mr_list orphans; /* outstanding writes that nobody cares for */
     struct group_heap heap;
@@ -406,8 +421,7 @@ struct group_member *group_member_add(struct mr_groups *groups, struct group *gr
 /* Protocols as the group counts them; NULL at a bound. Freed by the next function. */
 struct group_choices *group_choices_make(struct mr_groups *groups, struct group *group,
                                          const struct mr_group_protocol *protocols, int32_t count);
-void group_choices_free(struct mr_groups *groups, struct group *group,
-                        struct group_choices *choices);
+void group_choices_free(struct mr_groups *groups, struct group_choices *choices);
 
 /* Counts a member's choices among what all support, or no longer. */
 void group_choices_count(struct group_choices *choices, int32_t by);
@@ -417,8 +431,9 @@ bool group_choices_equal(const struct group_choices *choices,
                          const struct mr_group_protocol *protocols, int32_t count);
 
 /* Whether a member of this type with these protocols fits the group. */
-bool group_supports(const struct group *group, struct mr_str protocol_type,
-                    const struct mr_group_protocol *protocols, int32_t count);
+bool group_supports(const struct mr_groups *groups, const struct group *group,
+                    struct mr_str protocol_type, const struct mr_group_protocol *protocols,
+                    int32_t count);
 
 /* The protocol with most votes among those that all members support. */
 struct group_protocol *group_select_protocol(struct group *group);
@@ -521,7 +536,7 @@ void group_commit_answer(struct mr_groups *groups, struct mr_group_commit *commi
 /* The retention timer. */
 void group_retention(struct mr_groups *groups);
 
-/* Frees a group that nothing keeps: never recorded, without members, offsets and writes. */
+/* Frees a group that nothing keeps: not recorded, without members, offsets and writes. */
 void group_release_unused(struct mr_groups *groups, struct group *group);
 
 /* ---- group_write.c -----------------------------------------------------------------------------

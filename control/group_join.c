@@ -419,7 +419,7 @@ update(struct mr_groups *groups, struct group_member *member, struct mr_group_jo
     if (old) {
         *old = member->choices;
     } else {
-        group_choices_free(groups, group, member->choices);
+        group_choices_free(groups, member->choices);
     }
     member->choices = choices;
     member->session_timeout_ms = spec.session_timeout_ms;
@@ -459,10 +459,10 @@ join_again(struct mr_groups *groups, struct group_member *member, struct mr_grou
  */
 
 static void
-undo_free(struct mr_groups *groups, struct group *group, struct group_undo *undo)
+undo_free(struct mr_groups *groups, struct group_undo *undo)
 {
     group_free_str(groups, &undo->member_id);
-    group_choices_free(groups, group, undo->choices);
+    group_choices_free(groups, undo->choices);
     undo->choices = NULL;
 }
 
@@ -475,7 +475,7 @@ undo_replace(struct mr_groups *groups, struct group_member *member, struct group
     undo->member_id = id;
     group_choices_count(undo->choices, 1);
     group_choices_count(member->choices, -1);
-    group_choices_free(groups, member->group, member->choices);
+    group_choices_free(groups, member->choices);
     member->choices = undo->choices;
     undo->choices = NULL;
     member->session_timeout_ms = undo->session_timeout_ms;
@@ -529,7 +529,7 @@ group_replaced(struct mr_groups *groups, struct group_write *write, int16_t erro
             answer_replaced(groups, write, join, member);
         }
     }
-    undo_free(groups, group, &write->undo);
+    undo_free(groups, &write->undo);
 }
 
 /* STABLE, and the same protocol would be chosen: the others need not notice, once it is durable. */
@@ -547,7 +547,7 @@ replace_quietly(struct mr_groups *groups, struct group_member *member, struct gr
         undo_replace(groups, member, &back);
         group_session_renew(groups, member);
         refuse_memory(groups, join);
-        undo_free(groups, member->group, &back);
+        undo_free(groups, &back);
         group_write_drop(groups, write);
         return;
     }
@@ -574,7 +574,7 @@ replace(struct mr_groups *groups, struct group_member *member, struct mr_group_j
         group_choices_make(groups, group, join->protocols, join->protocol_count);
 
     if (!write || !choices) {
-        group_choices_free(groups, group, choices);
+        group_choices_free(groups, choices);
         if (write) {
             group_write_drop(groups, write);
         }
@@ -602,7 +602,7 @@ replace(struct mr_groups *groups, struct group_member *member, struct mr_group_j
         return;
     }
     group_write_drop(groups, write);
-    undo_free(groups, group, &undo);
+    undo_free(groups, &undo);
     group_rebalance(groups, group);
 }
 
@@ -658,7 +658,7 @@ join_known(struct mr_groups *groups, struct group *group, struct mr_group_join *
 
     if (member && member->pending) {
         if (join->instance_id.size >= 0) {
-            group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_SERVER_ERROR, join->member_id);
+            group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_SERVER_ERROR, group_str_none);
         } else {
             join_add(groups, group, join, join->member_id);
         }
@@ -701,7 +701,8 @@ join_group(struct mr_groups *groups, struct group *group, struct mr_group_join *
             group_join_maybe_complete(groups, group);
         }
         group_join_refuse(groups, join, MR_KAFKA_GROUP_MAX_SIZE_REACHED, group_str_none);
-    } else if (!group_supports(group, join->protocol_type, join->protocols, join->protocol_count)) {
+    } else if (!group_supports(groups, group, join->protocol_type, join->protocols,
+                               join->protocol_count)) {
         group_join_refuse(groups, join, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL,
                           group_str_empty(join->member_id) ? group_str_none : join->member_id);
     } else if (!group_str_empty(join->member_id)) {
@@ -736,10 +737,6 @@ join_new_group(struct mr_groups *groups, struct mr_group_join *join)
         group_join_refuse(groups, join, MR_KAFKA_UNKNOWN_MEMBER_ID, join->member_id);
         return;
     }
-    if (join->protocol_type.size <= 0 || join->protocol_count <= 0) {
-        group_join_refuse(groups, join, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL, group_str_none);
-        return;
-    }
     group = group_create(groups, join->group_id);
     if (!group) {
         refuse_memory(groups, join);
@@ -753,9 +750,6 @@ join_new_group(struct mr_groups *groups, struct mr_group_join *join)
 static int16_t
 judge(const struct mr_groups *groups, const struct mr_group_join *join)
 {
-    if (groups->partition_count == 0) {
-        return MR_KAFKA_COORDINATOR_NOT_AVAILABLE;
-    }
     if (group_str_empty(join->group_id)) {
         return MR_KAFKA_INVALID_GROUP_ID;
     }
@@ -774,7 +768,7 @@ judge(const struct mr_groups *groups, const struct mr_group_join *join)
     if (join->instance_id.size > INSTANCE_ID_MAX) {
         return MR_KAFKA_INVALID_REQUEST;
     }
-    return group_available(groups, join->group_id);
+    return MR_KAFKA_NONE;
 }
 
 bool
@@ -789,6 +783,8 @@ mr_groups_join(struct mr_groups *groups, struct mr_group_join *join, struct mr_g
     }
     if (error != MR_KAFKA_NONE) {
         group_join_refuse(groups, join, error, join->member_id);
+    } else if ((error = group_available(groups, join->group_id)) != MR_KAFKA_NONE) {
+        group_join_refuse(groups, join, error, group_str_none);
     } else if ((group = group_find(groups, join->group_id)) != NULL) {
         join_group(groups, group, join);
     } else {

@@ -78,6 +78,7 @@ put_offset(struct mr_groups *groups, const struct mr_offset_commit_key *key,
         return 0;
     }
     group_offset_set(groups, offset, value);
+    group->recorded = true;
     return 0;
 }
 
@@ -94,7 +95,7 @@ load_offset(struct mr_groups *groups, int32_t partition, struct mr_bytes key_byt
     if (error) {
         return error;
     }
-    if (!belongs(groups, key.group, partition) || key.topic.size < 0) {
+    if (!belongs(groups, key.group, partition) || key.topic.size < 0 || key.partition < 0) {
         return -EBADMSG;
     }
     if (value_bytes.size < 0 && MUTANT(TOMBSTONE_NOT_LOADED)) {

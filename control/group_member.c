@@ -77,18 +77,22 @@ protocol_release(struct mr_groups *groups, struct group_protocol *protocol)
     }
     MR_ASSERT(protocol->supporters == 0);
     mr_list_remove(&protocol->link);
+    group_table_remove(&groups->protocols, &protocol->by_name);
     group_free_str(groups, &protocol->name);
     group_free(groups, protocol);
 }
 
 static struct group_protocol *
-protocol_find(const struct group *group, struct mr_str name)
+protocol_find(const struct mr_groups *groups, const struct group *group, struct mr_str name)
 {
-    MR_LIST_FOR_EACH(node, (struct mr_list *)&group->protocols)
-    {
-        struct group_protocol *protocol = MR_CONTAINER_OF(node, struct group_protocol, link);
+    uint64_t hash = group_hash(groups, group, name);
 
-        if (group_str_equal(protocol->name, name)) {
+    for (struct group_node *node = group_table_chain(&groups->protocols, hash); node;
+         node = node->next) {
+        struct group_protocol *protocol = MR_CONTAINER_OF(node, struct group_protocol, by_name);
+
+        if (node->hash == hash && protocol->group == group &&
+            group_str_equal(protocol->name, name)) {
             return protocol;
         }
     }
@@ -98,7 +102,7 @@ protocol_find(const struct group *group, struct mr_str name)
 static struct group_protocol *
 protocol_get(struct mr_groups *groups, struct group *group, struct mr_str name)
 {
-    struct group_protocol *protocol = protocol_find(group, name);
+    struct group_protocol *protocol = protocol_find(groups, group, name);
 
     if (!protocol) {
         protocol = group_alloc(groups, sizeof(*protocol));
@@ -106,7 +110,10 @@ protocol_get(struct mr_groups *groups, struct group *group, struct mr_str name)
             group_free(groups, protocol);
             return NULL;
         }
+        protocol->group = group;
         mr_list_push_back(&group->protocols, &protocol->link);
+        group_table_add(groups, &groups->protocols, &protocol->by_name,
+                        group_hash(groups, group, name));
     }
     protocol->refs++;
     return protocol;
@@ -141,13 +148,13 @@ group_choices_make(struct mr_groups *groups, struct group *group,
             continue;
         }
         if (!group_copy_bytes(groups, protocols[i].metadata, &choice->metadata)) {
-            group_choices_free(groups, group, choices);
+            group_choices_free(groups, choices);
             return NULL;
         }
         choice->protocol = protocol_get(groups, group, protocols[i].name);
         choices->count++;
         if (!choice->protocol) {
-            group_choices_free(groups, group, choices);
+            group_choices_free(groups, choices);
             return NULL;
         }
     }
@@ -155,9 +162,8 @@ group_choices_make(struct mr_groups *groups, struct group *group,
 }
 
 void
-group_choices_free(struct mr_groups *groups, struct group *group, struct group_choices *choices)
+group_choices_free(struct mr_groups *groups, struct group_choices *choices)
 {
-    (void)group;
     if (!choices) {
         return;
     }
@@ -203,8 +209,9 @@ group_choices_equal(const struct group_choices *choices, const struct mr_group_p
 }
 
 bool
-group_supports(const struct group *group, struct mr_str protocol_type,
-               const struct mr_group_protocol *protocols, int32_t count)
+group_supports(const struct mr_groups *groups, const struct group *group,
+               struct mr_str protocol_type, const struct mr_group_protocol *protocols,
+               int32_t count)
 {
     if (group->state == MR_GROUP_EMPTY) {
         return protocol_type.size > 0 && count > 0;
@@ -213,7 +220,7 @@ group_supports(const struct group *group, struct mr_str protocol_type,
         return false;
     }
     for (int32_t i = 0; i < count; i++) {
-        const struct group_protocol *protocol = protocol_find(group, protocols[i].name);
+        const struct group_protocol *protocol = protocol_find(groups, group, protocols[i].name);
 
         if ((protocol ? protocol->supporters : 0) == group->member_count) {
             return true;
@@ -353,9 +360,9 @@ member_alloc(struct mr_groups *groups, struct mr_str id)
 
 /* Of a member that is in no list and no table. */
 static void
-member_free(struct mr_groups *groups, struct group *group, struct group_member *member)
+member_free(struct mr_groups *groups, struct group_member *member)
 {
-    group_choices_free(groups, group, member->choices);
+    group_choices_free(groups, member->choices);
     group_free_bytes(groups, &member->assignment);
     group_free_bytes(groups, &member->assignment_next);
     group_free_str(groups, &member->id);
@@ -447,7 +454,7 @@ group_member_add(struct mr_groups *groups, struct group *group,
     return member;
 
 no_memory:
-    member_free(groups, group, member);
+    member_free(groups, member);
     return NULL;
 }
 
@@ -490,7 +497,7 @@ group_member_remove(struct mr_groups *groups, struct group_member *member, int16
     if (group->leader == member) {
         group->leader = mr_list_empty(&group->members) ? NULL : GROUP_MEMBER(group->members.next);
     }
-    member_free(groups, group, member);
+    member_free(groups, member);
 }
 
 /* ---- what members wait for ---------------------------------------------------------------------

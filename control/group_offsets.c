@@ -11,12 +11,58 @@
 #include "dataplane/base/endian.h"
 
 #define GROUP_ID_NOT_FOUND_VERSION 9
+#define RETENTION_DEFAULT          (-1)          /* in a commit */
 #define RETENTION_STEP_MS          1             /* between two partitions */
 #define TOMBSTONE_RECORDS_MAX      1000u         /* of one write */
 #define TOMBSTONE_BYTES_MAX        (256u * 1024) /* of one write, about */
 
 /* ---- entries -----------------------------------------------------------------------------------
  */
+
+static struct group_topic_name *
+name_find(const struct mr_groups *groups, struct mr_str name)
+{
+    uint64_t hash = group_hash(groups, NULL, name);
+
+    for (struct group_node *node = group_table_chain(&groups->topic_names, hash); node;
+         node = node->next) {
+        struct group_topic_name *shared = MR_CONTAINER_OF(node, struct group_topic_name, by_name);
+
+        if (node->hash == hash && group_str_equal(shared->name, name)) {
+            return shared;
+        }
+    }
+    return NULL;
+}
+
+static struct group_topic_name *
+name_make(struct mr_groups *groups, struct mr_str name)
+{
+    struct group_topic_name *shared = name_find(groups, name);
+
+    if (shared) {
+        return shared;
+    }
+    shared = group_alloc(groups, sizeof(*shared));
+    if (!shared || !group_copy(groups, name, &shared->name)) {
+        group_free(groups, shared);
+        return NULL;
+    }
+    mr_list_init(&shared->topics);
+    group_table_add(groups, &groups->topic_names, &shared->by_name, group_hash(groups, NULL, name));
+    return shared;
+}
+
+static void
+name_drop(struct mr_groups *groups, struct group_topic_name *shared)
+{
+    if (!mr_list_empty(&shared->topics)) {
+        return;
+    }
+    group_table_remove(&groups->topic_names, &shared->by_name);
+    group_free_str(groups, &shared->name);
+    group_free(groups, shared);
+}
 
 static struct group_topic *
 topic_find(const struct mr_groups *groups, const struct group *group, struct mr_str name)
@@ -69,16 +115,21 @@ static struct group_topic *
 topic_make(struct mr_groups *groups, struct group *group, struct mr_str name)
 {
     struct group_topic *topic = topic_find(groups, group, name);
+    struct group_topic_name *shared;
 
     if (topic) {
         return topic;
     }
     topic = group_alloc(groups, sizeof(*topic));
-    if (!topic || !group_copy(groups, name, &topic->name)) {
+    shared = topic ? name_make(groups, name) : NULL;
+    if (!shared) {
         group_free(groups, topic);
         return NULL;
     }
     topic->group = group;
+    topic->shared = shared;
+    topic->name = shared->name;
+    mr_list_push_back(&shared->topics, &topic->namesake);
     mr_list_init(&topic->offsets);
     mr_list_push_back(&group->topics, &topic->link);
     group_table_add(groups, &groups->topics, &topic->by_name, group_hash(groups, group, name));
@@ -92,8 +143,9 @@ topic_drop(struct mr_groups *groups, struct group_topic *topic)
         return;
     }
     mr_list_remove(&topic->link);
+    mr_list_remove(&topic->namesake);
     group_table_remove(&groups->topics, &topic->by_name);
-    group_free_str(groups, &topic->name);
+    name_drop(groups, topic->shared);
     group_free(groups, topic);
 }
 
@@ -271,12 +323,15 @@ commit_one(struct mr_groups *groups, struct group_write *write, struct mr_group_
     return true;
 }
 
-/* -1: with the group. A retention that no calendar has is for ever. */
+/* -1: with the group. A retention that no calendar has is for ever, a negative one over. */
 static int64_t
 expiry_ms(const struct mr_groups *groups, int64_t retention_ms)
 {
-    if (retention_ms < 0) {
+    if (retention_ms == RETENTION_DEFAULT) {
         return -1;
+    }
+    if (retention_ms < 0) {
+        return 0;
     }
     return retention_ms < INT64_MAX - groups->now.ms ? groups->now.ms + retention_ms : INT64_MAX;
 }
@@ -474,6 +529,7 @@ apply(struct mr_groups *groups, struct group_write *write, bool good)
         offset->doubtful = !good;
         if (good) {
             groups->stats.commits += change->value ? 1 : 0;
+            write->group->recorded |= change->value != NULL;
             group_offset_set(groups, offset, change->value);
             change->value = NULL;
         }
@@ -510,35 +566,37 @@ group_offsets_written(struct mr_groups *groups, struct group_write *write, int16
 /* ---- OffsetDelete, DeleteGroups ----------------------------------------------------------------
  */
 
-/* Whether a subscription of the consumer protocol names the topic: a version, then an array of
- * names. Bytes come from a client. -1 where they are no subscription. */
-static int
-subscription_names(struct mr_bytes metadata, struct mr_str topic)
+/* Marks the group's topics that a subscription of the consumer protocol names: a version, then an
+ * array of names. Bytes come from a client; false: they are no subscription. */
+static bool
+mark_subscription(const struct mr_groups *groups, const struct group *group,
+                  struct mr_bytes metadata)
 {
     const uint8_t *at = metadata.data;
     size_t left = metadata.size > 0 ? (size_t)metadata.size : 0;
-    int found = 0;
     int32_t count;
 
     if (left < 6 || (int16_t)mr_be16_get(at) < 0) {
-        return -1;
+        return false;
     }
     count = (int32_t)mr_be32_get(at + 2);
     at += 6;
     left -= 6;
     for (int32_t i = 0; i < count; i++) {
         int16_t size = left < 2 ? -1 : (int16_t)mr_be16_get(at);
+        struct group_topic *topic;
 
         if (size < 0 || (size_t)size > left - 2) {
-            return -1;
+            return false;
         }
-        if (size == topic.size && memcmp(at + 2, topic.data, (size_t)size) == 0) {
-            found = 1;
+        topic = topic_find(groups, group, (struct mr_str){(const char *)at + 2, size});
+        if (topic) {
+            topic->subscribed = true;
         }
         at += 2 + size;
         left -= 2 + (size_t)size;
     }
-    return count < 0 ? -1 : found;
+    return count >= 0;
 }
 
 static bool
@@ -547,33 +605,49 @@ is_consumer(const struct group *group)
     return group_str_equal(group->protocol_type, (struct mr_str){"consumer", 8});
 }
 
-/* Whether members consume the topic; yes where that cannot be known. `known` may be NULL. */
+/* Marks the topics that members consume, in one pass over the members' subscriptions; false: that
+ * cannot be known. */
 static bool
-subscribed(const struct group *group, struct mr_str topic, bool *known)
+mark_subscribed(const struct mr_groups *groups, struct group *group)
 {
-    bool found = false;
-
-    if (known) {
-        *known = true;
-    }
-    if (!is_consumer(group) || group->member_count == 0) {
-        return false;
-    }
-    MR_LIST_FOR_EACH(node, (struct mr_list *)&group->members)
+    MR_LIST_FOR_EACH(topic, &group->topics)
     {
-        int names = group->protocol
-                        ? subscription_names(group_member_metadata(GROUP_MEMBER(node)), topic)
-                        : -1;
-
-        if (names < 0) {
-            if (known) {
-                *known = false;
-            }
-            return true;
-        }
-        found = found || names > 0;
+        MR_CONTAINER_OF(topic, struct group_topic, link)->subscribed = false;
     }
-    return found;
+    if (!is_consumer(group)) {
+        return true;
+    }
+    MR_LIST_FOR_EACH(node, &group->members)
+    {
+        if (!group->protocol ||
+            !mark_subscription(groups, group, group_member_metadata(GROUP_MEMBER(node)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Entries for the topics that a request names, so that they can be marked. False at a bound. */
+static bool
+topics_make(struct mr_groups *groups, struct group *group,
+            const struct mr_group_offset_delete *request)
+{
+    for (int32_t i = 0; i < request->offset_count; i++) {
+        if (request->offsets[i].error == MR_KAFKA_NONE &&
+            !topic_make(groups, group, request->offsets[i].topic)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+topics_drop_empty(struct mr_groups *groups, struct group *group)
+{
+    MR_LIST_FOR_EACH(node, &group->topics)
+    {
+        topic_drop(groups, MR_CONTAINER_OF(node, struct group_topic, link));
+    }
 }
 
 static void
@@ -581,16 +655,19 @@ offset_delete_group(struct mr_groups *groups, struct group *group,
                     struct mr_group_offset_delete *request)
 {
     struct tombstones tombstones = tombstones_begin(group);
+    bool known;
 
     tombstones.left = (uint32_t)request->offset_count;
+    tombstones.failed = !topics_make(groups, group, request);
+    known = mark_subscribed(groups, group);
     for (int32_t i = 0; i < request->offset_count; i++) {
         struct mr_group_offset *in = &request->offsets[i];
         struct group_offset *offset;
 
-        if (in->error != MR_KAFKA_NONE) {
+        if (in->error != MR_KAFKA_NONE || tombstones.failed) {
             continue;
         }
-        if (subscribed(group, in->topic, NULL)) {
+        if (!known || topic_find(groups, group, in->topic)->subscribed) {
             in->error = MR_KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
             continue;
         }
@@ -599,6 +676,7 @@ offset_delete_group(struct mr_groups *groups, struct group *group,
             tombstones_add(groups, &tombstones, offset);
         }
     }
+    topics_drop_empty(groups, group);
     if (tombstones.failed) {
         tombstones_submit(groups, &tombstones);
         group_answer(groups, &request->request, MR_KAFKA_COORDINATOR_NOT_AVAILABLE);
@@ -667,41 +745,42 @@ mr_groups_delete(struct mr_groups *groups, struct mr_group_delete *request,
 void
 mr_groups_topic_deleted(struct mr_groups *groups, struct mr_str topic, struct mr_group_time now)
 {
+    struct group_topic_name *shared = name_find(groups, topic);
+
     groups->now = now;
-    for (int32_t p = 0; p < groups->partition_count; p++) {
-        if (groups->partitions[p].state != MR_GROUPS_PARTITION_LOADED) {
+    if (!shared) {
+        return;
+    }
+    MR_LIST_FOR_EACH(node, &shared->topics)
+    {
+        struct group_topic *found = MR_CONTAINER_OF(node, struct group_topic, namesake);
+        struct group *group = found->group;
+        struct tombstones tombstones = tombstones_begin(group);
+
+        if (group->deleting ||
+            groups->partitions[group->partition].state != MR_GROUPS_PARTITION_LOADED) {
             continue;
         }
-        MR_LIST_FOR_EACH(node, &groups->partitions[p].groups)
+        MR_LIST_FOR_EACH(offset_node, &found->offsets)
         {
-            struct group *group = MR_CONTAINER_OF(node, struct group, link);
-            struct group_topic *found = group->deleting ? NULL : topic_find(groups, group, topic);
-            struct tombstones tombstones = tombstones_begin(group);
-
-            if (!found) {
-                continue;
-            }
-            MR_LIST_FOR_EACH(offset_node, &found->offsets)
-            {
-                tombstones_add(groups, &tombstones,
-                               MR_CONTAINER_OF(offset_node, struct group_offset, link));
-            }
-            tombstones_submit(groups, &tombstones);
+            tombstones_add(groups, &tombstones,
+                           MR_CONTAINER_OF(offset_node, struct group_offset, link));
         }
+        tombstones_submit(groups, &tombstones);
     }
 }
 
 /* ---- retention ---------------------------------------------------------------------------------
  */
 
-/* When an offset's retention began; false: it does not run. */
+/* When an offset's retention began; false: it does not run. `known`: whether topics are marked. */
 static bool
-retention_base(const struct group *group, const struct group_value *value, struct mr_str topic,
+retention_base(const struct group *group, const struct group_offset *offset, bool known,
                int64_t *base_ms)
 {
-    bool known;
+    const struct group_value *value = offset->value;
 
-    if (subscribed(group, topic, &known)) {
+    if (!known || offset->topic->subscribed) {
         return false;
     }
     if (group->protocol_type.size <= 0) {
@@ -713,12 +792,12 @@ retention_base(const struct group *group, const struct group_value *value, struc
         return true;
     }
     *base_ms = value->commit_ms;
-    return group->state == MR_GROUP_STABLE && is_consumer(group) && known;
+    return group->state == MR_GROUP_STABLE && is_consumer(group);
 }
 
 static bool
 expired(const struct mr_groups *groups, const struct group *group,
-        const struct group_offset *offset)
+        const struct group_offset *offset, bool known)
 {
     const struct group_value *value = offset->value;
     int64_t base_ms;
@@ -729,7 +808,7 @@ expired(const struct mr_groups *groups, const struct group *group,
     if (!value) {
         return true; /* a doubtful one, which nobody was told of */
     }
-    if (!retention_base(group, value, offset->topic->name, &base_ms)) {
+    if (!retention_base(group, offset, known, &base_ms)) {
         return false;
     }
     if (value->expire_ms >= 0) {
@@ -742,6 +821,7 @@ static void
 retain(struct mr_groups *groups, struct group *group)
 {
     struct tombstones tombstones = tombstones_begin(group);
+    bool known = mark_subscribed(groups, group);
     uint32_t count = 0;
 
     MR_LIST_FOR_EACH(topic_node, &group->topics)
@@ -752,7 +832,7 @@ retain(struct mr_groups *groups, struct group *group)
         {
             struct group_offset *offset = MR_CONTAINER_OF(node, struct group_offset, link);
 
-            if (expired(groups, group, offset)) {
+            if (expired(groups, group, offset, known)) {
                 tombstones_add(groups, &tombstones, offset);
                 count++;
             }

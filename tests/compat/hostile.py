@@ -10,8 +10,11 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "python"))
 
 import ask  # noqa: E402
+import schema  # noqa: E402
 from wire import (CREATE_TOPICS, FETCH, LIST_OFFSETS, METADATA, Closed, Connection,  # noqa: E402
                   batch)
+
+JOIN_GROUP, DESCRIBE_GROUPS = 11, 15
 
 ADDRESS = None
 
@@ -107,6 +110,40 @@ def check_a_hundred_thousand_new_topics_do_not_stop_the_control_thread():
         time.sleep(0.2)
         good.socket.settimeout(10)
         ask.find_coordinator(good, "group", 0, 3)
+
+
+def text(value):
+    return struct.pack(">h", len(value)) + value
+
+
+def wait_for_members(connection, count):
+    """Of the group that check below makes; they stay when their connections go."""
+    deadline = time.monotonic() + 20
+    while len(schema.ask(connection, "DescribeGroups", 0,
+                         groups=["crowd"])["groups"][0]["members"]) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def check_a_large_group_that_is_described_very_often_does_not_stop_the_control_thread():
+    join = (text(b"crowd") + struct.pack(">ii", 60000, 300000) + text(b"") + text(b"t") +
+            struct.pack(">i", 1) + text(b"p") + struct.pack(">i", 0))
+    with connect() as good:
+        while ask.find_coordinator(good, "crowd", 0, 3)[0] != 0:
+            time.sleep(0.1)
+        for members in range(800, 8001, 800):
+            crowd = [connect() for _ in range(800)]
+            for one in crowd:
+                one.send(JOIN_GROUP, 3, join)
+            wait_for_members(good, members)
+            for one in crowd:
+                one.socket.close()
+        with connect() as hostile:
+            hostile.send_raw(frame(DESCRIBE_GROUPS, 0, struct.pack(">i", 200000) +
+                                   text(b"crowd") * 200000))
+            time.sleep(0.2)
+            good.socket.settimeout(5)
+            ask.find_coordinator(good, "crowd", 0, 3)
 
 
 def check_floods_of_small_requests_are_all_answered():

@@ -20,6 +20,7 @@ import time
 import schema
 import talk_data
 import talk_groups
+import talk_members
 from wire import Closed, Connection, batch
 
 ADDRESS = None
@@ -51,7 +52,7 @@ class Conversation:
     def __init__(self):
         self.connection = Connection(ADDRESS)
         self.lines = []
-        self.names = {}
+        self.names = {}  # of ids of topics and of members
         self.ids = {}  # of topics, by name
         self.altered = False
 
@@ -73,10 +74,25 @@ class Conversation:
         self.note(name, version, values, answer)
         return answer
 
-    def ask_fitting(self, name, version, connection=None, **values):
+    def ask_fitting(self, name, version, **values):
         """With those of the fields that the version has."""
         return self.ask(name, version,
                         **fitting(schema.BY_NAME[name].request.fields, values, version))
+
+    def connect(self):
+        return Connection(ADDRESS)
+
+    def send_fitting(self, name, version, connection, **values):
+        """On another connection: what answered() takes, once."""
+        values = fitting(schema.BY_NAME[name].request.fields, values, version)
+        schema.send(connection, name, version, **values)
+        return name, version, connection, values
+
+    def answered(self, sent):
+        name, version, connection, values = sent
+        answer = schema.receive(connection, name, version)
+        self.note(name, version, values, answer)
+        return answer
 
     def tell(self, name, version, **values):
         """A request that has no answer."""
@@ -201,7 +217,7 @@ def fitting(fields, values, version):
 LEFT_OUT = {"error_message", "throttle_time_ms", "batch_index_error_message"}
 HIDDEN = {"total_bytes", "usable_bytes", "log_dir", "path", "port", "cluster_id", "producer_id",
           "finalized_features_epoch"}
-MEMBER = re.compile(r"^(dialogue|one)-[0-9a-f-]{36}$")  # an id that the coordinator has made
+MEMBER = re.compile(r"^(dialogue|one|two)-[0-9a-f-]{36}$")  # an id that the coordinator has made
 
 
 def ending(connection):
@@ -215,7 +231,8 @@ def order_of(items):
     return sorted(items, key=lambda one: json.dumps(
         [one.get(key) for key in ("name", "topic", "user", "partition_index", "partition_id",
                                   "resource_name", "resource_type", "group_id", "key", "entity",
-                                  "entity_type", "topic_id", "error_code")],
+                                  "entity_type", "topic_id", "error_code", "member_id",
+                                  "group_instance_id")],
         sort_keys=True))
 
 
@@ -229,7 +246,7 @@ def tidy(value, names):
         return names.get(value) or (value.hex() if len(value) == 16 else "%d bytes, %s" % (
             len(value), hashlib.sha1(value).hexdigest()[:12]) if value else "")
     if isinstance(value, str) and MEMBER.match(value):
-        return "a member"
+        return names.get(value, "a member")
     return value
 
 
@@ -611,7 +628,7 @@ def converse():
                  talk_data.talk_of_metadata, talk_data.talk_of_versions,
                  talk_data.talk_of_producers, talk_data.talk_of_quotas,
                  talk_data.talk_of_pipelining, talk_data.talk_of_malformed_frames,
-                 talk_groups.talk_of_groups):
+                 talk_groups.talk_of_groups, talk_members.talk_of_members):
         part(talk)
     return talk
 

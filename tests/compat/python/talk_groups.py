@@ -12,11 +12,11 @@ def at_most(talk, name, version):
 
 
 def join(talk, version, group, member="", protocols=None, session_ms=10000, kind="consumer",
-         instance=None, connection=None):
+         instance=None):
     values = {"group_id": group, "session_timeout_ms": session_ms, "rebalance_timeout_ms": 10000,
               "member_id": member, "group_instance_id": instance, "protocol_type": kind,
               "protocols": PROTOCOLS if protocols is None else protocols}
-    return talk.ask_fitting("JoinGroup", version, connection=connection, **values)
+    return talk.ask_fitting("JoinGroup", version, **values)
 
 
 def member_of(talk, version, group, **options):

@@ -279,7 +279,9 @@ join_answered(struct bed_member *member)
     member->member_count = join->member_count;
     for (int32_t i = 0; i < join->member_count && i < BED_MEMBERS_MAX; i++) {
         copy(join->members[i].member_id, member->members[i]);
-        copy_bytes(join->members[i].metadata, member->metadata[i]);
+        if (join->members[i].metadata.size < BED_TEXT_MAX) {
+            copy_bytes(join->members[i].metadata, member->metadata[i]);
+        }
     }
 }
 

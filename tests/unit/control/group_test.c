@@ -206,11 +206,22 @@ MR_TEST(a_member_whose_protocols_do_not_fit_is_refused)
     bed_join(&three);
     MR_CHECK_EQ(three.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
     MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_STABLE);
-    two.group = "fresh";
-    two.protocol_count = 0;
-    bed_join(&two);
-    MR_CHECK_EQ(two.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
-    MR_CHECK_EQ(bed_state(&bed, "fresh"), MR_GROUP_DEAD);
+    bed_close(&bed);
+}
+
+/* As in Kafka: it goes when retention is checked. */
+MR_TEST(a_refused_first_join_leaves_an_empty_group)
+{
+    open_three();
+    one.protocol_count = 0;
+    bed_join(&one);
+    MR_CHECK_EQ(one.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    MR_CHECK_EQ(bed_state(&bed, "g"), MR_GROUP_EMPTY);
+    snprintf(one.id, sizeof(one.id), "somebody");
+    bed_join(&one);
+    MR_CHECK_EQ(one.error, MR_KAFKA_INCONSISTENT_GROUP_PROTOCOL);
+    bed_stable(&two);
+    MR_CHECK_EQ(two.generation, 1);
     bed_close(&bed);
 }
 
@@ -910,6 +921,10 @@ MR_TEST(groups_are_listed_by_state_and_type_whatever_the_case)
     MR_CHECK_EQ(list("Empty", "classic"), 1);
     MR_CHECK_EQ(list(NULL, "consumer"), 0);
     MR_CHECK_EQ(list("nonsense", NULL), 0);
+    MR_CHECK_EQ(list(" \tStable\n ", NULL), 1);
+    MR_CHECK_EQ(list("Sta ble", NULL), 0);
+    MR_CHECK_EQ(list(" ", NULL), 0);
+    MR_CHECK_EQ(list(NULL, " classic"), 0);
     bed_close(&bed);
 }
 
@@ -925,6 +940,7 @@ MR_TEST_MAIN(
     MR_TEST_CASE(only_the_leader_learns_who_the_members_are),
     MR_TEST_CASE(the_protocol_with_most_votes_among_those_that_all_support_is_chosen),
     MR_TEST_CASE(a_member_whose_protocols_do_not_fit_is_refused),
+    MR_TEST_CASE(a_refused_first_join_leaves_an_empty_group),
     MR_TEST_CASE(an_empty_group_takes_members_of_another_protocol_type),
     MR_TEST_CASE(the_assignment_is_told_when_it_is_durable),
     MR_TEST_CASE(an_assignment_that_cannot_be_made_durable_ends_the_generation),
