@@ -826,6 +826,22 @@ def check_find_coordinator_of_groups_and_transactions():
                 assert found[0] in (NONE, NO_COORDINATOR, refusal), found
 
 
+def check_the_newer_group_protocol_is_refused_as_kafka_refuses_it():
+    """As Apache Kafka does with group.coordinator.rebalance.protocols=classic. A client that does
+    not find the key at all may look for a better coordinator for ever."""
+    with connect() as connection:
+        for version in (0, 1):
+            for group in ("dialogue", ""):
+                same("version %d, group %r" % (version, group),
+                     {"throttle_time_ms": 0, "error_code": UNSUPPORTED_VERSION,
+                      "error_message": None, "member_id": None, "member_epoch": 0,
+                      "heartbeat_interval_ms": 0, "assignment": None},
+                     schema.ask(connection, "ConsumerGroupHeartbeat", version, group_id=group,
+                                member_id="member", subscribed_topic_names=["topic"],
+                                topic_partitions=[]))
+        assert usable(connection)
+
+
 def check_a_missing_topic_named_twice_is_created_once():
     with connect() as connection:
         found = metadata(connection, ["twice-named", "twice-named"], create=True)
