@@ -1,4 +1,5 @@
-/* kafka/api.c: which APIs are served, in which versions, by whom; and ApiVersions (key 18).
+/* kafka/api.c: which APIs are served, in which versions, by whom; ApiVersions (key 18); and
+ * ConsumerGroupHeartbeat (key 68), which is refused.
  *
  * The ranges are the stable ones of Apache Kafka 4.3.1. Produce is advertised from version 0, as
  * Kafka does, because older librdkafka judges compression by it (KAFKA-18659); versions 0 to 2
@@ -56,6 +57,7 @@ static const struct mr_api apis[] = {
     {64, 0, 0, false, mr_control_start, NULL, NULL},
     {65, 0, 0, false, mr_control_start, NULL, NULL},
     {66, 0, 2, false, mr_control_start, NULL, NULL},
+    {68, 0, 1, false, mr_consumer_group_heartbeat_start, NULL, NULL},
     {74, 0, 1, false, mr_control_start, NULL, NULL},
     {75, 0, 0, false, mr_describe_topic_partitions_start, NULL, NULL},
 };
@@ -160,6 +162,27 @@ mr_api_versions_start(struct mr_request *request)
             out->api_keys_count = 0;
         }
     }
+    mr_request_answer(request, out);
+    return 0;
+}
+
+/* ---- ConsumerGroupHeartbeat ------------------------------------------------------------------ */
+
+/* There is no group protocol of KIP-848. That is said as Apache Kafka says it where it is turned
+ * off: were the key not advertised, librdkafka would look for another coordinator for ever, and its
+ * consumer would never learn why it gets nothing. */
+int
+mr_consumer_group_heartbeat_start(struct mr_request *request)
+{
+    struct mr_consumer_group_heartbeat_response *out = mr_request_alloc(request, 1, sizeof(*out));
+
+    if (!out) {
+        mr_request_fail(request);
+        return 0;
+    }
+    out->error_code = MR_KAFKA_UNSUPPORTED_VERSION;
+    out->error_message = mr_str_null();
+    out->member_id = mr_str_null();
     mr_request_answer(request, out);
     return 0;
 }

@@ -34,6 +34,7 @@ int mr_describe_log_dirs_start(struct mr_request *request);
 int mr_describe_producers_start(struct mr_request *request);
 int mr_metadata_start(struct mr_request *request);
 int mr_api_versions_start(struct mr_request *request);
+int mr_consumer_group_heartbeat_start(struct mr_request *request);
 int mr_describe_cluster_start(struct mr_request *request);
 int mr_describe_topic_partitions_start(struct mr_request *request);
 

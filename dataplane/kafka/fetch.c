@@ -49,6 +49,7 @@ struct fetch_item {
     int64_t offset;
     int32_t bytes_max;
     int32_t last_fetched_epoch;
+    int32_t leader_epoch;
     bool topic_by_id;
     bool diverged;
     int32_t diverging_epoch;
@@ -146,25 +147,38 @@ refuse_item(struct fetch_item *item, enum mr_kafka_err error)
 }
 
 /* KIP-320: a reader whose last batch has an epoch that ended earlier has diverged; one that knows a
- * later epoch than the log is out of its range. */
+ * later epoch than the leader's is out of range. The leader's epoch counts before it has a batch,
+ * and before there is a log. True: the item is answered. */
 static bool
-check_diverged(const struct mr_log *log, struct fetch_item *item)
+judge_epoch(const struct mr_log *log, struct fetch_item *item)
 {
+    struct mr_log_offsets offsets = {.leader_epoch = -1};
+
     item->diverged = false;
     if (item->last_fetched_epoch < 0) {
         return false;
     }
-    mr_log_offsets(log, &item->read.offsets);
-    if (item->last_fetched_epoch > item->read.offsets.leader_epoch) {
+    if (item->last_fetched_epoch > item->leader_epoch) {
         refuse_item(item, MR_KAFKA_OFFSET_OUT_OF_RANGE);
-        return false;
+        return true;
     }
-    if (mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
-                         &item->diverging_offset) != 0) {
+    if (log) {
+        mr_log_offsets(log, &offsets);
+    }
+    if (item->last_fetched_epoch == item->leader_epoch) {
+        item->diverging_epoch = item->leader_epoch;
+        item->diverging_offset = offsets.high_watermark;
+    } else if (!log || mr_log_epoch_end(log, item->last_fetched_epoch, &item->diverging_epoch,
+                                        &item->diverging_offset) != 0) {
         return false;
     }
     item->diverged =
-        item->diverging_epoch < item->last_fetched_epoch || item->diverging_offset < item->offset;
+        !offsets.failed && item->offset >= offsets.start &&
+        (item->diverging_epoch < item->last_fetched_epoch || item->diverging_offset < item->offset);
+    if (item->diverged) {
+        refuse_item(item, MR_KAFKA_NONE);
+        item->read.offsets = offsets;
+    }
     return item->diverged;
 }
 
@@ -192,6 +206,9 @@ run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
                                             : MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
         return 0;
     }
+    if (judge_epoch(log, item)) {
+        return 0;
+    }
     if (!log) {
         answer_empty(item);
         return 0;
@@ -201,13 +218,6 @@ run_item(struct mr_server *owner, struct mr_part *part, struct fetch_item *item)
         (uint32_t)item->bytes_max < part->bytes_left ? (uint32_t)item->bytes_max : part->bytes_left;
     item->read.one_at_least = !part->any;
     item->read.done = on_read;
-    if (check_diverged(log, item)) {
-        item->read.bytes_max = 0;
-        item->read.one_at_least = false;
-    }
-    if (item->error) {
-        return 0;
-    }
     result = mr_log_read(log, &item->read);
     if (result == -EAGAIN) {
         return result;
@@ -633,6 +643,8 @@ add_item(struct fetch *fetch, const struct mr_topic_ref *ref,
     if (item->base.shard != MR_PART_NONE) {
         error = mr_topic_check_epoch(request->server, ref->topic, partition->partition,
                                      partition->current_leader_epoch);
+        item->leader_epoch =
+            mr_snapshot_leader_epoch(request->server->snapshot, ref->topic, partition->partition);
     } else if (ref->topic) {
         error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }

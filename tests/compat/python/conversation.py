@@ -562,6 +562,8 @@ def talk_in_a_session(talk, version):
 NEVER = (
     ("Produce", 0, 2, "success", "advertised for older clients' sake, and closed"),
     ("ApiVersions", 1, 2, "error", "its body is empty"),
+    ("ConsumerGroupHeartbeat", 0, 1, "success", "Kafka serves what Millrace refuses"),
+    ("ConsumerGroupHeartbeat", 0, 1, "error", "dialogue.py knows the refusal"),
     ("DescribeAcls", 1, 3, "success", "there is no authorizer"),
     ("DeleteAcls", 1, 3, "success", "there is no authorizer"),
     ("DescribeCluster", 0, 0, "error", "there is nothing to get wrong before endpoint types"),

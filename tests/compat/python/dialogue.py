@@ -826,6 +826,45 @@ def check_find_coordinator_of_groups_and_transactions():
                 assert found[0] in (NONE, NO_COORDINATOR, refusal), found
 
 
+def check_the_leaders_epoch_counts_before_its_first_batch():
+    """A consumer of an empty partition that tells the epoch it knows is not out of range, neither
+    before there is a log nor when a fetch that waits has made one."""
+    with connect() as connection:
+        name, topic_id = new_topic(connection)
+        epoch = metadata(connection, [name])["topics"][0]["partitions"][0]["epoch"]
+        for min_bytes in (0, 1, 0, 1):
+            for last, offset, expected in ((epoch, 0, (NONE, -1, -1)),
+                                           (epoch, 1, (NONE, epoch, 0)),
+                                           (epoch + 1, 0, (OFFSET_OUT_OF_RANGE, -1, -1))):
+                answer = schema.ask(connection, "Fetch", 17, max_wait_ms=20, min_bytes=min_bytes,
+                                    max_bytes=1 << 20, session_epoch=-1, topics=[
+                                        {"topic_id": topic_id, "partitions": [
+                                            {"partition": 0, "fetch_offset": offset,
+                                             "current_leader_epoch": epoch,
+                                             "last_fetched_epoch": last,
+                                             "partition_max_bytes": 1 << 20}]}])
+                found = answer["responses"][0]["partitions"][0]
+                same("min_bytes %d, last epoch %d, offset %d" % (min_bytes, last, offset), expected,
+                     (found["error_code"], found["diverging_epoch"]["epoch"],
+                      found["diverging_epoch"]["end_offset"]))
+
+
+def check_the_newer_group_protocol_is_refused_as_kafka_refuses_it():
+    """As Apache Kafka does with group.coordinator.rebalance.protocols=classic. A client that does
+    not find the key at all may look for a better coordinator for ever."""
+    with connect() as connection:
+        for version in (0, 1):
+            for group in ("dialogue", ""):
+                same("version %d, group %r" % (version, group),
+                     {"throttle_time_ms": 0, "error_code": UNSUPPORTED_VERSION,
+                      "error_message": None, "member_id": None, "member_epoch": 0,
+                      "heartbeat_interval_ms": 0, "assignment": None},
+                     schema.ask(connection, "ConsumerGroupHeartbeat", version, group_id=group,
+                                member_id="member", subscribed_topic_names=["topic"],
+                                topic_partitions=[]))
+        assert usable(connection)
+
+
 def check_a_missing_topic_named_twice_is_created_once():
     with connect() as connection:
         found = metadata(connection, ["twice-named", "twice-named"], create=True)
