@@ -62,6 +62,7 @@ done
 for number in $(seq 8); do
     build/millrace topic delete "wide-$number" --bootstrap-server "127.0.0.1:$millrace_port" >/dev/null
 done
+sleep 10 # deleted partitions count until their stores have deleted them
 storm millrace fill fill --topics 80000
 for _ in $(seq "$rounds"); do
     beside millrace full topics
