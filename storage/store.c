@@ -481,6 +481,7 @@ tick_callbacks(struct mr_store *store)
     if (store->room_wanted && store->room_event) {
         store->room_wanted = false;
         store->room_event = false;
+        find_wake(store); /* here, where the event ends: it may have come after find_step() */
         if (store->config.on_room && !store->closing) {
             store->config.on_room(store->config.context);
         }
@@ -517,7 +518,7 @@ mr_store_tick(struct mr_store *store)
     did |= compact_step(store);
     tick_callbacks(store);
     store_drain(store);
-    return did;
+    return did || !mr_list_empty(&store->finds_ready);
 }
 
 uint64_t
