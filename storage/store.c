@@ -448,6 +448,7 @@ store_fail(struct mr_store *store)
     }
     fail_group(store, &store->filling);
     fail_group(store, &store->flying);
+    store_room(store); /* what waited is answered that the store has failed */
 }
 
 #define GROW_RETRY_NS (5 * MR_NS_PER_S)

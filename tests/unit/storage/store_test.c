@@ -336,6 +336,42 @@ MR_TEST(a_failed_journal_write_fails_the_store)
     free(f.config.arena);
 }
 
+/* An append that was to be tried again when there is room is refused then: what waits in front of a
+ * store that has failed must not wait for ever. */
+MR_TEST(who_waits_for_room_hears_that_the_store_has_failed)
+{
+    static struct sent sent[600];
+    struct fixture f;
+    unsigned taken = 0;
+
+    set_up(&f, 32 * MIB, MIB);
+    mr_dev_sim_stall(f.sim, true);
+    for (; taken < 600; taken++) {
+        if (submit(log_of(&f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1)) {
+            break;
+        }
+        if (taken == 0) {
+            turn(&f); /* one in flight */
+        }
+    }
+    settle(&f);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent[taken], 2000, 1, -1, -1, -1), -EAGAIN);
+    f.rooms = 0;
+    for (uint64_t at = 4; at < 4 + 256; at++) {
+        mr_dev_sim_bad_block(f.sim, at * 4096, true);
+    }
+    mr_dev_sim_stall(f.sim, false);
+    settle(&f);
+    MR_CHECK_EQ(f.failures, 1);
+    MR_CHECK_EQ(f.rooms, 1);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent[taken], 2000, 1, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK_EQ(sent[taken].append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK_EQ(mr_store_close(f.store), -EIO);
+    mr_dev_sim_destroy(f.sim);
+    free(f.config.arena);
+}
+
 static unsigned trims;
 
 static void
@@ -927,6 +963,7 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(a_lookup_hears_of_room_made_late_in_a_tick),
              MR_TEST_CASE(a_failed_run_is_voided_and_fails_its_partition_alone),
              MR_TEST_CASE(a_failed_journal_write_fails_the_store),
+             MR_TEST_CASE(who_waits_for_room_hears_that_the_store_has_failed),
              MR_TEST_CASE(a_deleted_log_gives_its_space_back),
              MR_TEST_CASE(a_trim_frees_extents_and_survives), MR_TEST_CASE(a_store_grows),
              MR_TEST_CASE(an_idle_second_confirms_the_last_set),
