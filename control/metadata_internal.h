@@ -45,7 +45,7 @@ struct metadata_topic {
 struct metadata_grave {
     struct mr_list node;
     struct mr_uuid id;
-    uint64_t epoch; /* the first without the topic; 0: of an earlier life */
+    uint64_t epoch; /* the first without the topic, as this process tells it */
     uint32_t count;
     uint32_t left;
     struct {

@@ -302,6 +302,16 @@ find_begin(struct find_state *state)
     return false;
 }
 
+void
+find_wake(struct mr_store *store)
+{
+    struct mr_list *node;
+
+    while ((node = mr_list_pop_front(&store->finds_waiting))) {
+        mr_list_push_back(&store->finds_ready, node);
+    }
+}
+
 bool
 find_step(struct mr_store *store)
 {
@@ -310,9 +320,6 @@ find_step(struct mr_store *store)
     bool did = false;
 
     mr_list_init(&ready);
-    while (store->room_event && (node = mr_list_pop_front(&store->finds_waiting))) {
-        mr_list_push_back(&ready, node);
-    }
     while ((node = mr_list_pop_front(&store->finds_ready))) {
         mr_list_push_back(&ready, node);
     }

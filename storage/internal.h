@@ -708,6 +708,7 @@ int read_load(struct mr_log *log, uint64_t position, uint64_t size);
 void read_deinit(struct mr_store *store);
 void read_forget_loads(struct mr_store *store);
 bool find_step(struct mr_store *store);
+void find_wake(struct mr_store *store); /* there is room */
 void find_deinit(struct mr_store *store);
 
 #endif

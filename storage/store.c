@@ -448,6 +448,7 @@ store_fail(struct mr_store *store)
     }
     fail_group(store, &store->filling);
     fail_group(store, &store->flying);
+    store_room(store); /* what waited is answered that the store has failed */
 }
 
 #define GROW_RETRY_NS (5 * MR_NS_PER_S)
@@ -481,6 +482,7 @@ tick_callbacks(struct mr_store *store)
     if (store->room_wanted && store->room_event) {
         store->room_wanted = false;
         store->room_event = false;
+        find_wake(store); /* here, where the event ends: it may have come after find_step() */
         if (store->config.on_room && !store->closing) {
             store->config.on_room(store->config.context);
         }
@@ -517,7 +519,7 @@ mr_store_tick(struct mr_store *store)
     did |= compact_step(store);
     tick_callbacks(store);
     store_drain(store);
-    return did;
+    return did || !mr_list_empty(&store->finds_ready);
 }
 
 uint64_t

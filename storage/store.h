@@ -62,7 +62,8 @@ struct mr_store_config {
      * before what was durable, is cut there instead of refused; `reason` says what was given up. */
     bool repair;
 
-    /* Room has come back after -EAGAIN; may be NULL. Called at most once per tick. */
+    /* Room has come back after -EAGAIN, or never will: the store has failed. May be NULL. Called at
+     * most once per tick. */
     void (*on_room)(void *context);
     /* The store has failed (a journal, root or flush error); sticky. May be NULL. */
     void (*on_failed)(void *context);

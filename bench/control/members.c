@@ -256,6 +256,15 @@ await(struct members *members, uint32_t *left,
 
 /* ---- a rebalance ----------------------------------------------------------------------------- */
 
+static int32_t
+size_of(const struct members *members, uint32_t group)
+{
+    return (int32_t)(members->count / members->group_count +
+                     (group < members->count % members->group_count));
+}
+
+/* The leader, whose answer comes before any member has its assignment, is told how many they are.
+ */
 static void
 on_joined(struct members *members, struct member *member)
 {
@@ -271,12 +280,19 @@ on_joined(struct members *members, struct member *member)
     member->generation = joined->generation_id;
     snprintf(member->id, sizeof(member->id), "%.*s", (int)joined->member_id.size,
              joined->member_id.data);
+    if (joined->members_count >= size_of(members, member->group)) {
+        members->groups[member->group].whole = member->generation;
+    }
     ask_sync(members, member, joined);
 }
 
+/* A broker that waits for nobody may have made a generation of those whose requests came first, or
+ * have told a member the one from before. Who stayed in it would not hear of the next one, for
+ * which the others then waited as long as it may be silent. */
 static void
 rebalance_step(struct members *members, struct member *member, void *context)
 {
+    const struct member_group *group = &members->groups[member->group];
     uint32_t *left = context;
     const struct mr_sync_group_response *synced;
 
@@ -285,7 +301,9 @@ rebalance_step(struct members *members, struct member *member, void *context)
         return;
     }
     synced = decode(members, member, VERSION_SYNC);
-    if (synced->error_code != MR_KAFKA_NONE) { /* REBALANCE_IN_PROGRESS and the like: again */
+    /* Again also for REBALANCE_IN_PROGRESS and the like. */
+    if (synced->error_code != MR_KAFKA_NONE || member->generation != group->whole ||
+        group->whole == group->whole_before) {
         ask_join(members, member);
         return;
     }
@@ -298,6 +316,9 @@ members_rebalance(struct members *members)
     uint32_t left = members->count;
     uint64_t begin_ns = now_ns();
 
+    for (uint32_t i = 0; i < members->group_count; i++) {
+        members->groups[i].whole_before = members->groups[i].whole;
+    }
     for (uint32_t i = 0; i < members->count; i++) {
         ask_join(members, &members->at[i]);
     }
@@ -391,7 +412,8 @@ members_open(struct members *members, const char *server, uint32_t count, uint32
     members->group_count = groups;
     members->epoll = epoll_create1(EPOLL_CLOEXEC);
     members->at = calloc(count, sizeof(*members->at));
-    if (!members->at || members->epoll < 0) {
+    members->groups = calloc(groups, sizeof(*members->groups));
+    if (!members->at || !members->groups || members->epoll < 0) {
         die("out of memory");
     }
     mr_bump_init(&members->bump, members->scratch, sizeof(members->scratch), MEMBERS_HEAP_MAX);
@@ -432,4 +454,5 @@ members_close(struct members *members)
         free(members->at[i].in);
     }
     free(members->at);
+    free(members->groups);
 }

@@ -30,8 +30,16 @@ struct member {
     uint32_t in_room;
 };
 
+/* The last generations that had all members of a group: before the rebalance that is under way, and
+ * now. */
+struct member_group {
+    int32_t whole_before;
+    int32_t whole;
+};
+
 struct members {
     struct member *at;
+    struct member_group *groups;
     uint32_t count;
     uint32_t group_count;
     int epoll;
@@ -45,8 +53,8 @@ void members_open(struct members *members, const char *server, uint32_t count, u
 /* They leave their groups, so that the next run need not wait for their sessions. */
 void members_close(struct members *members);
 
-/* All join and sync, each again until it has an assignment. Returns the nanoseconds from the first
- * request to the last answer. */
+/* All join and sync, each again until it has an assignment of a new generation that has all members
+ * of its group. Returns the nanoseconds from the first request to the last answer. */
 uint64_t members_rebalance(struct members *members);
 
 enum members_load { MEMBERS_HEARTBEAT, MEMBERS_COMMIT };

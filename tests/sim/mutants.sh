@@ -43,6 +43,10 @@ for name in $(sed -n "/^enum ${list#*:} {/,/^}/s/^ *MUTANT_\([A-Z_]*\),.*/\1/p" 
     fi
     printf '%-28s %-12s %.100s\n' "$name" "$found" "$by"
 done
+if [ $number -eq 0 ]; then
+    echo "no mutants in ${list%:*}"
+    exit 1
+fi
 if [ $missed -gt 0 ]; then
     echo "$missed mutants were not noticed"
     exit 1

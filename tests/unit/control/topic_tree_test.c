@@ -282,7 +282,96 @@ MR_TEST(a_tree_of_topics_in_order_stays_low)
     }
 }
 
+/* ---- all trees of topics --------------------------------------------------------------------- */
+
+#define FEW 200u
+
+static struct mr_topic_tree *
+trees(struct metadata_topics *topics, unsigned number)
+{
+    struct mr_topic_tree *all[] = {&topics->by_name, &topics->by_id, &topics->by_metric};
+
+    return all[number];
+}
+
+/* Whether every tree that should has the topic; the name of each fourth has no '.' and no '_'. */
+static void
+check_in_all(struct metadata_topics *topics, const struct metadata_topic *topic, unsigned number,
+             bool wanted)
+{
+    struct topic_key key = topic_key_of(&topic->view);
+
+    for (unsigned t = 0; t < 3; t++) {
+        bool found = topic_tree_find(trees(topics, t), &key) == &topic->view;
+
+        MR_CHECK_EQ(found, wanted && (t < 2 || number % 4 != 2));
+    }
+}
+
+/* Now all nodes are shared with `held`, and have to be copied before they are changed. */
+static void
+hold_all(struct metadata_topics *topics, struct metadata_topics *held)
+{
+    metadata_topics_release(held);
+    for (unsigned t = 0; t < 3; t++) {
+        *trees(held, t) = topic_tree_copy(trees(topics, t));
+    }
+}
+
+/* Each step fails at every one of its allocations, and changes nothing, before it succeeds. */
+MR_TEST(a_topic_is_in_all_trees_or_in_none)
+{
+    struct metadata_topic *made[FEW];
+    struct metadata_topics topics, held;
+    struct mr_rng rng;
+    uint64_t bytes = 0;
+    unsigned failed = 0;
+
+    mr_rng_init(&rng, 5);
+    metadata_topics_init(&topics);
+    metadata_topics_init(&held);
+    for (unsigned i = 0; i < FEW; i++) {
+        int error = -ENOMEM;
+
+        made[i] = topic_make(&rng, i);
+        for (unsigned nth = 1; error; nth++) {
+            hold_all(&topics, &held);
+            fails_in = nth;
+            error = metadata_topics_insert(&topics, made[i]);
+            failed += error != 0;
+            fails_in = 0;
+            MR_CHECK(!error || error == -ENOMEM);
+            check_in_all(&topics, made[i], i, !error);
+            MR_CHECK(topics.count == i + !error && (error == 0 || topics.bytes == bytes));
+        }
+        bytes = topics.bytes;
+        check_in_all(&topics, made[i / 2], i / 2, true);
+    }
+    for (unsigned i = 0; i < FEW; i++) {
+        int error = -ENOMEM;
+
+        for (unsigned nth = 1; error; nth++) {
+            hold_all(&topics, &held);
+            fails_in = nth;
+            error = metadata_topics_own(&topics, made[i]);
+            failed += error != 0;
+            fails_in = 0;
+            check_in_all(&topics, made[i], i, true);
+        }
+        metadata_topics_remove(&topics, made[i]);
+        check_in_all(&topics, made[i], i, false);
+        check_in_all(&held, made[i], i, true);
+    }
+    MR_CHECK(topics.count == 0 && topics.bytes == 0 && failed > FEW * 4);
+    metadata_topics_release(&held);
+    for (unsigned i = 0; i < FEW; i++) {
+        MR_CHECK_EQ(made[i]->references, 1);
+        metadata_topic_release(made[i]);
+    }
+}
+
 MR_TEST_MAIN(MR_TEST_CASE(a_tree_by_name_is_a_sorted_array_whose_copies_stay),
              MR_TEST_CASE(a_tree_by_id_is_a_sorted_array_whose_copies_stay),
              MR_TEST_CASE(a_tree_by_metric_is_a_sorted_array_whose_copies_stay),
-             MR_TEST_CASE(a_tree_of_topics_in_order_stays_low))
+             MR_TEST_CASE(a_tree_of_topics_in_order_stays_low),
+             MR_TEST_CASE(a_topic_is_in_all_trees_or_in_none))

@@ -7,6 +7,8 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/shard/mesh.h"
+#include "dataplane/shard/shard.h"
+#include "dataplane/shard/timer.h"
 #include "tests/mr_test.h"
 
 #define CREDITS 4u
@@ -197,6 +199,44 @@ MR_TEST(a_sleeper_is_woken_by_nudges)
     MR_CHECK_EQ(atomic_load(&left_outside), 32);
 }
 
+static bool
+no_work(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static uint64_t
+asked_while_woken(void *context)
+{
+    struct mr_shard *shard = context;
+
+    MR_CHECK(atomic_load(&shard->port->sleeping)); /* what is left from here on wakes it */
+    mr_shard_stop(shard);
+    return shard->now_ns;
+}
+
+/* A shard looks at what may keep it awake only when a nudge would already wake it: what another
+ * leaves after that look is not slept over. */
+MR_TEST(a_shard_announces_its_sleep_before_it_looks_for_reasons_against_it)
+{
+    struct mr_shard shard;
+    const struct mr_shard_steps steps = {.context = &shard,
+                                         .commit = no_work,
+                                         .transmit = no_work,
+                                         .deadline_ns = asked_while_woken};
+    struct mr_mesh *mesh;
+
+    MR_CHECK_EQ(mr_timers_init(), 0);
+    MR_CHECK_EQ(mr_mesh_create(1, credits, &mesh), 0);
+    MR_CHECK_EQ(mr_shard_init(&shard, 0, 1, &mr_clock_system, mr_mesh_port(mesh, 0), 0), 0);
+    mr_shard_run(&shard, &steps);
+    MR_CHECK_EQ(shard.sleeps, 0); /* there was a reason */
+    MR_CHECK(!atomic_load(&shard.port->sleeping));
+    mr_shard_close(&shard);
+    mr_mesh_destroy(mesh);
+}
+
 static int
 start_eal(void)
 {
@@ -214,6 +254,7 @@ main(int argc, char **argv)
         MR_TEST_CASE(messages_arrive_once_and_in_order),
         MR_TEST_CASE(a_class_without_credits_takes_none_of_another),
         MR_TEST_CASE(rings_have_room_for_all_that_credits_allow),
+        MR_TEST_CASE(a_shard_announces_its_sleep_before_it_looks_for_reasons_against_it),
         MR_TEST_CASE(a_sleeper_is_woken_by_nudges),
         MR_TEST_CASE(a_sleeper_is_woken_by_every_burst),
     };

@@ -223,6 +223,55 @@ MR_TEST(a_lookup_without_memory_waits_for_room)
     tear_down(&f);
 }
 
+static enum mr_kafka_err cut_error;
+
+static void
+cut_done(struct mr_log_truncate *truncate, enum mr_kafka_err error)
+{
+    (void)truncate;
+    cut_error = error;
+}
+
+/* Room that is made late in a tick, here by a truncation whose read has failed, is not lost for a
+ * lookup, although the owner is told of it in the same tick. */
+MR_TEST(a_lookup_hears_of_room_made_late_in_a_tick)
+{
+    static struct mr_read reads[8192];
+    struct mr_log_find find = {.kind = MR_LOG_FIND_MAX_TIMESTAMP, .done = on_found};
+    struct mr_log_truncate cut = {.done = cut_done, .offset = 1};
+    struct fixture f;
+    unsigned count = 0;
+
+    set_up(&f, 32 * MIB, MIB);
+    for (unsigned i = 0; i < 3; i++) {
+        send_durable(&f, log_of(&f, 0), 40000, 1);
+    }
+    MR_CHECK_EQ(mr_store_close(f.store), 0);
+    mr_dev_sim_power_cut(f.sim);
+    connect_and_open(&f);
+    send_durable(&f, log_of(&f, 1), 2000, 1);
+    mr_dev_sim_fail_nth(f.sim, 'r', 1);
+    MR_CHECK_EQ(mr_log_truncate(log_of(&f, 0), &cut), 0);
+    mr_store_tick(f.store); /* it has begun to read */
+    for (int result = 1; result > 0; count++) {
+        MR_CHECK(count < 8192);
+        reads[count] = (struct mr_read){.done = read_done, .bytes_max = 1, .one_at_least = true};
+        result = mr_log_read(log_of(&f, 1), &reads[count]);
+    }
+    found = false;
+    cut_error = MR_KAFKA_NONE;
+    MR_CHECK_EQ(mr_log_find(log_of(&f, 1), &find), 0);
+    mr_store_tick(f.store);
+    MR_CHECK_EQ(cut_error, MR_KAFKA_NONE);
+    settle(&f);
+    MR_CHECK_EQ(cut_error, MR_KAFKA_KAFKA_STORAGE_ERROR);
+    MR_CHECK(found);
+    for (unsigned i = 0; i + 1 < count; i++) {
+        mr_log_read_release(f.store, &reads[i]);
+    }
+    tear_down(&f);
+}
+
 /* A direct run that fails is not answered until its void is durable; the partition is failed, the
  * other goes on, and after a crash the batch is not there. */
 MR_TEST(a_failed_run_is_voided_and_fails_its_partition_alone)
@@ -282,6 +331,42 @@ MR_TEST(a_failed_journal_write_fails_the_store)
     MR_CHECK_EQ(sent.append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
     MR_CHECK_EQ(f.failures, 1);
     check_batch(&f, log_of(&f, 0), 0, 100, 1); /* reads go on */
+    MR_CHECK_EQ(mr_store_close(f.store), -EIO);
+    mr_dev_sim_destroy(f.sim);
+    free(f.config.arena);
+}
+
+/* An append that was to be tried again when there is room is refused then: what waits in front of a
+ * store that has failed must not wait for ever. */
+MR_TEST(who_waits_for_room_hears_that_the_store_has_failed)
+{
+    static struct sent sent[600];
+    struct fixture f;
+    unsigned taken = 0;
+
+    set_up(&f, 32 * MIB, MIB);
+    mr_dev_sim_stall(f.sim, true);
+    for (; taken < 600; taken++) {
+        if (submit(log_of(&f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1)) {
+            break;
+        }
+        if (taken == 0) {
+            turn(&f); /* one in flight */
+        }
+    }
+    settle(&f);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent[taken], 2000, 1, -1, -1, -1), -EAGAIN);
+    f.rooms = 0;
+    for (uint64_t at = 4; at < 4 + 256; at++) {
+        mr_dev_sim_bad_block(f.sim, at * 4096, true);
+    }
+    mr_dev_sim_stall(f.sim, false);
+    settle(&f);
+    MR_CHECK_EQ(f.failures, 1);
+    MR_CHECK_EQ(f.rooms, 1);
+    MR_CHECK_EQ(submit(log_of(&f, 0), &sent[taken], 2000, 1, -1, -1, -1), 0);
+    settle(&f);
+    MR_CHECK_EQ(sent[taken].append.error, MR_KAFKA_KAFKA_STORAGE_ERROR);
     MR_CHECK_EQ(mr_store_close(f.store), -EIO);
     mr_dev_sim_destroy(f.sim);
     free(f.config.arena);
@@ -875,8 +960,10 @@ MR_TEST_MAIN(MR_TEST_CASE(batches_of_every_size_survive_a_crash_and_a_close),
              MR_TEST_CASE(the_journal_wraps_and_checkpoints_free_it),
              MR_TEST_CASE(a_full_group_says_again_and_then_room),
              MR_TEST_CASE(a_lookup_without_memory_waits_for_room),
+             MR_TEST_CASE(a_lookup_hears_of_room_made_late_in_a_tick),
              MR_TEST_CASE(a_failed_run_is_voided_and_fails_its_partition_alone),
              MR_TEST_CASE(a_failed_journal_write_fails_the_store),
+             MR_TEST_CASE(who_waits_for_room_hears_that_the_store_has_failed),
              MR_TEST_CASE(a_deleted_log_gives_its_space_back),
              MR_TEST_CASE(a_trim_frees_extents_and_survives), MR_TEST_CASE(a_store_grows),
              MR_TEST_CASE(an_idle_second_confirms_the_last_set),
