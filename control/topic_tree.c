@@ -303,6 +303,7 @@ root_shrunk(struct mr_topic_tree *tree)
         return;
     }
     while (root->height > 0 && root->count == 1) {
+        MR_ASSERT(root->references == 1);
         tree->root = root->children[0];
         free(root);
         root = tree->root;

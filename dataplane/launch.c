@@ -317,7 +317,7 @@ deadline_ns(void *context)
     struct running *running = context;
     uint64_t deadline = running->server_steps.deadline_ns(running->server_steps.context);
 
-    if (running->plan->dpdk_port) { /* nothing wakes it when a packet arrives */
+    if (running->plan->dpdk_port) { /* without interrupts nothing wakes it when a packet arrives */
         uint64_t of_net = mr_net_dpdk_deadline(running->net);
         uint64_t poll = next_look_ns(running);
 
