@@ -140,11 +140,13 @@ begin_generation(struct mr_groups *groups, struct group *group)
     group_timer_set(groups, &group->sync_timer, rebalance_timeout_ms(group));
 }
 
-/* Nobody waits for this record, and a restart without it only finds members that then expire. */
+/* The group as it is, which nobody waits for: an empty one, without whose record a restart only
+ * finds members that then expire; or a new one, whose record says early whether its partition takes
+ * writes at all. */
 static void
-write_empty(struct mr_groups *groups, struct group *group)
+write_alone(struct mr_groups *groups, struct group *group, enum group_write_kind kind)
 {
-    struct group_write *write = group_write_begin(groups, group, GROUP_WRITE_EMPTY, 1);
+    struct group_write *write = group_write_begin(groups, group, kind, 1);
 
     if (write && group_write_group(groups, write)) {
         group->recorded = true;
@@ -170,7 +172,7 @@ complete_join(struct mr_groups *groups, struct group *group)
     }
     if (group->member_count == 0) {
         group_edge_all_left(groups, group);
-        write_empty(groups, group);
+        write_alone(groups, group, GROUP_WRITE_EMPTY);
     } else if (elect_leader(group)) {
         begin_generation(groups, group);
     } else {
@@ -714,20 +716,6 @@ join_group(struct mr_groups *groups, struct group *group, struct mr_group_join *
     }
 }
 
-/* A group's first record says early whether its partition takes writes at all. */
-static void
-write_created(struct mr_groups *groups, struct group *group)
-{
-    struct group_write *write = group_write_begin(groups, group, GROUP_WRITE_CREATED, 1);
-
-    if (write && group_write_group(groups, write)) {
-        group->recorded = true;
-        group_write_submit(groups, write);
-    } else if (write) {
-        group_write_drop(groups, write);
-    }
-}
-
 static void
 join_new_group(struct mr_groups *groups, struct mr_group_join *join)
 {
@@ -742,7 +730,7 @@ join_new_group(struct mr_groups *groups, struct mr_group_join *join)
         refuse_memory(groups, join);
         return;
     }
-    write_created(groups, group);
+    write_alone(groups, group, GROUP_WRITE_CREATED);
     join_group(groups, group, join);
     group_release_unused(groups, group);
 }
