@@ -113,17 +113,18 @@ testpmd() {
 # loopback MODE KEY: two sockets of the kernel; a server with io_uring for bulk, for round trips
 # two ends that spin.
 loopback() {
-    local mode=$1 key=$2 result pid
+    local mode=$1 key=$2 port=7001 result pid
     : >"$work/loop"
     if [ "$mode" = echo ]; then
-        taskset -c 0 "$build/mr_net_drive" --mode answer --spin --connect 127.0.0.1:7001 >"$work/loop" &
+        port=7002 # the ring of a server that has ended may hold its port for a moment
+        taskset -c 0 "$build/mr_net_drive" --mode answer --spin --connect 127.0.0.1:$port >"$work/loop" &
     else
-        taskset -c 0 "$build/mr_net_serve" --transport kernel --listen 127.0.0.1:7001 --unchecked \
+        taskset -c 0 "$build/mr_net_serve" --transport kernel --listen 127.0.0.1:$port --unchecked \
             >"$work/loop" &
     fi
     pid=$!
     listening "$work/loop"
-    result=$(timeout 60 taskset -c 1 "$build/mr_net_drive" --connect 127.0.0.1:7001 --mode "$mode" \
+    result=$(timeout 60 taskset -c 1 "$build/mr_net_drive" --connect 127.0.0.1:$port --mode "$mode" \
         $amount --unchecked $([ "$mode" = echo ] && echo --spin)) ||
         fail "$key"
     kill $pid 2>/dev/null || true

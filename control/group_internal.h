@@ -20,9 +20,9 @@
 #include "dataplane/base/bump.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/list.h"
+#include "dataplane/base/mutant.h"
 
-/* Rules broken on purpose, one at a time, in the simulator's build only: the simulator must notice
- * each (tests/sim/mutants.sh). */
+/* Rules that may be broken, which group_sim must notice (base/mutant.h). */
 enum group_mutant {
     MUTANT_NONE,
     MUTANT_COMMIT_OF_OLD_GENERATION,
@@ -42,13 +42,6 @@ enum group_mutant {
     MUTANT_EMPTY_WHILE_LOADING,
     MUTANTS,
 };
-
-#ifdef MR_MUTANTS
-extern int mr_mutant;
-#define MUTANT(name) (mr_mutant == MUTANT_##name)
-#else
-#define MUTANT(name) false
-#endif
 
 /* ---- memory, tables, timers (group_table.c) ----------------------------------------------------
  */

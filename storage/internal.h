@@ -10,6 +10,7 @@
 
 #include "dataplane/base/assert.h"
 #include "dataplane/base/list.h"
+#include "dataplane/base/mutant.h"
 #include "storage/batch.h"
 #include "storage/dev.h"
 #include "storage/extent.h"
@@ -17,8 +18,7 @@
 #include "storage/log.h"
 #include "storage/store.h"
 
-/* Rules broken on purpose, one at a time, in the simulator's build only: the simulator must notice
- * each (tests/sim/mutants.sh). */
+/* Rules that may be broken, which store_sim and compact_sim must notice (base/mutant.h). */
 enum mr_mutant {
     MUTANT_NONE,
     MUTANT_ACK_BEFORE_FLUSH,
@@ -45,13 +45,6 @@ enum mr_mutant {
     MUTANT_DISCARD_BEFORE_TRIM,
     MUTANTS,
 };
-
-#ifdef MR_MUTANTS
-extern int mr_mutant;
-#define MUTANT(name) (mr_mutant == MUTANT_##name)
-#else
-#define MUTANT(name) false
-#endif
 
 #define BLOCK         MR_DEV_BLOCK
 #define NO_POSITION   UINT64_MAX

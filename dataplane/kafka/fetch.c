@@ -638,18 +638,12 @@ add_item(struct fetch *fetch, const struct mr_topic_ref *ref,
 {
     struct mr_request *request = fetch->split.request;
     struct fetch_item *item = mr_split_add(&fetch->split, ref->topic, partition->partition);
-    enum mr_kafka_err error = ref->error;
+    enum mr_kafka_err error =
+        mr_split_judge(&fetch->split, &item->base, ref, partition->current_leader_epoch);
 
-    if (item->base.shard != MR_PART_NONE) {
-        error = mr_topic_check_epoch(request->server, ref->topic, partition->partition,
-                                     partition->current_leader_epoch);
+    if (!error) {
         item->leader_epoch =
             mr_snapshot_leader_epoch(request->server->snapshot, ref->topic, partition->partition);
-    } else if (ref->topic) {
-        error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    if (error) {
-        item->base.shard = MR_PART_NONE;
     }
     refuse_item(item, error);
     mr_list_init(&item->watch.node);

@@ -192,25 +192,18 @@ offsets_alloc(struct mr_request *request, size_t item_count)
 
 /* The next item, once the client's leader epoch has been checked. */
 static struct offsets_item *
-add_item(struct offsets *offsets, struct mr_str name, int32_t partition,
+add_item(struct offsets *offsets, const struct mr_topic_ref *ref, int32_t partition,
          int32_t current_leader_epoch)
 {
-    const struct mr_server *server = offsets->split.request->server;
-    struct mr_topic_ref ref = mr_topic_resolve(server, name, NULL, false);
-    struct offsets_item *item = mr_split_add(&offsets->split, ref.topic, partition);
+    const struct mr_snapshot *snapshot = offsets->split.request->server->snapshot;
+    struct offsets_item *item = mr_split_add(&offsets->split, ref->topic, partition);
 
     item->offset_out = -1;
     item->timestamp_out = -1;
     item->epoch_out = -1;
-    item->error = ref.error;
-    if (item->base.shard != MR_PART_NONE) {
-        item->error = mr_topic_check_epoch(server, ref.topic, partition, current_leader_epoch);
-        item->epoch_current = mr_snapshot_leader_epoch(server->snapshot, ref.topic, partition);
-    } else if (ref.topic) {
-        item->error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    if (item->error) {
-        item->base.shard = MR_PART_NONE;
+    item->error = mr_split_judge(&offsets->split, &item->base, ref, current_leader_epoch);
+    if (!item->error) {
+        item->epoch_current = mr_snapshot_leader_epoch(snapshot, ref->topic, partition);
     }
     return item;
 }
@@ -274,6 +267,7 @@ list_topic(struct offsets *offsets, const struct mr_list_offsets_request_topic *
            struct mr_list_offsets_response_topic *out)
 {
     struct mr_request *request = offsets->split.request;
+    struct mr_topic_ref ref = mr_topic_resolve(request->server, topic->name, NULL, false);
 
     out->name = topic->name;
     out->partitions_count = topic->partitions_count;
@@ -281,8 +275,8 @@ list_topic(struct offsets *offsets, const struct mr_list_offsets_request_topic *
                                        sizeof(*out->partitions));
     for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
         const struct mr_list_offsets_request_partition *partition = &topic->partitions[p];
-        struct offsets_item *item = add_item(offsets, topic->name, partition->partition_index,
-                                             partition->current_leader_epoch);
+        struct offsets_item *item =
+            add_item(offsets, &ref, partition->partition_index, partition->current_leader_epoch);
 
         item->timestamp = partition->timestamp;
         item->response = &out->partitions[p];
@@ -354,15 +348,18 @@ static bool
 epoch_topic(struct offsets *offsets, const struct mr_offset_for_leader_epoch_request_topic *topic,
             struct mr_offset_for_leader_epoch_response_topic *out)
 {
+    struct mr_request *request = offsets->split.request;
+    struct mr_topic_ref ref = mr_topic_resolve(request->server, topic->topic, NULL, false);
+
     out->topic = topic->topic;
     out->partitions_count = topic->partitions_count;
-    out->partitions = mr_request_alloc(
-        offsets->split.request, mr_array_count(topic->partitions_count), sizeof(*out->partitions));
+    out->partitions = mr_request_alloc(request, mr_array_count(topic->partitions_count),
+                                       sizeof(*out->partitions));
     for (int32_t p = 0; out->partitions && p < topic->partitions_count; p++) {
         const struct mr_offset_for_leader_epoch_request_partition *partition =
             &topic->partitions[p];
         struct offsets_item *item =
-            add_item(offsets, topic->topic, partition->partition, partition->current_leader_epoch);
+            add_item(offsets, &ref, partition->partition, partition->current_leader_epoch);
 
         item->by_epoch = true;
         item->epoch = partition->leader_epoch;

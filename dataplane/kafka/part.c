@@ -2,7 +2,6 @@
 #include "dataplane/kafka/part.h"
 
 #include "dataplane/base/assert.h"
-#include "dataplane/kafka/topics.h"
 
 /* ---- a request's items and parts ------------------------------------------------------------- */
 
@@ -34,6 +33,23 @@ mr_split_add(struct mr_split *split, const struct mr_snapshot_topic *topic, int3
         item->id = (struct mr_log_id){topic->id, partition};
     }
     return item;
+}
+
+enum mr_kafka_err
+mr_split_judge(const struct mr_split *split, struct mr_part_item *item,
+               const struct mr_topic_ref *ref, int32_t epoch)
+{
+    enum mr_kafka_err error = ref->error;
+
+    if (item->shard != MR_PART_NONE) {
+        error = mr_topic_check_epoch(split->request->server, ref->topic, item->id.partition, epoch);
+    } else if (ref->topic) {
+        error = MR_KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    }
+    if (error) {
+        item->shard = MR_PART_NONE;
+    }
+    return error;
 }
 
 /* Fills the parts that have been counted. */

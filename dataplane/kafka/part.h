@@ -11,6 +11,7 @@
 #define MR_KAFKA_PART_H
 
 #include "dataplane/kafka/request.h"
+#include "dataplane/kafka/topics.h"
 
 enum mr_part_kind {
     MR_PART_PRODUCE,
@@ -74,6 +75,11 @@ bool mr_split_init(struct mr_split *split, struct mr_request *request, size_t it
 /* The next item, zeroed but for what it begins with: the partition's owner, or none. */
 void *mr_split_add(struct mr_split *split, const struct mr_snapshot_topic *topic,
                    int32_t partition);
+
+/* What speaks against an item before its owner is asked: there is no such partition, or the
+ * request's view of the leader epoch (KIP-320); then it needs no owner. */
+enum mr_kafka_err mr_split_judge(const struct mr_split *split, struct mr_part_item *item,
+                                 const struct mr_topic_ref *ref, int32_t epoch);
 
 /* Makes the parts of the items that have an owner, all in the request's memory. False without
  * memory. */

@@ -150,24 +150,32 @@ MR_TEST(the_journal_wraps_and_checkpoints_free_it)
     tear_down(&f);
 }
 
+/* Stalls the drive and appends until there is no room; returns how many were taken. */
+static unsigned
+fill_stalled(struct fixture *f, struct sent *sent, unsigned count_max)
+{
+    unsigned taken = 0;
+
+    mr_dev_sim_stall(f->sim, true);
+    while (taken < count_max &&
+           submit(log_of(f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1) == 0) {
+        if (taken++ == 0) {
+            turn(f); /* one in flight */
+        }
+    }
+    return taken;
+}
+
 /* With a stalled drive the filling group takes no more than a set; then -EAGAIN, and on_room when
  * there is room again. */
 MR_TEST(a_full_group_says_again_and_then_room)
 {
     static struct sent sent[600];
     struct fixture f;
-    unsigned taken = 0;
+    unsigned taken;
 
     set_up(&f, 32 * MIB, MIB);
-    mr_dev_sim_stall(f.sim, true);
-    for (; taken < 600; taken++) {
-        if (submit(log_of(&f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1)) {
-            break;
-        }
-        if (taken == 0) {
-            turn(&f); /* one in flight */
-        }
-    }
+    taken = fill_stalled(&f, sent, 600);
     MR_CHECK(taken > 10 && taken < 600);
     settle(&f);
     mr_dev_sim_stall(f.sim, false);
@@ -342,18 +350,10 @@ MR_TEST(who_waits_for_room_hears_that_the_store_has_failed)
 {
     static struct sent sent[600];
     struct fixture f;
-    unsigned taken = 0;
+    unsigned taken;
 
     set_up(&f, 32 * MIB, MIB);
-    mr_dev_sim_stall(f.sim, true);
-    for (; taken < 600; taken++) {
-        if (submit(log_of(&f, (int32_t)(taken % 16)), &sent[taken], 2000, 1, -1, -1, -1)) {
-            break;
-        }
-        if (taken == 0) {
-            turn(&f); /* one in flight */
-        }
-    }
+    taken = fill_stalled(&f, sent, 600);
     settle(&f);
     MR_CHECK_EQ(submit(log_of(&f, 0), &sent[taken], 2000, 1, -1, -1, -1), -EAGAIN);
     f.rooms = 0;
